@@ -1,0 +1,1 @@
+//! SHA-256 compression of several messages at once.

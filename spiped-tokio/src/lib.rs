@@ -1,0 +1,2 @@
+//! Authenticated, encrypted spiped streams over tokio sockets.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! spiped.
+fn main() {}
