@@ -1,0 +1,234 @@
+//! Drives the protocol's handshake over a stream: sends, receives and has the arithmetic done on
+//! other threads.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use spiped_proto::{Computation, Entropy, ForwardSecrecy, Incoming, Proved, Secret, Session, Step};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Semaphore;
+
+use crate::stream::SpipedStream;
+
+/// Why there is no stream.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The peer did something that the protocol forbids.
+    #[error(transparent)]
+    Protocol(#[from] spiped_proto::Error),
+    /// The connection, or this system, failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Where key exchange arithmetic is done: on blocking threads, as many at a time as there are
+/// processors, so that neither other connections nor the system wait for it.
+#[derive(Clone, Debug)]
+struct KeyExchangePool(Arc<Semaphore>);
+
+impl KeyExchangePool {
+    fn new() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Semaphore::new(threads)))
+    }
+
+    async fn run(&self, computation: Computation) -> io::Result<Step> {
+        let permit = Arc::clone(&self.0)
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)?;
+        let computed = tokio::task::spawn_blocking(move || {
+            // Held by the thread, not by the future: an abandoned connection's arithmetic still
+            // occupies a processor until it is done.
+            let _permit = permit;
+            computation.run()
+        });
+        computed.await.map_err(io::Error::other)
+    }
+}
+
+/// Makes encrypted streams out of connected ones, as either end.
+#[derive(Clone, Debug)]
+pub struct Handshaker {
+    secret: Secret,
+    forward_secrecy: ForwardSecrecy,
+    pool: KeyExchangePool,
+}
+
+impl Handshaker {
+    /// Uses a shared secret, with forward secrecy that the peer may do without.
+    #[must_use]
+    pub fn new(secret: Secret) -> Self {
+        Self {
+            secret,
+            forward_secrecy: ForwardSecrecy::default(),
+            pool: KeyExchangePool::new(),
+        }
+    }
+
+    /// Chooses forward secrecy for this end, and whether the peer must take part.
+    #[must_use]
+    pub fn with_forward_secrecy(mut self, forward_secrecy: ForwardSecrecy) -> Self {
+        self.forward_secrecy = forward_secrecy;
+        self
+    }
+
+    /// Opens an encrypted stream: the protocol's client, like `spiped -e` and `spipe`.
+    ///
+    /// It takes as long as the peer does: put a [timeout](tokio::time::timeout) around it.
+    ///
+    /// # Errors
+    ///
+    /// The peer has another key or breaks the protocol, or the connection fails. Either way, drop
+    /// the connection.
+    pub async fn connect<IO>(&self, io: IO) -> Result<SpipedStream<IO>, HandshakeError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let step = Step::client(&self.secret, self.forward_secrecy, entropy()?);
+        self.start(io, step).await?.finish().await
+    }
+
+    /// Accepts an encrypted stream: the protocol's server, like `spiped -d`.
+    ///
+    /// It takes as long as the peer does: put a [timeout](tokio::time::timeout) around it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect).
+    pub async fn accept<IO>(&self, io: IO) -> Result<SpipedStream<IO>, HandshakeError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.prove(io).await?.finish().await
+    }
+
+    /// The first half of [`accept`](Self::accept), up to the peer's proof that it holds the key.
+    /// Until then a stranger costs no arithmetic, and should cost nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect).
+    pub async fn prove<IO>(&self, io: IO) -> Result<ProvedPeer<IO>, HandshakeError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let step = Step::server(&self.secret, self.forward_secrecy, entropy()?);
+        self.start(io, step).await
+    }
+
+    async fn start<IO>(&self, io: IO, step: Step) -> Result<ProvedPeer<IO>, HandshakeError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut driver = Driver {
+            io,
+            unsent: Vec::new(),
+            pool: self.pool.clone(),
+        };
+        let reached = driver.advance(step).await?;
+        Ok(ProvedPeer { driver, reached })
+    }
+}
+
+/// A peer that has proved that it holds the key; the key exchange is still to come.
+#[derive(Debug)]
+pub struct ProvedPeer<IO> {
+    driver: Driver<IO>,
+    reached: Milestone,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> ProvedPeer<IO> {
+    /// The second half of [`Handshaker::accept`]: exchanges keys. A target can be dialled beside it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Handshaker::connect`].
+    pub async fn finish(mut self) -> Result<SpipedStream<IO>, HandshakeError> {
+        loop {
+            let step = match self.reached {
+                Milestone::Proved(proved) => proved.proceed(),
+                Milestone::Done(session) => return Ok(SpipedStream::new(self.driver.io, *session)),
+            };
+            self.reached = self.driver.advance(step).await?;
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Milestone {
+    Proved(Box<Proved>),
+    Done(Box<Session>),
+}
+
+#[derive(Debug)]
+struct Driver<IO> {
+    io: IO,
+    unsent: Vec<u8>,
+    pool: KeyExchangePool,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
+    async fn advance(&mut self, mut step: Step) -> Result<Milestone, HandshakeError> {
+        loop {
+            step = match step {
+                Step::Send(outgoing) => {
+                    self.unsent.extend_from_slice(outgoing.bytes());
+                    outgoing.sent()
+                }
+                Step::Receive(incoming) => self.receive(incoming).await?,
+                Step::Compute(computation) => {
+                    self.flush().await?;
+                    self.pool.run(computation).await?
+                }
+                Step::Proved(proved) => return Ok(Milestone::Proved(Box::new(proved))),
+                Step::Done(session) => {
+                    self.flush().await?;
+                    return Ok(Milestone::Done(session));
+                }
+            };
+        }
+    }
+
+    /// Receives while it sends: a peer may wait for our bytes before it sends or reads more.
+    async fn receive(&mut self, incoming: Incoming) -> Result<Step, HandshakeError> {
+        let mut bytes = [0; 512];
+        let mut buf = ReadBuf::new(&mut bytes);
+        let mut buf = buf.take(incoming.missing());
+        poll_fn(|cx| match self.poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Pin::new(&mut self.io).poll_read(cx, &mut buf),
+        })
+        .await?;
+        if buf.filled().is_empty() {
+            return Err(incoming.end().into());
+        }
+        let (_, step) = incoming.feed(buf.filled())?;
+        Ok(step)
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.unsent))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unsent.drain(..sent);
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+}
+
+fn entropy() -> io::Result<Entropy> {
+    let mut bytes = [0; Entropy::LEN];
+    getrandom::fill(&mut bytes)?;
+    Ok(Entropy::take(&mut bytes))
+}

@@ -1,0 +1,156 @@
+//! Listening sockets, TCP or unix, as one type.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use socket2::{Domain, SockAddr, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::address::Endpoint;
+use crate::socket::Socket;
+
+/// How many connections may wait to be accepted; the system lowers it to its own limit.
+const BACKLOG: i32 = 4096;
+
+/// A socket that listens, but is not part of a runtime yet: clients wait in its backlog.
+#[derive(Debug)]
+pub struct BoundListener(Kind<OwnedFd, OwnedFd>);
+
+/// A socket that accepts connections in the current runtime.
+#[derive(Debug)]
+pub struct Listener(Kind<TcpListener, UnixListener>);
+
+#[derive(Debug)]
+enum Kind<T, U> {
+    Tcp(T),
+    Unix(U),
+}
+
+/// Who has connected to a [`Listener`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The client's address and port.
+    Tcp(SocketAddr),
+    /// A client of a unix socket, which has no address of its own.
+    Unix,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => Endpoint::Tcp(*address).fmt(f),
+            Self::Unix => f.write_str("unix client"),
+        }
+    }
+}
+
+impl BoundListener {
+    /// Binds and listens; needs no runtime. A unix socket file that nothing listens on any more is
+    /// replaced.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; the address is in use, for one.
+    pub fn bind(endpoint: &Endpoint) -> io::Result<Self> {
+        let (domain, address) = match endpoint {
+            Endpoint::Tcp(address) => (Domain::for_address(*address), SockAddr::from(*address)),
+            Endpoint::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
+        };
+        let socket = socket2::Socket::new(domain, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        match endpoint {
+            Endpoint::Tcp(_) => {
+                socket.set_reuse_address(true)?;
+                socket.bind(&address)?;
+            }
+            Endpoint::Unix(path) => match socket.bind(&address) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
+                    std::fs::remove_file(path)?;
+                    socket.bind(&address)?;
+                }
+                bound => bound?,
+            },
+        }
+        socket.listen(BACKLOG)?;
+        Ok(Self(match endpoint {
+            Endpoint::Tcp(_) => Kind::Tcp(socket.into()),
+            Endpoint::Unix(_) => Kind::Unix(socket.into()),
+        }))
+    }
+
+    /// Goes on in the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// The runtime cannot watch the socket.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O enabled.
+    pub fn start(self) -> io::Result<Listener> {
+        Ok(Listener(match self.0 {
+            Kind::Tcp(socket) => Kind::Tcp(TcpListener::from_std(socket.into())?),
+            Kind::Unix(socket) => Kind::Unix(UnixListener::from_std(socket.into())?),
+        }))
+    }
+}
+
+/// Whether a path is a socket that refuses connections because its listener is gone.
+fn is_stale(path: &Path) -> bool {
+    let is_socket =
+        std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    is_socket
+        && UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+impl Listener {
+    /// Binds and listens in the current runtime, as [`BoundListener::bind`] and
+    /// [`BoundListener::start`].
+    ///
+    /// # Errors
+    ///
+    /// As for those two.
+    pub fn bind(endpoint: &Endpoint) -> io::Result<Self> {
+        BoundListener::bind(endpoint)?.start()
+    }
+
+    /// Accepts the next connection.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. The listener stays usable; no file descriptors left, for one, passes.
+    pub async fn accept(&self) -> io::Result<(Socket, Peer)> {
+        match &self.0 {
+            Kind::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok((Socket::Tcp(stream), Peer::Tcp(address)))
+            }
+            Kind::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Socket::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+
+    /// Where it listens; with the port that the system chose, if 0 was asked for.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn local_endpoint(&self) -> io::Result<Endpoint> {
+        match &self.0 {
+            Kind::Tcp(listener) => Ok(Endpoint::Tcp(listener.local_addr()?)),
+            Kind::Unix(listener) => {
+                let address = listener.local_addr()?;
+                let path = address.as_pathname().unwrap_or(Path::new(""));
+                Ok(Endpoint::Unix(path.to_owned()))
+            }
+        }
+    }
+}

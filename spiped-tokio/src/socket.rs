@@ -1,0 +1,170 @@
+//! A connected stream socket, TCP or unix, as one type.
+//!
+//! Reading and writing need only `&Socket`, so that both directions of a relay and its watch for
+//! errors can share one.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+
+use crate::address::Endpoint;
+
+/// A connected TCP or unix stream socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// A TCP connection.
+    Tcp(TcpStream),
+    /// A connection between unix stream sockets.
+    Unix(UnixStream),
+}
+
+/// Calls a method that both kinds of stream have.
+macro_rules! either {
+    ($socket:expr, $stream:ident => $call:expr) => {
+        match $socket {
+            Socket::Tcp($stream) => $call,
+            Socket::Unix($stream) => $call,
+        }
+    };
+}
+
+impl Socket {
+    /// Connects to an endpoint; a TCP connection may start from a given local address.
+    pub(crate) async fn connect(endpoint: &Endpoint, from: Option<SocketAddr>) -> io::Result<Self> {
+        match endpoint {
+            Endpoint::Unix(path) => Ok(Self::Unix(UnixStream::connect(path).await?)),
+            Endpoint::Tcp(address) => {
+                let socket = match address {
+                    SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                    SocketAddr::V6(_) => TcpSocket::new_v6()?,
+                };
+                if let Some(from) = from {
+                    socket.set_reuseaddr(true)?;
+                    socket.bind(from)?;
+                }
+                Ok(Self::Tcp(socket.connect(*address).await?))
+            }
+        }
+    }
+
+    /// Sends small writes at once (TCP_NODELAY), and probes a silent peer if asked to
+    /// (SO_KEEPALIVE). Both mean nothing to a unix socket.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; a connection that is gone already is one reason.
+    pub fn configure(&self, keepalive: bool) -> io::Result<()> {
+        if let Self::Tcp(stream) = self {
+            let socket = SockRef::from(stream);
+            socket.set_tcp_nodelay(true)?;
+            socket.set_keepalive(keepalive)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the coming close a reset, so that the peer cannot take a broken stream for a finished
+    /// one. A unix socket has no reset: there, the peer gets an error if it has sent something that
+    /// was not read, or when it writes.
+    pub fn reset_on_close(&self) {
+        if let Self::Tcp(stream) = self {
+            // Fails only for a socket that is no longer connected, which needs no reset.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// Waits for the connection to break and says how, also while nobody reads or writes.
+    pub(crate) async fn broken(&self) -> io::Error {
+        let ready = either!(self, stream => stream.ready(Interest::ERROR).await);
+        let taken = ready.and_then(|_| either!(self, stream => SockRef::from(stream).take_error()));
+        match taken {
+            Ok(None) => io::ErrorKind::ConnectionReset.into(),
+            Ok(Some(error)) | Err(error) => error,
+        }
+    }
+
+    fn poll_ready(&self, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if interest == Interest::READABLE {
+            either!(self, stream => stream.poll_read_ready(cx))
+        } else {
+            either!(self, stream => stream.poll_write_ready(cx))
+        }
+    }
+
+    /// Reads or writes up to `wanted` bytes once the socket is ready for it.
+    fn poll_transfer(
+        &self,
+        interest: Interest,
+        cx: &mut Context<'_>,
+        wanted: usize,
+        mut transfer: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_ready(interest, cx))?;
+            let mut short = None;
+            let result = either!(self, stream => stream.try_io(interest, || match transfer()? {
+                len if 0 < len && len < wanted => {
+                    // The kernel has no more for now. Saying so here clears the readiness, which
+                    // saves the system call that would find it out.
+                    short = Some(len);
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                len => Ok(len),
+            }));
+            match (short, result) {
+                (Some(len), _) => return Poll::Ready(Ok(len)),
+                (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (None, Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                (None, result) => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+impl AsyncRead for &Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = buf.initialize_unfilled();
+        let wanted = room.len();
+        let read = self.poll_transfer(
+            Interest::READABLE,
+            cx,
+            wanted,
+            || either!(*self, stream => stream.try_read(room)),
+        );
+        read.map_ok(|len| buf.advance(len))
+    }
+}
+
+impl AsyncWrite for &Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_transfer(
+            Interest::WRITABLE,
+            cx,
+            buf.len(),
+            || either!(*self, stream => stream.try_write(buf)),
+        )
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(either!(*self, stream => {
+            SockRef::from(stream).shutdown(Shutdown::Write)
+        }))
+    }
+}

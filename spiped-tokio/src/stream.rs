@@ -1,0 +1,187 @@
+//! The encrypted stream: `AsyncRead + AsyncWrite` over any other one.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use spiped_proto::{Error, Opener, Sealer, Session};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::buffer::{Buffer, PLAINTEXT_LEN};
+
+/// An authenticated, encrypted stream, made by a [`Handshaker`](crate::Handshaker).
+///
+/// - Every write becomes packets at once, and what was sealed but does not fit into the connection
+///   is kept: [flush](tokio::io::AsyncWriteExt::flush) sends it.
+/// - [Shutdown](tokio::io::AsyncWriteExt::shutdown) ends this direction only; the other one goes on.
+/// - An end of file is the peer's shutdown, at the border of a packet. A stream that is cut inside a
+///   packet is an error of the kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof); a packet that
+///   was tampered with is one of the kind [`InvalidData`](io::ErrorKind::InvalidData). Both carry a
+///   [`spiped_proto::Error`].
+/// - Protocol version 1 does not authenticate the end: who can cut the connection at the border of
+///   a packet can end the stream there.
+///
+/// While no data is in flight it holds no buffer.
+#[derive(Debug)]
+pub struct SpipedStream<IO> {
+    io: IO,
+    receiving: Receiving,
+    sending: Sending,
+}
+
+#[derive(Debug)]
+struct Receiving {
+    opener: Opener,
+    packets: Buffer,
+    /// What the last reader had no room for.
+    plaintext: Buffer,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Sending {
+    sealer: Sealer,
+    packets: Buffer,
+}
+
+impl<IO> SpipedStream<IO> {
+    pub(crate) fn new(io: IO, session: Session) -> Self {
+        Self {
+            io,
+            receiving: Receiving {
+                opener: session.opener,
+                packets: Buffer::default(),
+                plaintext: Buffer::default(),
+                ended: false,
+            },
+            sending: Sending {
+                sealer: session.sealer,
+                packets: Buffer::default(),
+            },
+        }
+    }
+
+    /// The stream underneath.
+    pub fn get_ref(&self) -> &IO {
+        &self.io
+    }
+}
+
+fn fault(error: Error) -> io::Error {
+    let kind = match error {
+        Error::TruncatedPacket => io::ErrorKind::UnexpectedEof,
+        _ => io::ErrorKind::InvalidData,
+    };
+    io::Error::new(kind, error)
+}
+
+impl Receiving {
+    /// Opens packets at hand into the reader's buffer; whether anything came out.
+    fn open(&mut self, out: &mut ReadBuf<'_>) -> Result<bool, Error> {
+        if self.plaintext.is_empty() && out.remaining() >= Opener::MIN_OUTPUT {
+            let room = out.initialize_unfilled_to(out.remaining().min(PLAINTEXT_LEN));
+            let progress = self.opener.open(self.packets.filled(), room)?;
+            self.packets.consume(progress.consumed);
+            out.advance(progress.produced);
+            return Ok(progress.produced > 0);
+        }
+        if self.plaintext.is_empty() {
+            let progress = self
+                .opener
+                .open(self.packets.filled(), self.plaintext.room())?;
+            self.packets.consume(progress.consumed);
+            self.plaintext.fill(progress.produced);
+        }
+        let len = self.plaintext.filled().len().min(out.remaining());
+        out.put_slice(self.plaintext.filled().split_at(len).0);
+        self.plaintext.consume(len);
+        Ok(len > 0)
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for SpipedStream<IO> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { io, receiving, .. } = self.get_mut();
+        if out.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            if receiving.open(out).map_err(fault)? {
+                return Poll::Ready(Ok(()));
+            }
+            if receiving.ended {
+                let unopened = receiving.packets.filled().len();
+                return Poll::Ready(receiving.opener.end(unopened).map_err(fault));
+            }
+            let mut room = ReadBuf::new(receiving.packets.room());
+            match Pin::new(&mut *io).poll_read(cx, &mut room) {
+                Poll::Ready(Ok(())) => {
+                    let len = room.filled().len();
+                    receiving.ended = len == 0;
+                    receiving.packets.fill(len);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    receiving.packets.shrink();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+impl Sending {
+    fn poll_drain<IO>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        IO: AsyncWrite + Unpin,
+    {
+        while !self.packets.is_empty() {
+            let sent = ready!(Pin::new(&mut *io).poll_write(cx, self.packets.filled()))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.packets.consume(sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        plaintext: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Self { io, sending, .. } = self.get_mut();
+        ready!(sending.poll_drain(io, cx))?;
+        if plaintext.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let (plaintext, _) = plaintext.split_at(plaintext.len().min(PLAINTEXT_LEN));
+        let progress = sending
+            .sealer
+            .seal(plaintext, sending.packets.room())
+            .map_err(fault)?;
+        sending.packets.fill(progress.produced);
+        match sending.poll_drain(io, cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(progress.consumed)),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { io, sending, .. } = self.get_mut();
+        ready!(sending.poll_drain(io, cx))?;
+        Pin::new(io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { io, sending, .. } = self.get_mut();
+        ready!(sending.poll_drain(io, cx))?;
+        Pin::new(io).poll_shutdown(cx)
+    }
+}
