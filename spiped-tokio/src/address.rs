@@ -129,21 +129,31 @@ impl Address {
         Self(Form::Unix(path.to_owned()))
     }
 
-    /// Looks the address up; a host name goes to the system's resolver, on a blocking thread.
+    /// Looks the address up; a host name goes to the system's resolver. May block.
     ///
     /// # Errors
     ///
     /// What the resolver says, in its words. The list is never empty.
-    pub async fn resolve(&self) -> io::Result<Vec<Endpoint>> {
+    pub fn resolve_blocking(&self) -> io::Result<Vec<Endpoint>> {
         match &self.0 {
             Form::Unix(path) => Ok(vec![Endpoint::Unix(path.clone())]),
             Form::Ip(address) => Ok(vec![Endpoint::Tcp(*address)]),
-            Form::Name { host, port } => {
-                let (host, port) = (host.clone(), port.clone());
-                tokio::task::spawn_blocking(move || look_up(&host, &port))
-                    .await
-                    .map_err(io::Error::other)?
-            }
+            Form::Name { host, port } => look_up(host, port),
+        }
+    }
+
+    /// Looks the address up, a host name on a blocking thread.
+    ///
+    /// # Errors
+    ///
+    /// As for [`resolve_blocking`](Self::resolve_blocking).
+    pub async fn resolve(&self) -> io::Result<Vec<Endpoint>> {
+        let address = self.clone();
+        match self.0 {
+            Form::Unix(_) | Form::Ip(_) => address.resolve_blocking(),
+            Form::Name { .. } => tokio::task::spawn_blocking(move || address.resolve_blocking())
+                .await
+                .map_err(io::Error::other)?,
         }
     }
 }

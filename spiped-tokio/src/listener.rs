@@ -129,11 +129,11 @@ impl Listener {
         match &self.0 {
             Kind::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                Ok((Socket::Tcp(stream), Peer::Tcp(address)))
+                Ok((stream.into(), Peer::Tcp(address)))
             }
             Kind::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Socket::Unix(stream), Peer::Unix))
+                Ok((stream.into(), Peer::Unix))
             }
         }
     }

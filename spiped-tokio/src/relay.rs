@@ -35,8 +35,8 @@ pub enum RelayError {
 
 /// Relays until both directions have ended; a half that ends is passed on as a half that ends.
 ///
-/// When it breaks, neither socket may be closed in an orderly way: call
-/// [`Socket::reset_on_close`] on both. `traffic` is kept up to date all the while.
+/// Then both sockets are [finished](Socket::finish); when it breaks, neither is. `traffic` is kept up
+/// to date all the while.
 ///
 /// # Errors
 ///
@@ -64,6 +64,8 @@ pub async fn relay(
             Fault::Write(error) => RelayError::Plain(error),
         })?;
         if sealed.is_ready() && opened.is_ready() {
+            plain.finish();
+            encrypted_socket.finish();
             return Poll::Ready(Ok(()));
         }
         if let Poll::Ready(error) = plain_broken.as_mut().poll(cx) {

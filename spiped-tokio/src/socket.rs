@@ -16,6 +16,11 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use crate::address::Endpoint;
 
 /// A connected TCP or unix stream socket.
+///
+/// Closing it is a reset, whether the program drops it, panics or is killed, until
+/// [`finish`](Socket::finish) says that the stream has ended well: the peer cannot take a broken
+/// stream for a finished one. A unix socket has no reset. Its peer gets an error when it writes, or
+/// when it has sent something that was not read; otherwise it sees an end of file.
 #[derive(Debug)]
 pub enum Socket {
     /// A TCP connection.
@@ -38,7 +43,7 @@ impl Socket {
     /// Connects to an endpoint; a TCP connection may start from a given local address.
     pub(crate) async fn connect(endpoint: &Endpoint, from: Option<SocketAddr>) -> io::Result<Self> {
         match endpoint {
-            Endpoint::Unix(path) => Ok(Self::Unix(UnixStream::connect(path).await?)),
+            Endpoint::Unix(path) => Ok(Self::from(UnixStream::connect(path).await?)),
             Endpoint::Tcp(address) => {
                 let socket = match address {
                     SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -48,38 +53,41 @@ impl Socket {
                     socket.set_reuseaddr(true)?;
                     socket.bind(from)?;
                 }
-                Ok(Self::Tcp(socket.connect(*address).await?))
+                Ok(Self::from(socket.connect(*address).await?))
             }
         }
     }
 
-    /// Sends small writes at once (TCP_NODELAY), and probes a silent peer if asked to
-    /// (SO_KEEPALIVE). Both mean nothing to a unix socket.
-    ///
-    /// # Errors
-    ///
-    /// What the system says; a connection that is gone already is one reason.
-    pub fn configure(&self, keepalive: bool) -> io::Result<()> {
-        if let Self::Tcp(stream) = self {
+    /// What every connection starts with: small writes go out at once, and a close is a reset.
+    fn prepare(self) -> Self {
+        if let Self::Tcp(stream) = &self {
             let socket = SockRef::from(stream);
-            socket.set_tcp_nodelay(true)?;
-            socket.set_keepalive(keepalive)?;
+            // These fail only for a connection that is gone already, as the next read will tell.
+            let _ = socket.set_tcp_nodelay(true);
+            let _ = socket.set_linger(Some(Duration::ZERO));
         }
-        Ok(())
+        self
     }
 
-    /// Makes the coming close a reset, so that the peer cannot take a broken stream for a finished
-    /// one. A unix socket has no reset: there, the peer gets an error if it has sent something that
-    /// was not read, or when it writes.
-    pub fn reset_on_close(&self) {
+    /// Has the system probe a silent peer, to notice one that is gone (SO_KEEPALIVE); means nothing
+    /// to a unix socket.
+    pub fn set_keepalive(&self, keepalive: bool) {
         if let Self::Tcp(stream) = self {
-            // Fails only for a socket that is no longer connected, which needs no reset.
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            // As above.
+            let _ = SockRef::from(stream).set_keepalive(keepalive);
+        }
+    }
+
+    /// Makes the coming close an orderly one, after all that was written.
+    pub fn finish(&self) {
+        if let Self::Tcp(stream) = self {
+            // As above.
+            let _ = SockRef::from(stream).set_linger(None);
         }
     }
 
     /// Waits for the connection to break and says how, also while nobody reads or writes.
-    pub(crate) async fn broken(&self) -> io::Error {
+    pub async fn broken(&self) -> io::Error {
         let ready = either!(self, stream => stream.ready(Interest::ERROR).await);
         let taken = ready.and_then(|_| either!(self, stream => SockRef::from(stream).take_error()));
         match taken {
@@ -123,6 +131,18 @@ impl Socket {
                 (None, result) => return Poll::Ready(result),
             }
         }
+    }
+}
+
+impl From<TcpStream> for Socket {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream).prepare()
+    }
+}
+
+impl From<UnixStream> for Socket {
+    fn from(stream: UnixStream) -> Self {
+        Self::Unix(stream)
     }
 }
 
