@@ -1,5 +1,7 @@
 //! The encrypted stream over in-memory and TCP connections.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::ErrorKind;
 
 use spiped_proto::{Error, ForwardSecrecy, Secret};
