@@ -1,6 +1,7 @@
 //! The daemon and the programs.
 
 pub mod daemonize;
+pub mod demo;
 pub mod descriptors;
 pub mod keyfile;
 pub mod keygen;

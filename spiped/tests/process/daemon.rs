@@ -15,7 +15,7 @@ use nix::unistd::{Pid, getpid, getsid};
 use spiped::daemonize::{self, Outcome, Role};
 use spiped::log;
 
-use crate::{Test, subject as command};
+use crate::{Dir, Test, subject as command, temporary};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -115,24 +115,6 @@ struct Started {
     control: BufReader<UnixStream>,
     // Removed last.
     _dir: Dir,
-}
-
-struct Dir(PathBuf);
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn temporary() -> Dir {
-    let path = std::env::temp_dir().join(format!(
-        "spiped-process.{}.{:x}",
-        std::process::id(),
-        getrandom::u64().unwrap()
-    ));
-    fs::create_dir(&path).unwrap();
-    Dir(path)
 }
 
 fn start(configure: impl FnOnce(&mut Command)) -> Started {

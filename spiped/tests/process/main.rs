@@ -9,10 +9,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod daemon;
+mod demo;
 mod keygen;
 mod logging;
 mod users;
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 const SUBJECT: &str = "--subject";
@@ -27,11 +30,18 @@ fn main() -> ExitCode {
         let argument = rest.first().map_or("", String::as_str);
         return match role.split_once('-').map_or(role.as_str(), |(area, _)| area) {
             "daemon" => daemon::subject(role, argument),
+            "demo" => demo::subject(argument),
             "keygen" => keygen::subject(argument),
             "log" => logging::subject(),
             "user" => users::subject(role, argument),
             _ => panic!("no such role: {role}"),
         };
+    }
+    if arguments
+        .first()
+        .is_some_and(|mode| mode == "-e" || mode == "-d")
+    {
+        return demo::end(&arguments);
     }
     harness(&arguments)
 }
@@ -43,12 +53,38 @@ fn subject(role: &str, argument: &str) -> Command {
     command
 }
 
+/// A directory that is removed when dropped.
+struct Dir(PathBuf);
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn temporary() -> Dir {
+    let path = std::env::temp_dir().join(format!(
+        "spiped-process.{}.{:x}",
+        std::process::id(),
+        getrandom::u64().unwrap()
+    ));
+    fs::create_dir(&path).unwrap();
+    Dir(path)
+}
+
 fn harness(arguments: &[String]) -> ExitCode {
     let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let filter = arguments
         .iter()
         .find(|argument| !argument.starts_with('-') && *argument != "terse");
-    let tests = [daemon::TESTS, keygen::TESTS, logging::TESTS, users::TESTS].concat();
+    let tests = [
+        daemon::TESTS,
+        demo::TESTS,
+        keygen::TESTS,
+        logging::TESTS,
+        users::TESTS,
+    ]
+    .concat();
     let selected = tests.iter().filter(|(name, _)| match filter {
         Some(filter) if given("--exact") => name == filter,
         Some(filter) => name.contains(filter.as_str()),
