@@ -16,17 +16,22 @@ impl Token {
         is_x86_feature_detected!("avx2").then_some(Self(()))
     }
 
-    /// Absorbs as many blocks as the shortest message has.
-    pub(super) fn compress(self, states: &mut [State; LANES], messages: &[&[Block]; LANES]) {
+    /// Absorbs as many blocks as the shortest message has, and returns how many.
+    pub(super) fn compress(
+        self,
+        states: &mut [State; LANES],
+        messages: &[&[Block]; LANES],
+    ) -> usize {
         // SAFETY: a token exists only where `detect` found avx2.
         unsafe { compress(states, messages) }
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn compress(states: &mut [State; LANES], messages: &[&[Block]; LANES]) {
+fn compress(states: &mut [State; LANES], messages: &[&[Block]; LANES]) -> usize {
     let mut state = transpose(states.each_ref().map(|state| load_state(state)));
-    for block in 0..common_len(messages) {
+    let blocks = common_len(messages);
+    for block in 0..blocks {
         let halves = messages.map(|message| load_block(&message[block]));
         let low = transpose(halves.map(|[low, _]| low));
         let high = transpose(halves.map(|[_, high]| high));
@@ -38,23 +43,28 @@ fn compress(states: &mut [State; LANES], messages: &[&[Block]; LANES]) {
     for (state, row) in states.iter_mut().zip(transpose(state)) {
         store_state(state, row);
     }
+    blocks
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn absorb(state: &mut [__m256i; 8], mut w: [__m256i; 16]) {
     let before = *state;
-    let (k, _) = K.as_chunks::<16>();
-    for (part, k) in k.iter().enumerate() {
-        macro_rules! rounds {
-            ($($t:literal)*) => {$(
-                round(state, _mm256_add_epi32(w[$t], _mm256_set1_epi32(k[$t] as i32)));
-                if part < 3 {
-                    w[$t] = schedule(w[$t], w[($t + 1) % 16], w[($t + 9) % 16], w[($t + 14) % 16]);
-                }
-            )*};
-        }
-        rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    macro_rules! rounds {
+        ($k:ident: $($t:literal)*) => {$(
+            round(state, _mm256_add_epi32(w[$t], _mm256_set1_epi32($k[$t] as i32)));
+        )*};
+    }
+    macro_rules! scheduled_rounds {
+        ($k:ident: $($t:literal)*) => {$(
+            w[$t] = schedule(w[$t], w[($t + 1) % 16], w[($t + 9) % 16], w[($t + 14) % 16]);
+            rounds!($k: $t);
+        )*};
+    }
+    let [first, rest @ ..] = &K;
+    rounds!(first: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    for k in rest {
+        scheduled_rounds!(k: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     }
     for (state, before) in state.iter_mut().zip(before) {
         *state = _mm256_add_epi32(*state, before);

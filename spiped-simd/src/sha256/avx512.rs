@@ -16,20 +16,25 @@ impl Token {
         detected.then_some(Self(()))
     }
 
-    /// Absorbs as many blocks as the shortest message has.
-    pub(super) fn compress(self, states: &mut [State; LANES], messages: &[&[Block]; LANES]) {
+    /// Absorbs as many blocks as the shortest message has, and returns how many.
+    pub(super) fn compress(
+        self,
+        states: &mut [State; LANES],
+        messages: &[&[Block]; LANES],
+    ) -> usize {
         // SAFETY: a token exists only where `detect` found avx512f and avx512bw.
         unsafe { compress(states, messages) }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-fn compress(states: &mut [State; LANES], messages: &[&[Block]; LANES]) {
+fn compress(states: &mut [State; LANES], messages: &[&[Block]; LANES]) -> usize {
     let rows = transpose(states.each_ref().map(|state| load_state(state)));
     let mut state = [
         rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7],
     ];
-    for block in 0..common_len(messages) {
+    let blocks = common_len(messages);
+    for block in 0..blocks {
         let w = transpose(messages.map(|message| load_block(&message[block])));
         absorb(&mut state, w);
     }
@@ -41,23 +46,28 @@ fn compress(states: &mut [State; LANES], messages: &[&[Block]; LANES]) {
     for (state, row) in states.iter_mut().zip(rows) {
         store_state(state, row);
     }
+    blocks
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn absorb(state: &mut [__m512i; 8], mut w: [__m512i; 16]) {
     let before = *state;
-    let (k, _) = K.as_chunks::<16>();
-    for (part, k) in k.iter().enumerate() {
-        macro_rules! rounds {
-            ($($t:literal)*) => {$(
-                round(state, _mm512_add_epi32(w[$t], _mm512_set1_epi32(k[$t] as i32)));
-                if part < 3 {
-                    w[$t] = schedule(w[$t], w[($t + 1) % 16], w[($t + 9) % 16], w[($t + 14) % 16]);
-                }
-            )*};
-        }
-        rounds!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    macro_rules! rounds {
+        ($k:ident: $($t:literal)*) => {$(
+            round(state, _mm512_add_epi32(w[$t], _mm512_set1_epi32($k[$t] as i32)));
+        )*};
+    }
+    macro_rules! scheduled_rounds {
+        ($k:ident: $($t:literal)*) => {$(
+            w[$t] = schedule(w[$t], w[($t + 1) % 16], w[($t + 9) % 16], w[($t + 14) % 16]);
+            rounds!($k: $t);
+        )*};
+    }
+    let [first, rest @ ..] = &K;
+    rounds!(first: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    for k in rest {
+        scheduled_rounds!(k: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     }
     for (state, before) in state.iter_mut().zip(before) {
         *state = _mm512_add_epi32(*state, before);

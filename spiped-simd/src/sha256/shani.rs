@@ -20,30 +20,36 @@ impl Token {
         detected.then_some(Self(()))
     }
 
-    /// Absorbs as many blocks as the shorter message has.
-    pub(super) fn compress(self, states: &mut [State; LANES], messages: &[&[Block]; LANES]) {
+    /// Absorbs as many blocks as the shorter message has, and returns how many.
+    pub(super) fn compress(
+        self,
+        states: &mut [State; LANES],
+        messages: &[&[Block]; LANES],
+    ) -> usize {
         // SAFETY: a token exists only where `detect` found sha and sse4.1.
         unsafe { compress(states, messages) }
     }
 }
 
 #[target_feature(enable = "sha,sse4.1")]
-fn compress(states: &mut [State; LANES], messages: &[&[Block]; LANES]) {
+fn compress(states: &mut [State; LANES], messages: &[&[Block]; LANES]) -> usize {
     let mut halves = states.each_ref().map(|state| load_state(state));
-    for block in 0..common_len(messages) {
+    let blocks = common_len(messages);
+    for block in 0..blocks {
         let w = messages.map(|message| load_block(&message[block]));
         absorb(&mut halves, w);
     }
     for (state, halves) in states.iter_mut().zip(halves) {
         store_state(state, halves);
     }
+    blocks
 }
 
 #[inline]
 #[target_feature(enable = "sha,sse4.1")]
 fn absorb(states: &mut [Halves; LANES], mut w: [[__m128i; 4]; LANES]) {
     let before = *states;
-    let (k, _) = K.as_chunks::<4>();
+    let (k, _) = K.as_flattened().as_chunks::<4>();
     macro_rules! rounds {
         ($($t:literal)*) => {$(
             let k4 = k[$t].map(|k| k as i32);

@@ -109,7 +109,7 @@ fn padded(message: &[u8]) -> Vec<Block> {
 /// The examples that NIST publishes for FIPS 180-4.
 #[test]
 fn known_answers() {
-    let million = vec![b'a'; if cfg!(miri) { 0 } else { 1_000_000 }];
+    let million = vec![b'a'; 1_000_000];
     let answers: [(&[u8], State); 4] = [
         (
             b"",
@@ -140,10 +140,8 @@ fn known_answers() {
             ],
         ),
     ];
-    for (message, digest) in answers {
-        if cfg!(miri) && message.is_empty() && digest[0] != 0xe3b0c442 {
-            continue;
-        }
+    let count = if cfg!(miri) { 3 } else { 4 };
+    for (message, digest) in answers.into_iter().take(count) {
         let message = padded(message);
         let mut state = INITIAL;
         compress(&mut state, &message);
