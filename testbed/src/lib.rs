@@ -24,6 +24,7 @@ mod ports;
 pub mod proc;
 mod program;
 mod proxy;
+mod site;
 mod tunnel;
 
 use std::time::{Duration, Instant};
@@ -37,6 +38,7 @@ pub use pattern::{Pattern, sha256, sha256_of_pattern};
 pub use ports::free_port;
 pub use program::{Daemonized, Program};
 pub use proxy::{Fault, Proxy, Way};
+pub use site::{Site, in_private_view};
 pub use tunnel::{Client, Plan, Tunnel};
 
 /// How long anything may take before a test calls it stuck. Long, because it
