@@ -40,6 +40,12 @@ pub fn session(pid: u32) -> u32 {
         .unwrap()
 }
 
+/// The only child of a process.
+pub fn child_of(pid: u32) -> u32 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.trim_end().parse().unwrap()
+}
+
 /// The numbers of a line of `/proc/PID/status`: `Uid`, `Gid`, `Groups`.
 pub fn ids(pid: u32, line: &str) -> Vec<u32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

@@ -168,7 +168,7 @@ impl Drop for Daemonized {
     }
 }
 
-fn signal(pid: u32, signal: Signal) {
-    // The process may have ended by itself meanwhile.
+/// Sends a signal to a process, which may have ended meanwhile.
+pub fn signal(pid: u32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid.try_into().unwrap()), signal);
 }
