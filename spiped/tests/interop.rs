@@ -18,53 +18,12 @@ const KEY_EXCHANGES: [(&[&str], &[&str]); 5] = [
     (&["-g"], &["-g"]),
 ];
 
-/// One test of a promise for each pairing of programs.
-macro_rules! for_each_pairing {
-    ($promise:ident) => {
-        #[test]
-        fn our_spiped_to_our_spiped() {
-            let ours = testbed::ours!();
-            super::$promise(&Plan::new(&ours, &ours));
-        }
-        #[test]
-        fn our_spiped_to_c_spiped() {
-            let (ours, c) = (testbed::ours!(), testbed::theirs!());
-            super::$promise(&Plan::new(&ours, &c));
-        }
-        #[test]
-        fn c_spiped_to_our_spiped() {
-            let (ours, c) = (testbed::ours!(), testbed::theirs!());
-            super::$promise(&Plan::new(&c, &ours));
-        }
-        #[test]
-        fn our_spipe_to_c_spiped() {
-            let (ours, c) = (testbed::ours!(), testbed::theirs!());
-            super::$promise(&Plan::new(&ours, &c).with_spipe());
-        }
-        #[test]
-        fn c_spipe_to_our_spiped() {
-            let (ours, c) = (testbed::ours!(), testbed::theirs!());
-            super::$promise(&Plan::new(&c, &ours).with_spipe());
-        }
-    };
-}
-
-mod over_ipv4 {
-    use super::*;
-    for_each_pairing!(carries_every_stream_over_ipv4);
-}
-mod over_ipv6 {
-    use super::*;
-    for_each_pairing!(carries_every_stream_over_ipv6);
-}
-mod over_unix_sockets {
-    use super::*;
-    for_each_pairing!(carries_every_stream_over_unix_sockets);
-}
-mod forward_secrecy_required {
-    use super::*;
-    for_each_pairing!(refuses_a_fast_peer);
-}
+testbed::for_each_pairing![
+    carries_every_stream_over_ipv4,
+    carries_every_stream_over_ipv6,
+    carries_every_stream_over_unix_sockets,
+    refuses_a_fast_peer_when_forward_secrecy_is_required,
+];
 
 fn carries_every_stream_over_ipv4(plan: &Plan<'_>) {
     carries_every_stream(plan, Transport::V4);
@@ -186,7 +145,7 @@ fn target_speaks_first(tunnel: &Tunnel) {
     Client::expect_success(client.spipe);
 }
 
-fn refuses_a_fast_peer(plan: &Plan<'_>) {
+fn refuses_a_fast_peer_when_forward_secrecy_is_required(plan: &Plan<'_>) {
     for (client_args, server_args) in [(["-g"], ["-f"]), (["-f"], ["-g"])] {
         println!("client {client_args:?}, server {server_args:?}");
         let plan = plan.clone().client_args(&client_args);

@@ -134,3 +134,35 @@ macro_rules! for_both {
         }
     };
 }
+
+/// Makes five tests of each function, which takes a [`Plan`]: one for each
+/// pairing of the programs under test with each other and with the C ones.
+#[macro_export]
+macro_rules! for_each_pairing {
+    ($($promise:ident),+ $(,)?) => {
+        $(mod $promise {
+            use $crate::{Plan, ours, theirs};
+
+            #[test]
+            fn our_spiped_to_our_spiped() {
+                super::$promise(&Plan::new(&ours!(), &ours!()));
+            }
+            #[test]
+            fn our_spiped_to_c_spiped() {
+                super::$promise(&Plan::new(&ours!(), &theirs!()));
+            }
+            #[test]
+            fn c_spiped_to_our_spiped() {
+                super::$promise(&Plan::new(&theirs!(), &ours!()));
+            }
+            #[test]
+            fn our_spipe_to_c_spiped() {
+                super::$promise(&Plan::new(&ours!(), &theirs!()).with_spipe());
+            }
+            #[test]
+            fn c_spipe_to_our_spiped() {
+                super::$promise(&Plan::new(&theirs!(), &ours!()).with_spipe());
+            }
+        })+
+    };
+}
