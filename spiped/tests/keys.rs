@@ -56,7 +56,7 @@ mod ours_only {
     use std::path::Path;
     use std::process::Command;
 
-    use testbed::{Listener, Mode, Program, Site, TempDir, Transport, until};
+    use testbed::{Listener, Mode, Program, Site, TempDir, Transport};
 
     use super::*;
 
@@ -95,18 +95,9 @@ mod ours_only {
     }
 
     fn expect_one_line(program: &mut Program, before: usize) {
-        until("the line that names the reason", || {
-            program.stderr()[before..]
-                .contains("wrong key")
-                .then_some(())
-        });
-        program.terminate();
-        program.wait();
-        let stderr = program.stderr();
-        let lines = stderr[before..].lines();
-        let about: Vec<_> = lines.filter(|l| l.contains("127.0.0.1")).collect();
-        assert_eq!(about.len(), 1, "{about:#?}");
-        assert!(about[0].contains("wrong key"), "{about:?}");
+        let lines = program.lines_about("127.0.0.1", "wrong key", before);
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        assert!(lines[0].contains("wrong key"), "{lines:?}");
     }
 
     /// The umask must not decide who can read a key.

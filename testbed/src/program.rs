@@ -84,6 +84,21 @@ impl Program {
         String::from_utf8_lossy(&fs::read(&self.stderr).unwrap()).into_owned()
     }
 
+    /// Waits until it has written `reason` behind the first `from` bytes of
+    /// its standard error, and ends it. Gives all lines behind that name
+    /// `about`, which no further line can join any more.
+    #[track_caller]
+    pub fn lines_about(&mut self, about: &str, reason: &str, from: usize) -> Vec<String> {
+        until(&format!("a line that says {reason}"), || {
+            self.stderr()[from..].contains(reason).then_some(())
+        });
+        self.terminate();
+        self.wait();
+        let stderr = self.stderr();
+        let lines = stderr[from..].lines().filter(|l| l.contains(about));
+        lines.map(str::to_owned).collect()
+    }
+
     /// Asks it to end.
     pub fn terminate(&self) {
         signal(self.pid(), Signal::SIGTERM);
@@ -106,7 +121,9 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("{}:\n{}", self.stderr.display(), self.stderr());
+            let stderr = fs::read(&self.stderr).unwrap_or_default();
+            let stderr = String::from_utf8_lossy(&stderr);
+            eprintln!("{}:\n{stderr}", self.stderr.display());
         }
     }
 }

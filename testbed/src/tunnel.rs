@@ -99,17 +99,20 @@ impl<'a> Plan<'a> {
         let listener = Listener::bind(self.transport, &dir);
         let target = self.target.as_ref().unwrap_or(listener.address());
 
-        let middle = Address::free(self.transport, &dir, "middle");
+        let server_source = Address::free(self.transport, &dir, "middle");
         let mut command = self
             .server
-            .spiped(Mode::Decrypt, &middle, target, &server_key);
+            .spiped(Mode::Decrypt, &server_source, target, &server_key);
         command.args(&self.server_args);
-        let server = Program::serving(&dir, "server", command, &middle);
+        let server = Program::serving(&dir, "server", command, &server_source);
 
         let proxy = self
             .tampered
-            .map(|(way, at, fault)| Proxy::start(&dir, middle.clone(), way, at, fault));
-        let middle = proxy.as_ref().map_or(&middle, Proxy::address).clone();
+            .map(|(way, at, fault)| Proxy::start(&dir, server_source.clone(), way, at, fault));
+        let middle = proxy
+            .as_ref()
+            .map_or(&server_source, Proxy::address)
+            .clone();
 
         let entry = if self.with_spipe {
             Entry::Spipe {
@@ -130,6 +133,7 @@ impl<'a> Plan<'a> {
         Tunnel {
             entry,
             server,
+            middle: server_source,
             listener,
             _proxy: proxy,
             dir,
@@ -142,6 +146,7 @@ impl<'a> Plan<'a> {
 pub struct Tunnel {
     entry: Entry,
     server: Program,
+    middle: Address,
     listener: Listener,
     _proxy: Option<Proxy>,
     dir: TempDir,
@@ -247,6 +252,11 @@ impl Tunnel {
             Entry::Spiped { source, .. } => source,
             Entry::Spipe { .. } => panic!("the encrypting end is spipe"),
         }
+    }
+
+    /// Where the decrypting daemon listens.
+    pub fn middle(&self) -> &Address {
+        &self.middle
     }
 
     /// The folder that its programs run in.
