@@ -88,7 +88,7 @@ fn failing_starts(site: &Site) -> Vec<([String; 4], String)> {
     };
     vec![
         start("127.0.0.1", &target, &key, "", "127.0.0.1"),
-        start("[127.0.0.1]:no", &target, &key, "", ":no"),
+        start("[127.0.0.1]:no", &target, &key, "", "no"),
         start("[127.0.0.300]:80", &target, &key, "", "127.0.0.300"),
         start(&source, "[::1", &key, "", "::1"),
         start(&source, &target, &lost, "", "lost"),
@@ -271,7 +271,7 @@ fn warns_to_syslog(maker: &Maker, args: &[&str]) {
     let length = log.recv(&mut line).unwrap();
     let line = String::from_utf8_lossy(&line[..length]);
     assert!(
-        line.contains("spiped") && line.contains("onnections"),
+        line.contains("spiped") && line.contains("onnection"),
         "{line}"
     );
     assert_eq!(program.stderr(), "");
