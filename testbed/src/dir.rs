@@ -43,11 +43,6 @@ impl TempDir {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path
     }
-
-    /// Lets other users look into it, for programs that change theirs.
-    pub fn open_to_all(&self) {
-        fs::set_permissions(&self.0, fs::Permissions::from_mode(0o755)).unwrap();
-    }
 }
 
 impl Default for TempDir {

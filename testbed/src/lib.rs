@@ -33,7 +33,7 @@ pub use address::{Address, Transport};
 pub use dir::TempDir;
 pub use duplex::{Duplex, Receiver, Sender};
 pub use listener::{Echo, Listener};
-pub use maker::{Maker, Mode, find, present};
+pub use maker::{Maker, Mode, find, is_root, present};
 pub use nix::sys::signal::Signal;
 pub use pattern::{Pattern, sha256, sha256_of_pattern};
 pub use ports::free_port;
@@ -135,34 +135,59 @@ macro_rules! for_both {
     };
 }
 
-/// Makes five tests of each function, which takes a [`Plan`]: one for each
-/// pairing of the programs under test with each other and with the C ones.
+/// Makes a test of each function, which takes a [`Plan`], for each pairing of
+/// the programs under test with each other and with the C ones: `of spiped`
+/// three, `of spipe` three, and all six without either.
 #[macro_export]
 macro_rules! for_each_pairing {
+    (of spiped: $($promise:ident),+ $(,)?) => {
+        $(mod $promise { $crate::spiped_pairings!($promise); })+
+    };
+    (of spipe: $($promise:ident),+ $(,)?) => {
+        $(mod $promise { $crate::spipe_pairings!($promise); })+
+    };
     ($($promise:ident),+ $(,)?) => {
         $(mod $promise {
-            use $crate::{Plan, ours, theirs};
-
-            #[test]
-            fn our_spiped_to_our_spiped() {
-                super::$promise(&Plan::new(&ours!(), &ours!()));
-            }
-            #[test]
-            fn our_spiped_to_c_spiped() {
-                super::$promise(&Plan::new(&ours!(), &theirs!()));
-            }
-            #[test]
-            fn c_spiped_to_our_spiped() {
-                super::$promise(&Plan::new(&theirs!(), &ours!()));
-            }
-            #[test]
-            fn our_spipe_to_c_spiped() {
-                super::$promise(&Plan::new(&ours!(), &theirs!()).with_spipe());
-            }
-            #[test]
-            fn c_spipe_to_our_spiped() {
-                super::$promise(&Plan::new(&theirs!(), &ours!()).with_spipe());
-            }
+            $crate::spiped_pairings!($promise);
+            $crate::spipe_pairings!($promise);
         })+
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! spiped_pairings {
+    ($promise:ident) => {
+        #[test]
+        fn our_spiped_to_our_spiped() {
+            super::$promise(&$crate::Plan::new(&$crate::ours!(), &$crate::ours!()));
+        }
+        #[test]
+        fn our_spiped_to_c_spiped() {
+            super::$promise(&$crate::Plan::new(&$crate::ours!(), &$crate::theirs!()));
+        }
+        #[test]
+        fn c_spiped_to_our_spiped() {
+            super::$promise(&$crate::Plan::new(&$crate::theirs!(), &$crate::ours!()));
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! spipe_pairings {
+    ($promise:ident) => {
+        #[test]
+        fn our_spipe_to_our_spiped() {
+            super::$promise(&$crate::Plan::new(&$crate::ours!(), &$crate::ours!()).with_spipe());
+        }
+        #[test]
+        fn our_spipe_to_c_spiped() {
+            super::$promise(&$crate::Plan::new(&$crate::ours!(), &$crate::theirs!()).with_spipe());
+        }
+        #[test]
+        fn c_spipe_to_our_spiped() {
+            super::$promise(&$crate::Plan::new(&$crate::theirs!(), &$crate::ours!()).with_spipe());
+        }
     };
 }

@@ -76,11 +76,6 @@ impl Maker {
         command.args(["-t", &target.to_string(), "-k"]).arg(key);
         command
     }
-
-    /// Where `spipe` is, for programs that start it themselves.
-    pub fn spipe_path(&self) -> &Path {
-        &self.spipe
-    }
 }
 
 /// Where a program is, also among those that only root is expected to run.
@@ -99,7 +94,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
 /// root may.
 pub fn present(test: &str, programs: &[&str]) -> bool {
     let missing = programs.iter().find(|&&program| match program {
-        "root" => !nix::unistd::geteuid().is_root(),
+        "root" => !is_root(),
         _ => find(program).is_none(),
     });
     let Some(program) = missing else { return true };
@@ -119,4 +114,9 @@ pub fn present(test: &str, programs: &[&str]) -> bool {
         list.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
     false
+}
+
+/// Whether the tests run as root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
 }

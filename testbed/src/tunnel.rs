@@ -190,14 +190,8 @@ impl Tunnel {
                     spipe: None,
                 }
             }
-            Entry::Spipe {
-                maker,
-                middle,
-                key,
-                args,
-            } => {
-                let mut command: Command = maker.spipe(middle, key);
-                command.args(args);
+            Entry::Spipe { .. } => {
+                let command = self.spipe();
                 let mut spipe = Program::with_stdio(
                     &self.dir,
                     "spipe",
@@ -213,6 +207,25 @@ impl Tunnel {
                 }
             }
         }
+    }
+
+    /// The `spipe` that leads into it, for programs that start it themselves.
+    ///
+    /// # Panics
+    /// When there is a daemon in its place.
+    pub fn spipe(&self) -> Command {
+        let Entry::Spipe {
+            maker,
+            middle,
+            key,
+            args,
+        } = &self.entry
+        else {
+            panic!("the encrypting end is spiped");
+        };
+        let mut command = maker.spipe(middle, key);
+        command.args(args);
+        command
     }
 
     /// A stream from the client to the target, and both its ends.
