@@ -4,6 +4,8 @@
 //! The attacker between the ends knows no key. C's ends are the senders here;
 //! as receivers they take some of these streams for finished ones.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{ErrorKind, Read};
 
 use testbed::{Fault, Maker, Pattern, Plan, Program, Receiver, Sender, Way};

@@ -1,5 +1,7 @@
 //! How the daemon ends: what runs is finished first, unless it is asked twice.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::process::Command;
 
 use testbed::{

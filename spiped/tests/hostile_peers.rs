@@ -1,6 +1,8 @@
 //! Peers that know no key, do not listen or do not answer: what they cost, and
 //! what is said of them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::Write;
 use std::thread;
 use std::time::Duration;

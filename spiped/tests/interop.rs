@@ -2,6 +2,8 @@
 //! every kind of key exchange, every kind of socket, every way a stream can
 //! begin and end.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Read, Write};
 use std::thread;
 

@@ -1,5 +1,7 @@
 //! Key files: any that C takes, none that differ, and how one is made.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::Write;
 
 use testbed::{ABSENCE, Client, Pattern, Plan};

@@ -1,5 +1,7 @@
 //! Many streams at once and long ones, with the C programs at either end.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Read, Write};
 use std::thread;
 

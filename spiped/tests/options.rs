@@ -1,6 +1,8 @@
 //! What the options for connections do: the limit, the outgoing address,
 //! keep-alives, the time for a handshake.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! What people run through it: a database, a web server, ssh.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

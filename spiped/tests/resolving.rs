@@ -1,14 +1,16 @@
 //! Names that cannot be resolved yet, or resolve to something else later. The
 //! tests write the `/etc/hosts` that the daemon sees.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use testbed::{
-    ABSENCE, Daemonized, Duplex, Listener, Maker, Mode, Pattern, Program, Site, Transport,
-    in_private_view, until, within,
+    ABSENCE, Daemonized, Duplex, Listener, Maker, Pattern, Program, Site, in_private_view, until,
+    within,
 };
 
 testbed::for_both![

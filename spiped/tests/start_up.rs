@@ -1,6 +1,8 @@
 //! How the daemon comes up: the parent, the pidfile, the errors, the user it
 //! becomes, and where it writes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixDatagram;
