@@ -1,1 +1,3 @@
 //! The daemon and the programs.
+
+pub mod cli;
