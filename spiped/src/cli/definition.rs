@@ -25,11 +25,14 @@ pub fn spiped_command() -> Command {
                 .conflicts_with("decrypt")
                 .help("Take plain connections, send them encrypted to the target"),
             flag("decrypt", Some('d'))
+                .conflicts_with("encrypt")
                 .help("Take encrypted connections, send them plain to the target"),
         ])
         .next_help_heading("Addresses and key (the first three are required)")
         .args([
-            option("source", 's', "ADDRESS", utf8()).help("Listen here"),
+            option("source", 's', "ADDRESS", utf8())
+                .help("Listen here")
+                .long_help(text::SOURCE),
             target(),
             key(),
             bind(),
@@ -66,9 +69,9 @@ pub fn spiped_command() -> Command {
                 .value_hint(ValueHint::FilePath)
                 .help("Write the process id here [default: SOURCE.pid]")
                 .long_help(text::PIDFILE),
-            option("user", 'u', "USER[:GROUP]", utf8())
+            option("user", 'u', "USER", utf8())
                 .value_hint(ValueHint::Username)
-                .help("Become this user and group, once listening")
+                .help("Become USER, :GROUP or USER:GROUP, once listening")
                 .long_help(text::USER),
             flag("syslog", None)
                 .help("Send warnings to syslog in place of standard error")
@@ -116,6 +119,7 @@ fn demo_command() -> Command {
             Arg::new("size")
                 .long("size")
                 .value_name("MIB")
+                .value_hint(ValueHint::Other)
                 .value_parser(utf8().try_map(|given| number::mebibytes(&given)))
                 .help(format!(
                     "Data to send through and back, in MiB [default: {}]",
@@ -165,7 +169,9 @@ fn utf8() -> impl TypedValueParser<Value = String> {
 }
 
 fn target() -> Arg {
-    option("target", 't', "ADDRESS", utf8()).help("Connect to here")
+    option("target", 't', "ADDRESS", utf8())
+        .help("Connect to here")
+        .long_help(text::TARGET)
 }
 
 fn key() -> Arg {
@@ -188,7 +194,9 @@ fn fast() -> Arg {
 }
 
 fn require_forward_secrecy() -> Arg {
-    flag("require-forward-secrecy", Some('g')).help("Refuse a peer that uses -f")
+    flag("require-forward-secrecy", Some('g'))
+        .help("Refuse a peer that uses -f")
+        .long_help(text::REQUIRE_FORWARD_SECRECY)
 }
 
 fn timeout() -> Arg {

@@ -18,7 +18,7 @@ use program::{Program, Whose};
 use table::{Outcome, Row};
 
 /// Most rows wait rather than work: C spiped looks for SIGTERM once a second.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 #[test]
 fn spiped_does_what_the_table_says() {
