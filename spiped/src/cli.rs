@@ -8,6 +8,8 @@ mod number;
 mod options;
 mod order;
 mod refusal;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::ffi::OsString;
@@ -18,7 +20,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 
 pub use definition::{spipe_command, spiped_command};
-pub use options::{Mode, SpipeOptions, SpipedCommand, SpipedOptions};
+pub use options::{KeySource, Mode, SpipeOptions, SpipedCommand, SpipedOptions};
 use order::End;
 
 /// A program that ends on its command line alone: what it prints, and its exit status.
@@ -116,6 +118,10 @@ fn parse<T>(
             &command,
             &format!("unknown option -{short}"),
         )),
+        Some(End::Operand(operand)) => {
+            let reason = format!("unexpected argument {operand:?}");
+            Err(wrong(&command, &command, &reason))
+        }
     }
 }
 

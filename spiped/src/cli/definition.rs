@@ -2,16 +2,12 @@
 //! from it.
 
 use std::ffi::OsString;
-use std::num::NonZeroU32;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+use clap::{Arg, ArgAction, Command, ValueHint};
 
 use super::number;
 use super::text;
-
-/// `spiped demo` sends this much when nothing else is asked for, in MiB.
-pub(super) const DEMO_SIZE: NonZeroU32 = NonZeroU32::new(512).unwrap();
 
 /// The command line of `spiped`.
 #[must_use]
@@ -22,7 +18,6 @@ pub fn spiped_command() -> Command {
         .after_help(text::SPIPED_AFTER)
         .subcommand_help_heading("Other things it does")
         .disable_help_subcommand(true)
-        .args_conflicts_with_subcommands(true)
         .subcommands([keygen_command(), demo_command()])
         .next_help_heading("Direction (exactly one)")
         .args([
@@ -30,11 +25,14 @@ pub fn spiped_command() -> Command {
                 .conflicts_with("decrypt")
                 .help("Take plain connections, send them encrypted to the target"),
             flag("decrypt", Some('d'))
+                .conflicts_with("encrypt")
                 .help("Take encrypted connections, send them plain to the target"),
         ])
         .next_help_heading("Addresses and key (the first three are required)")
         .args([
-            option("source", 's', "ADDRESS", utf8()).help("Listen here"),
+            option("source", 's', "ADDRESS", utf8())
+                .help("Listen here")
+                .long_help(text::SOURCE),
             target(),
             key(),
             bind(),
@@ -60,7 +58,6 @@ pub fn spiped_command() -> Command {
                 "SECONDS",
                 utf8().try_map(|given| number::seconds(&given, number::RESOLVE_INTERVAL)),
             )
-            .conflicts_with("no-resolve")
             .help("Look the target's name up again this often [default: 60]")
             .long_help(text::RESOLVE_INTERVAL),
             flag("no-resolve", Some('R')).help("Look the target's name up only once, at the start"),
@@ -72,9 +69,9 @@ pub fn spiped_command() -> Command {
                 .value_hint(ValueHint::FilePath)
                 .help("Write the process id here [default: SOURCE.pid]")
                 .long_help(text::PIDFILE),
-            option("user", 'u', "USER[:GROUP]", utf8())
+            option("user", 'u', "USER", utf8())
                 .value_hint(ValueHint::Username)
-                .help("Become this user and group after binding; :GROUP alone works too")
+                .help("Become USER, :GROUP or USER:GROUP, once listening")
                 .long_help(text::USER),
             flag("syslog", None)
                 .help("Send warnings to syslog in place of standard error")
@@ -122,9 +119,11 @@ fn demo_command() -> Command {
             Arg::new("size")
                 .long("size")
                 .value_name("MIB")
-                .value_parser(value_parser!(NonZeroU32))
+                .value_hint(ValueHint::Other)
+                .value_parser(utf8().try_map(|given| number::mebibytes(&given)))
                 .help(format!(
-                    "Data to send through and back, in MiB [default: {DEMO_SIZE}]"
+                    "Data to send through and back, in MiB [default: {}]",
+                    number::DEMO_SIZE
                 )),
             help(),
         ])
@@ -139,7 +138,7 @@ fn base(name: &'static str, about: &'static str) -> Command {
         .disable_help_flag(true)
         .disable_version_flag(true)
         .help_template("{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}")
-        .max_term_width(80)
+        .term_width(80)
 }
 
 fn flag(name: &'static str, short: Option<char>) -> Arg {
@@ -170,31 +169,34 @@ fn utf8() -> impl TypedValueParser<Value = String> {
 }
 
 fn target() -> Arg {
-    option("target", 't', "ADDRESS", utf8()).help("Connect to here")
+    option("target", 't', "ADDRESS", utf8())
+        .help("Connect to here")
+        .long_help(text::TARGET)
 }
 
 fn key() -> Arg {
     option("key", 'k', "FILE", OsStringValueParser::new())
         .value_hint(ValueHint::FilePath)
-        .help("The key file, the same at both ends; - is standard input")
+        .help("The key file, same at both ends; - is standard input")
         .long_help(text::KEY)
 }
 
 fn bind() -> Arg {
     option("bind", 'b', "ADDRESS", utf8())
-        .help("Connect from this local address; its port may be left out")
+        .help("Connect from this local address (port optional)")
         .long_help(text::BIND)
 }
 
 fn fast() -> Arg {
     flag("fast", Some('f'))
-        .conflicts_with("require-forward-secrecy")
         .help("Save time in the handshake by giving up forward secrecy")
         .long_help(text::FAST)
 }
 
 fn require_forward_secrecy() -> Arg {
-    flag("require-forward-secrecy", Some('g')).help("Refuse a peer that uses -f")
+    flag("require-forward-secrecy", Some('g'))
+        .help("Refuse a peer that uses -f")
+        .long_help(text::REQUIRE_FORWARD_SECRECY)
 }
 
 fn timeout() -> Arg {

@@ -1,7 +1,7 @@
 //! Counts and times as the command line takes them: what C spiped reads as a number is one here,
 //! with the exceptions that the man page names.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 /// Time to connect, and to shake hands, unless `-o` says otherwise.
@@ -10,6 +10,8 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const RESOLVE_INTERVAL: Duration = Duration::from_secs(60);
 /// Connections at once, unless `-n` says otherwise.
 pub(super) const MAX_CONNECTIONS: NonZeroU64 = NonZeroU64::new(100).unwrap();
+/// What `spiped demo` sends unless `--size` says otherwise, in MiB.
+pub(super) const DEMO_SIZE: NonZeroU32 = NonZeroU32::new(512).unwrap();
 
 const SHORTEST: f64 = 0.001;
 // Every clock and timer can add this to the present; beyond, C spiped's overflow.
@@ -56,6 +58,13 @@ pub(super) fn seconds(given: &str, default: Duration) -> Result<Duration, String
         ));
     }
     Duration::try_from_secs_f64(value).map_err(|error| format!("{given:?}: {error}"))
+}
+
+/// Reads an amount of data in MiB, of which there must be some.
+pub(super) fn mebibytes(given: &str) -> Result<NonZeroU32, String> {
+    let most = NonZeroU32::MAX;
+    let parsed = given.parse();
+    parsed.map_err(|_| format!("{given:?} is not a whole number from 1 to {most}"))
 }
 
 /// Whether a number that reads as 0 is merely too small for a float.

@@ -1,4 +1,7 @@
 //! What a command line asks for, out of what the parser found in it.
+//!
+//! What is missing, and the conflicts that C spiped finds only after it has read all options, are
+//! found here; the parser finds the rest as it goes along.
 
 use std::ffi::OsString;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -8,9 +11,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 use spiped_proto::ForwardSecrecy;
 
-use super::definition::DEMO_SIZE;
 use super::number;
-use crate::keyfile::KeySource;
 
 /// What `spiped` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,15 @@ pub enum Mode {
     Encrypt,
     /// Encrypted at the source, plain at the target (`-d`).
     Decrypt,
+}
+
+/// Where the key comes from (`-k`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// Standard input, up to its end (`-k -`).
+    Stdin,
+    /// The file at this path.
+    File(PathBuf),
 }
 
 /// The options of the daemon.
@@ -99,12 +109,22 @@ impl SpipedOptions {
 
     /// # Errors
     ///
-    /// What is missing.
+    /// What is missing, or one too many.
     pub(super) fn take(matches: &mut ArgMatches) -> Result<Self, &'static str> {
         let mode = match (matches.get_flag("encrypt"), matches.get_flag("decrypt")) {
             (true, _) => Mode::Encrypt,
             (_, true) => Mode::Decrypt,
             (false, false) => return Err("neither -e nor -d is given"),
+        };
+        let resolve_interval = match (
+            matches.remove_one("resolve-interval"),
+            matches.get_flag("no-resolve"),
+        ) {
+            (Some(_), true) => {
+                return Err("-r/--resolve-interval and -R/--no-resolve exclude each other");
+            }
+            (None, true) => None,
+            (given, false) => Some(given.unwrap_or(number::RESOLVE_INTERVAL)),
         };
         Ok(Self {
             mode,
@@ -116,17 +136,14 @@ impl SpipedOptions {
             bind: matches.remove_one("bind"),
             wait_for_dns: matches.get_flag("wait-for-dns"),
             foreground: matches.get_flag("foreground"),
-            forward_secrecy: forward_secrecy(matches),
+            forward_secrecy: forward_secrecy(matches)?,
             keepalive: !matches.get_flag("no-keepalive"),
             max_connections: matches
                 .remove_one("max-connections")
                 .unwrap_or(Some(number::MAX_CONNECTIONS)),
             timeout: timeout(matches),
             pidfile: matches.remove_one::<OsString>("pidfile").map(PathBuf::from),
-            resolve_interval: (!matches.get_flag("no-resolve")).then(|| {
-                let given = matches.remove_one("resolve-interval");
-                given.unwrap_or(number::RESOLVE_INTERVAL)
-            }),
+            resolve_interval,
             syslog: matches.get_flag("syslog"),
             user: matches.remove_one("user"),
         })
@@ -136,13 +153,13 @@ impl SpipedOptions {
 impl SpipeOptions {
     /// # Errors
     ///
-    /// What is missing.
+    /// What is missing, or one too many.
     pub(super) fn take(matches: &mut ArgMatches) -> Result<Self, &'static str> {
         Ok(Self {
             target: target(matches)?,
             key: key(matches)?,
             bind: matches.remove_one("bind"),
-            forward_secrecy: forward_secrecy(matches),
+            forward_secrecy: forward_secrecy(matches)?,
             keepalive: !matches.get_flag("no-keepalive"),
             timeout: timeout(matches),
         })
@@ -152,7 +169,7 @@ impl SpipeOptions {
 impl SpipedCommand {
     /// # Errors
     ///
-    /// What is missing.
+    /// What is missing, or one too many.
     pub(super) fn take(matches: &mut ArgMatches) -> Result<Self, &'static str> {
         match matches.remove_subcommand() {
             None => SpipedOptions::take(matches).map(Self::Run),
@@ -163,7 +180,7 @@ impl SpipedCommand {
                     .into(),
             }),
             Some((_, mut matches)) => Ok(Self::Demo {
-                size: matches.remove_one("size").unwrap_or(DEMO_SIZE),
+                size: matches.remove_one("size").unwrap_or(number::DEMO_SIZE),
             }),
         }
     }
@@ -181,13 +198,13 @@ fn key(matches: &mut ArgMatches) -> Result<KeySource, &'static str> {
     })
 }
 
-fn forward_secrecy(matches: &ArgMatches) -> ForwardSecrecy {
-    if matches.get_flag("fast") {
-        ForwardSecrecy::Disabled
-    } else if matches.get_flag("require-forward-secrecy") {
-        ForwardSecrecy::Required
-    } else {
-        ForwardSecrecy::Enabled
+fn forward_secrecy(matches: &ArgMatches) -> Result<ForwardSecrecy, &'static str> {
+    let required = matches.get_flag("require-forward-secrecy");
+    match (matches.get_flag("fast"), required) {
+        (true, true) => Err("-f/--fast and -g/--require-forward-secrecy exclude each other"),
+        (true, false) => Ok(ForwardSecrecy::Disabled),
+        (false, true) => Ok(ForwardSecrecy::Required),
+        (false, false) => Ok(ForwardSecrecy::Enabled),
     }
 }
 

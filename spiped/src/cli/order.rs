@@ -15,10 +15,11 @@ pub(super) enum End {
     Help,
     Version,
     UnknownShort(char),
+    Operand(OsString),
 }
 
-/// Spells `args` in one way, up to their end. From an operand or an unknown long option on they
-/// stay as they are: the parser refuses them.
+/// Spells `args` in one way, up to their end. From a subcommand or an unknown long option on they
+/// stay as they are, for the parser to judge.
 pub(super) fn ordered(
     command: &Command,
     args: impl IntoIterator<Item = OsString>,
@@ -31,7 +32,7 @@ pub(super) fn ordered(
     while let Some(given) = reader.rest.next() {
         match reader.take(&given) {
             Taken::Yes => {}
-            Taken::No => {
+            Taken::NotMine => {
                 reader.spelled.push(given);
                 reader.spelled.extend(reader.rest);
                 break;
@@ -50,17 +51,24 @@ struct Reader<'a, I> {
 
 enum Taken {
     Yes,
-    No,
+    NotMine,
     Ends(End),
 }
 
 impl<I: Iterator<Item = OsString>> Reader<'_, I> {
     fn take(&mut self, given: &OsStr) -> Taken {
         match given.as_bytes() {
-            b"-" | b"--" => Taken::No,
+            b"--" => match self.rest.next() {
+                Some(operand) => Taken::Ends(End::Operand(operand)),
+                None => Taken::Yes,
+            },
             [b'-', b'-', long @ ..] => self.take_long(long),
-            [b'-', cluster @ ..] => self.take_cluster(cluster),
-            _ => Taken::No,
+            [b'-', cluster @ ..] if !cluster.is_empty() => self.take_cluster(cluster),
+            // C knows no operands, so a subcommand can only be the very first argument.
+            _ if self.spelled.is_empty() && self.command.find_subcommand(given).is_some() => {
+                Taken::NotMine
+            }
+            _ => Taken::Ends(End::Operand(given.to_owned())),
         }
     }
 
@@ -71,11 +79,11 @@ impl<I: Iterator<Item = OsString>> Reader<'_, I> {
         };
         let mut args = self.command.get_arguments();
         let Some(arg) = args.find(|arg| arg.get_long().map(str::as_bytes) == Some(name)) else {
-            return Taken::No;
+            return Taken::NotMine;
         };
         match value {
             Some(value) if arg.get_action().takes_values() => self.spell(arg, Some(value.into())),
-            Some(_) => Taken::No,
+            Some(_) => Taken::NotMine,
             None => self.take_arg(arg, None),
         }
     }
@@ -179,22 +187,29 @@ mod tests {
     }
 
     #[test]
-    fn operands_and_unknown_names_go_to_the_parser() {
+    fn an_operand_ends_the_line() {
+        for operand in ["stray", "-", "", "keygen"] {
+            let ended = Some(End::Operand(operand.into()));
+            assert_eq!(spelled(&["-e", operand, "-v"]).1, ended);
+            assert_eq!(spelled(&["--", operand, "-v"]).1, ended);
+        }
+        assert_eq!(spelled(&["--", "-v"]).1, Some(End::Operand("-v".into())));
+        assert_eq!(spelled(&["-e", "--"]).1, None);
+        assert_eq!(spelled(&["", "-v"]).1, Some(End::Operand("".into())));
+    }
+
+    #[test]
+    fn subcommands_and_unknown_names_go_to_the_parser() {
         for line in [
-            &["stray", "-v"][..],
-            &["--", "-v"],
-            &["-", "-v"],
-            &["", "-v"],
-            &["--unknown", "-v"],
+            &["--unknown", "-v"][..],
             &["--sysl", "-v"],
             &["--syslog=x", "-v"],
             &["--version=x", "-v"],
             &["---", "-v"],
             &["keygen", "--help"],
         ] {
-            let line: Vec<&str> = [&["--encrypt"], line].concat();
             let expected = line.iter().map(|&arg| arg.to_owned()).collect();
-            assert_eq!(spelled(&line), (expected, None));
+            assert_eq!(spelled(line), (expected, None));
         }
     }
 }

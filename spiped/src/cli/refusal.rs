@@ -21,12 +21,6 @@ pub(super) fn reason(command: &Command, error: &Error) -> String {
             }
         }
         ErrorKind::UnknownArgument => format!("unexpected argument {invalid:?}"),
-        ErrorKind::InvalidSubcommand => {
-            format!(
-                "unexpected argument {:?}",
-                text(ContextKind::InvalidSubcommand)
-            )
-        }
         ErrorKind::ArgumentConflict => {
             let prior = shown(command, text(ContextKind::PriorArg));
             match prior == option {
@@ -44,7 +38,6 @@ pub(super) fn reason(command: &Command, error: &Error) -> String {
         ErrorKind::InvalidValue => format!("{option} needs a value"),
         ErrorKind::TooManyValues => format!("{option} takes no value"),
         ErrorKind::MissingRequiredArgument => format!("no {option} is given"),
-        ErrorKind::InvalidUtf8 => "an argument is not valid UTF-8".to_owned(),
         _ => first_line(error),
     }
 }

@@ -40,8 +40,8 @@ path of a unix socket. SECONDS may have a decimal point. Flags may be combined
 pub(super) const SPIPE_INTRODUCTION: &str = "\
 spipe - client of the secure pipe daemon
 
-Opens one encrypted and authenticated connection to a spiped -d: what comes in
-on standard input goes to the peer, what the peer sends goes to standard output.
+Opens one encrypted and authenticated connection to a spiped -d. What it reads
+from standard input goes to the peer; what the peer sends, to standard output.
 
 Example: ask the Redis server behind the spiped at b.example.org:8025.
       echo PING | spipe -t b.example.org:8025 -k redis.key
@@ -69,6 +69,13 @@ Makes a key, starts a target and both ends, sends data through them and back,
 checks it, and tells what happened. It leaves nothing behind.
 ";
 
+pub(super) const SOURCE: &str = "\
+Listen at this address. A host name is looked up when spiped starts, and not \
+again.";
+
+pub(super) const TARGET: &str = "\
+Connect to this address.";
+
 pub(super) const KEY: &str = "\
 The key file, the same at both ends; - is standard input. Any file will do, \
 whatever its length and content; spiped keygen makes a good one.";
@@ -81,6 +88,9 @@ system chooses a port for each connection.";
 pub(super) const FAST: &str = "\
 Save time in the handshake by giving up forward secrecy: who records the \
 connection and gets hold of the key file later can then read it.";
+
+pub(super) const REQUIRE_FORWARD_SECRECY: &str = "\
+Require forward secrecy: refuse a peer that uses -f.";
 
 pub(super) const TIMEOUT: &str = "\
 Give up connecting to the target, or a handshake, after this long. The default \
@@ -107,9 +117,8 @@ with .pid appended, so that spiped -s [127.0.0.1]:80 writes [127.0.0.1]:80.pid \
 to the current directory. With -F, no pidfile is written.";
 
 pub(super) const USER: &str = "\
-Become this user and group after binding the source address, reading the key \
-and writing the pidfile. USER, :GROUP and USER:GROUP are the forms; each is a \
-name or a number.";
+Become USER, :GROUP or USER:GROUP, each a name or a number, after binding the \
+source address, reading the key and writing the pidfile.";
 
 pub(super) const SYSLOG: &str = "\
 Send warnings to syslog in place of standard error, once start-up is over.";
