@@ -1,6 +1,11 @@
 //! The relay between real sockets on the loopback interface.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};

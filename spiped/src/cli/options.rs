@@ -12,6 +12,7 @@ use clap::ArgMatches;
 use spiped_proto::ForwardSecrecy;
 
 use super::number;
+use crate::keyfile::KeySource;
 
 /// What `spiped` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,15 +38,6 @@ pub enum Mode {
     Encrypt,
     /// Encrypted at the source, plain at the target (`-d`).
     Decrypt,
-}
-
-/// Where the key comes from (`-k`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeySource {
-    /// Standard input, up to its end (`-k -`).
-    Stdin,
-    /// The file at this path.
-    File(PathBuf),
 }
 
 /// The options of the daemon.

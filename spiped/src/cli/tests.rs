@@ -9,6 +9,7 @@ use std::time::Duration;
 use spiped_proto::ForwardSecrecy;
 
 use super::*;
+use crate::keyfile::KeySource;
 
 #[path = "../../tests/command_line/table/mod.rs"]
 mod table;
