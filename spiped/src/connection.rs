@@ -9,6 +9,7 @@ use spiped_tokio::{
 };
 use tokio::time::{Instant, timeout_at};
 
+use crate::reason::reason;
 use crate::target::Target;
 
 /// What all connections of a pipe have in common.
@@ -30,7 +31,7 @@ pub struct Route {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     /// The target does not accept connections.
-    #[error(transparent)]
+    #[error("{}", dial_reason(.0))]
     Dial(#[from] DialError),
     /// The handshake failed.
     #[error("handshake failed: {0}")]
@@ -42,11 +43,30 @@ pub enum ConnectionError {
     #[error("handshake failed: not over within {:?} (the peer is silent, or not spiped)", .0)]
     HandshakeTimeout(Duration),
     /// The stream broke.
-    #[error(transparent)]
+    #[error("{}", relay_reason(.0))]
     Relay(#[from] RelayError),
     /// The connection to be served broke before there was a stream.
-    #[error("the connection broke before its stream was up: {0}")]
+    #[error("the connection broke before its stream was up: {}", reason(.0))]
     Abandoned(io::Error),
+}
+
+fn dial_reason(error: &DialError) -> String {
+    match error {
+        DialError::Connect { endpoint, source } => {
+            format!("cannot connect to {endpoint}: {}", reason(source))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn relay_reason(error: &RelayError) -> String {
+    match error {
+        RelayError::Plain(error) => format!("the plain connection broke: {}", reason(error)),
+        RelayError::Encrypted(error) => {
+            format!("the encrypted connection broke: {}", reason(error))
+        }
+        other => other.to_string(),
+    }
 }
 
 impl From<HandshakeError> for ConnectionError {

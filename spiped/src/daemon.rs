@@ -20,7 +20,7 @@ use crate::pidfile::{self, PidfileError};
 use crate::pipe::Pipe;
 use crate::privileges::{Identity, IdentityError, PrivilegeError};
 use crate::reason::reason;
-use crate::signals::Termination;
+use crate::signals::{self, Termination};
 use crate::start::{self, StartError};
 use crate::target::Target;
 
@@ -129,6 +129,7 @@ impl Plan {
                 ),
             );
         }
+        signals::hold_termination()?;
         let listener = BoundListener::bind(endpoint).map_err(|error| DaemonError::Bind {
             endpoint: endpoint.clone(),
             error,

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use crate::cli::Mode;
 use crate::connection::{ConnectionError, Route};
 use crate::log::{self, Class};
+use crate::reason::reason;
 
 /// How many connections may be in a handshake that has not proved anything yet.
 const UNPROVED_MAX: usize = 1000;
@@ -87,7 +88,7 @@ impl Pipe {
                 Err(error) => {
                     log::warning(
                         Class::Accept,
-                        format_args!("cannot accept a connection: {error}"),
+                        format_args!("cannot accept a connection: {}", reason(&error)),
                     );
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

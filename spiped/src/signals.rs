@@ -2,8 +2,18 @@
 
 use std::io;
 
-use nix::sys::signal::{SigHandler, Signal, raise, signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, raise, signal};
 use tokio::signal::unix::{self, SignalKind};
+
+/// Keeps SIGTERM waiting until [`Termination::watch`]: who sees the daemon listen may end it, in good
+/// order, from then on.
+pub(crate) fn hold_termination() -> io::Result<()> {
+    Ok(held().thread_block()?)
+}
+
+fn held() -> SigSet {
+    SigSet::from(Signal::SIGTERM)
+}
 
 /// Watches for requests to end: SIGTERM, and SIGINT where it would have no effect otherwise.
 #[derive(Debug)]
@@ -19,8 +29,10 @@ impl Termination {
     pub(crate) fn watch() -> io::Result<Self> {
         let first_process = std::process::id() == 1;
         let interrupt = first_process.then(|| unix::signal(SignalKind::interrupt()));
+        let terminate = unix::signal(SignalKind::terminate())?;
+        held().thread_unblock()?;
         Ok(Self {
-            terminate: unix::signal(SignalKind::terminate())?,
+            terminate,
             interrupt: interrupt.transpose()?,
         })
     }
