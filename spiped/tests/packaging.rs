@@ -2,6 +2,8 @@
 //!
 //! `SPIPED_UPDATE=1` writes them anew. Of a man page, options and synopsis are generated; the rest
 //! stands in `packaging/man/*.in`.
+// Clippy takes only the test functions themselves for tests.
+#![allow(clippy::unwrap_used)]
 
 use std::fmt::Write as _;
 use std::fs;

@@ -42,9 +42,14 @@ pub fn spiped_command() -> Command {
             fast(),
             require_forward_secrecy(),
             timeout(),
-            option("max-connections", 'n', "MAX", utf8().try_map(number::count))
-                .help("Connections at once; 0 for no limit [default: 100]")
-                .long_help(text::MAX_CONNECTIONS),
+            option(
+                "max-connections",
+                'n',
+                "MAX",
+                utf8().try_map(|given| number::count(&given)),
+            )
+            .help("Connections at once; 0 for no limit [default: 100]")
+            .long_help(text::MAX_CONNECTIONS),
             no_keepalive(),
         ])
         .next_help_heading("Looking up names")

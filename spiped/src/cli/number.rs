@@ -1,7 +1,7 @@
 //! Counts and times as the command line takes them: what C spiped reads as a number is one here,
 //! with the exceptions that the man page names.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::{IntErrorKind, NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 /// Time to connect, and to shake hands, unless `-o` says otherwise.
@@ -20,25 +20,25 @@ const LONGEST: f64 = 4_294_967_296.0;
 /// Reads a limit. None is no limit: 0, or a negative number, which C spiped takes for a huge one.
 ///
 /// Decimal, octal behind `0` or hexadecimal behind `0x`, as C's `strtoull` has it.
-pub(super) fn count(given: String) -> Result<Option<NonZeroU64>, String> {
-    let (negative, digits) = sign(skip_space(&given));
+pub(super) fn count(given: &str) -> Result<Option<NonZeroU64>, String> {
+    let (negative, digits) = sign(skip_space(given));
     let (radix, digits) = match digits.as_bytes() {
         [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
         [b'0', ..] => (8, digits),
         _ => (10, digits),
     };
+    let not_whole = || format!("{given:?} is not a whole number");
     // `from_str_radix` would take a second sign.
-    let magnitude = match digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        true => u64::from_str_radix(digits, radix),
-        false => u64::from_str_radix("", radix),
-    };
-    match magnitude {
+    if !digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(not_whole());
+    }
+    match u64::from_str_radix(digits, radix) {
         Ok(_) if negative => Ok(None),
         Ok(magnitude) => Ok(NonZeroU64::new(magnitude)),
-        Err(error) if *error.kind() == std::num::IntErrorKind::PosOverflow => {
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
             Err(format!("{given:?} is too large"))
         }
-        Err(_) => Err(format!("{given:?} is not a whole number")),
+        Err(_) => Err(not_whole()),
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn counts_are_read_as_c_reads_them() {
-        let limit = |text: &str| count(text.to_owned()).unwrap().map_or(0, NonZeroU64::get);
+        let limit = |text: &str| count(text).unwrap().map_or(0, NonZeroU64::get);
         for (text, expected) in [
             ("0", 0),
             ("1", 1),
@@ -114,11 +114,11 @@ mod tests {
             "", " ", "-", "+", "x", "5x", "5 ", "08", "0x", "0x+5", "--5", "+-5", "1e3", "1.5",
             "0b1", "1_000", "１",
         ] {
-            let refused = count(text.to_owned()).unwrap_err();
+            let refused = count(text).unwrap_err();
             assert!(refused.ends_with("is not a whole number"), "{refused}");
         }
         for text in ["18446744073709551616", "-99999999999999999999999"] {
-            let refused = count(text.to_owned()).unwrap_err();
+            let refused = count(text).unwrap_err();
             assert!(refused.ends_with("is too large"), "{refused}");
         }
     }

@@ -3,9 +3,11 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroU64;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use proptest::prelude::*;
 use spiped_proto::ForwardSecrecy;
 
 use super::*;
@@ -22,6 +24,17 @@ fn place() -> Place<'static> {
         port: 8025,
         dead_port: 8026,
     }
+}
+
+fn spiped_rows() -> Vec<Row> {
+    [
+        table::SPIPED,
+        table::SPIPED_VALUES,
+        table::SPIPED_ADDRESSES,
+        table::SPIPED_AS_ROOT,
+        table::SPIPED_BIND,
+    ]
+    .concat()
 }
 
 fn spiped(line: &str) -> Result<SpipedCommand, Exit> {
@@ -66,7 +79,7 @@ fn expected(row: &Row) -> Option<Outcome> {
 
 #[test]
 fn every_row_of_the_table_is_read_as_it_says() {
-    for row in [table::SPIPED, table::SPIPED_AS_ROOT, table::SPIPED_BIND].concat() {
+    for row in spiped_rows() {
         let parsed = parse_spiped(row.arguments(place()));
         assert_eq!(
             outcome("spiped", parsed),
@@ -88,14 +101,7 @@ fn every_row_of_the_table_is_read_as_it_says() {
 
 #[test]
 fn a_row_has_a_reason_exactly_when_the_programs_differ() {
-    let tables = [
-        table::SPIPED,
-        table::SPIPED_AS_ROOT,
-        table::SPIPED_BIND,
-        table::SPIPE,
-        table::SPIPE_BIND,
-    ];
-    for row in tables.concat() {
+    for row in [&spiped_rows()[..], table::SPIPE, table::SPIPE_BIND].concat() {
         assert_eq!(row.ours != row.theirs, !row.why.is_empty(), "{}", row.line);
     }
 }
@@ -254,6 +260,54 @@ fn what_was_typed_cannot_break_the_line() {
         let (reason, rest) = exit.text.split_once('\n').unwrap();
         assert!(rest.starts_with("usage: spiped "), "{given:?}: {exit:?}");
         assert!(!reason.contains(char::is_control), "{reason:?}");
+    }
+}
+
+/// Words that lead deep into the parser, and arbitrary bytes.
+fn word() -> impl Strategy<Value = OsString> {
+    let known: &'static [&'static str] = &[
+        "-e",
+        "-dF",
+        "-k",
+        "-ok",
+        "-v",
+        "-",
+        "--",
+        "--key",
+        "--key=",
+        "--timeout=5",
+        "--syslog=x",
+        "--help",
+        "keygen",
+        "demo",
+        "--size",
+        "-o=1",
+        "-n-1",
+        "-s[::1]:80",
+        "=",
+        "",
+    ];
+    prop_oneof![
+        proptest::sample::select(known).prop_map(OsString::from),
+        proptest::collection::vec(any::<u8>(), 0..8).prop_map(OsString::from_vec),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_arguments_end_in_options_or_an_exit(line in proptest::collection::vec(word(), 0..8)) {
+        let exits = [
+            parse_spiped(line.clone()).err(),
+            parse_spipe(line.clone()).err(),
+        ];
+        for exit in exits.into_iter().flatten() {
+            prop_assert_eq!(exit.code, u8::from(exit.text.contains("usage: ")));
+            prop_assert!(exit.text.ends_with('\n'));
+        }
+        for text in line.iter().filter_map(|word| word.to_str()) {
+            let _ = number::count(text);
+            let _ = number::seconds(text, Duration::ZERO);
+        }
     }
 }
 

@@ -51,12 +51,14 @@ fn c_spipe_does_what_the_table_says() {
 }
 
 fn spiped_rows() -> Vec<Row> {
+    let mut rows = [table::SPIPED, table::SPIPED_VALUES, table::SPIPED_ADDRESSES].concat();
     if nix::unistd::geteuid().is_root() {
-        return [table::SPIPED, table::SPIPED_AS_ROOT].concat();
+        rows.extend(table::SPIPED_AS_ROOT);
+    } else {
+        let skipped = table::SPIPED_AS_ROOT.len();
+        eprintln!("skipped {skipped} command lines: they need root");
     }
-    let skipped = table::SPIPED_AS_ROOT.len();
-    eprintln!("skipped {skipped} command lines: they need root");
-    table::SPIPED.to_vec()
+    rows
 }
 
 /// The rows for `-b`, as a C program takes them that may be too old to know it.
@@ -100,7 +102,15 @@ fn run(program: &Program, rows: &[Row]) {
                     };
                     if let Err(why) = program.check(row, expected) {
                         let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
-                        wrong.push(format!("{} should be {expected:?}: {why}", row.line));
+                        let Row {
+                            line,
+                            why: on_purpose,
+                            ..
+                        } = row;
+                        let because = if on_purpose.is_empty() { "" } else { " as " };
+                        wrong.push(format!(
+                            "{line} should be {expected:?}{because}{on_purpose}: {why}"
+                        ));
                     }
                 }
             });

@@ -16,7 +16,7 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 /// Makes this process the parent of daemons that its children leave behind.
 pub(crate) fn adopt() {
     #[cfg(target_os = "linux")]
-    nix::sys::prctl::set_child_subreaper(true).unwrap();
+    assert_eq!(nix::sys::prctl::set_child_subreaper(true), Ok(()));
 }
 
 /// A daemon; it is killed when this goes away.

@@ -19,11 +19,15 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
+mod addresses;
 mod spipe;
 mod spiped;
+mod values;
 
+pub(crate) use addresses::{SPIPED_ADDRESSES, SPIPED_BIND};
 pub(crate) use spipe::{SPIPE, SPIPE_BIND};
-pub(crate) use spiped::{SPIPED, SPIPED_AS_ROOT, SPIPED_BIND};
+pub(crate) use spiped::SPIPED;
+pub(crate) use values::{SPIPED_AS_ROOT, SPIPED_VALUES};
 
 /// How a command line ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
