@@ -107,6 +107,19 @@ mod no_wrong_byte_is_delivered {
     }
 }
 
+#[test]
+fn a_broken_handshake_fails_spipe() {
+    let (ours, c) = (testbed::ours!(), testbed::theirs!());
+    for (at, fault) in HANDSHAKE_BREAKS {
+        println!("{fault:?} after {at}");
+        let plan = Plan::new(&ours, &c).with_spipe();
+        let tunnel = plan.tampered(Way::ToClient, at, fault).start();
+        let mut client = tunnel.connect();
+        client.rx.expect_end();
+        expect_failure(client.spipe);
+    }
+}
+
 mod ours_only {
     use super::*;
 
@@ -162,19 +175,6 @@ mod ours_only {
                 let tunnel = Plan::new(&ours, &c).tampered(way, at, fault).start();
                 tunnel.connect().rx.expect_reset();
             }
-        }
-    }
-
-    #[test]
-    fn a_broken_handshake_fails_spipe() {
-        let (ours, c) = (testbed::ours!(), testbed::theirs!());
-        for (at, fault) in HANDSHAKE_BREAKS {
-            println!("{fault:?} after {at}");
-            let plan = Plan::new(&ours, &c).with_spipe();
-            let tunnel = plan.tampered(Way::ToClient, at, fault).start();
-            let mut client = tunnel.connect();
-            client.rx.expect_end();
-            expect_failure(client.spipe);
         }
     }
 

@@ -20,6 +20,12 @@ testbed::for_both![
 
 fn an_idle_daemon_ends_at_once(maker: &Maker) {
     let mut tunnel = Plan::new(maker, maker).start();
+    // Who has served a stream is surely prepared for signals.
+    let (mut client, mut target) = tunnel.open();
+    client.tx.finish();
+    target.rx.expect_end();
+    target.tx.finish();
+    client.rx.expect_end();
     tunnel.client().terminate();
     tunnel.server().terminate();
     assert_eq!(tunnel.client().wait().code(), Some(0));
@@ -77,6 +83,8 @@ fn it_ends_as_the_first_process_of_a_container(maker: &Maker) {
             .arg(command.get_program())
             .args(command.get_args());
         let mut container = Program::serving(&site.dir, "container", container, &site.source);
+        // Who has tried to serve somebody is surely prepared for signals.
+        Duplex::connect(&site.source).rx.expect_nothing();
         signal(proc::child_of(container.pid()), request);
         assert_eq!(container.wait().code(), Some(0), "{request}");
     }

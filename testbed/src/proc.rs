@@ -1,7 +1,8 @@
 //! What Linux tells of a process and its sockets.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 
 use crate::Address;
 
@@ -9,9 +10,10 @@ use crate::Address;
 /// takes no slot of a limit and shows in no log.
 pub fn is_listening(address: &Address) -> bool {
     match address {
-        Address::Tcp(address) => sockets().iter().any(|s| {
-            s.local_port == address.port() && s.is_v6 == address.is_ipv6() && s.state == LISTEN
-        }),
+        // Listeners come first in the table, which may be long.
+        Address::Tcp(address) => sockets(if address.is_ipv6() { TCP6 } else { TCP4 })
+            .take_while(|s| s.state == LISTEN)
+            .any(|s| s.local_port == address.port()),
         Address::Unix(path) => fs::read_to_string("/proc/net/unix")
             .unwrap()
             .lines()
@@ -79,8 +81,9 @@ pub fn keep_alives(pid: u32) -> (usize, usize) {
             Some(link.strip_suffix(']')?.to_owned())
         })
         .collect();
-    let established = sockets()
+    let established = [TCP4, TCP6]
         .into_iter()
+        .flat_map(sockets)
         .filter(|s| s.state == ESTABLISHED && inodes.contains(&s.inode));
     let (with, without): (Vec<_>, Vec<_>) = established.partition(|s| s.timer == KEEP_ALIVE);
     (with.len(), without.len())
@@ -90,31 +93,31 @@ const ESTABLISHED: &str = "01";
 const LISTEN: &str = "0A";
 const KEEP_ALIVE: &str = "02";
 
+const TCP4: &str = "/proc/net/tcp";
+const TCP6: &str = "/proc/net/tcp6";
+
 struct Socket {
-    is_v6: bool,
     local_port: u16,
     state: String,
     timer: String,
     inode: String,
 }
 
-fn sockets() -> Vec<Socket> {
-    ["/proc/net/tcp", "/proc/net/tcp6"]
+fn sockets(table: &str) -> impl Iterator<Item = Socket> {
+    // Without IPv6 there is no table of it.
+    let lines = File::open(table).ok().map(|f| BufReader::new(f).lines());
+    lines
         .into_iter()
-        .flat_map(|file| {
-            let table = fs::read_to_string(file).unwrap_or_default();
-            let lines: Vec<_> = table.lines().skip(1).map(str::to_owned).collect();
-            lines.into_iter().filter_map(move |l| socket(&l, file))
-        })
-        .collect()
+        .flatten()
+        .skip(1)
+        .map(|line| socket(&line.unwrap()).unwrap())
 }
 
-fn socket(line: &str, file: &str) -> Option<Socket> {
+fn socket(line: &str) -> Option<Socket> {
     let fields: Vec<_> = line.split_ascii_whitespace().collect();
     let (_, port) = fields.get(1)?.rsplit_once(':')?;
     let (timer, _) = fields.get(5)?.split_once(':')?;
     Some(Socket {
-        is_v6: file.ends_with('6'),
         local_port: u16::from_str_radix(port, 16).ok()?,
         state: (*fields.get(3)?).to_owned(),
         timer: timer.to_owned(),
