@@ -1,0 +1,244 @@
+//! One measurement: a fresh target, a freshly started peer, a load, and what came of it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::interrupt::sleep;
+use crate::load::{Job, Stats, Worker};
+use crate::peers::{Peer, Tunnel};
+use crate::results::{Metric, START, Sample, bulk, connect, idle, ping, storm};
+use crate::site::Site;
+use crate::workload::Kind;
+
+/// For a load to have all its connections; thousands of handshakes take their time.
+const CONNECTING: Duration = Duration::from_secs(180);
+/// Between the end of the last action and a look at memory.
+const SETTLING: Duration = Duration::from_secs(1);
+/// For a peer to close what its clients have closed.
+const CLOSING: Duration = Duration::from_secs(15);
+/// Connections before the first look at memory, so that it does not count what only the first
+/// connections need.
+const FIRST_CONNECTIONS: usize = 64;
+
+/// How long each part of a measurement takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// Load before the window.
+    pub(crate) warm_up: Duration,
+    /// What is measured.
+    pub(crate) window: Duration,
+}
+
+/// Measures `peer` at one kind of work.
+pub(crate) fn measure(
+    peer: &Peer,
+    kind: Kind,
+    site: &mut Site,
+    times: Times,
+) -> Result<Vec<Sample>> {
+    let port = site.port()?;
+    let target = Worker::start(
+        match kind {
+            Kind::Up(_) => Job::Sink { port },
+            Kind::Down(_) => Job::Source { port },
+            _ => Job::Echo { port },
+        },
+        CONNECTING,
+    )?;
+    let tunnel = peer.start(site, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    let mut run = Run {
+        tunnel,
+        target,
+        times,
+        samples: Vec::new(),
+    };
+    for (end, metric) in [&run.tunnel.front, &run.tunnel.back].into_iter().zip(START) {
+        if let Some(end) = end {
+            let value = end.started.as_secs_f64() * 1e3;
+            run.samples.push(Sample { metric, value });
+        }
+    }
+    let done = run.work(kind);
+    // The end of a peer explains more than what its clients saw of it.
+    if !matches!(done, Err(Error::Interrupted)) {
+        run.tunnel.check()?;
+    }
+    done.map(|()| run.samples)
+}
+
+struct Run {
+    tunnel: Tunnel,
+    target: Worker,
+    times: Times,
+    samples: Vec<Sample>,
+}
+
+/// CPU time of each end during a window.
+type Cpu = [Option<Duration>; 2];
+
+impl Run {
+    fn work(&mut self, kind: Kind) -> Result<()> {
+        let to = self.tunnel.address;
+        match kind {
+            Kind::Up(streams) => {
+                let _load = load(Job::Up { to, streams })?;
+                sleep(self.times.warm_up)?;
+                let (stats, cpu) = window(&self.tunnel, self.times, &mut self.target)?;
+                self.bulk(&stats, cpu)
+            }
+            Kind::Down(streams) => {
+                let mut load = load(Job::Down { to, streams })?;
+                sleep(self.times.warm_up)?;
+                let (stats, cpu) = window(&self.tunnel, self.times, &mut load)?;
+                self.bulk(&stats, cpu)
+            }
+            Kind::Ping(clients) => {
+                let mut load = load(Job::Ping { to, clients })?;
+                sleep(self.times.warm_up)?;
+                let (stats, cpu) = window(&self.tunnel, self.times, &mut load)?;
+                self.ping(&stats, cpu)
+            }
+            Kind::Connect(clients) => {
+                let mut load = load(Job::Connect { to, clients })?;
+                sleep(self.times.warm_up)?;
+                let (stats, cpu) = window(&self.tunnel, self.times, &mut load)?;
+                self.connect(&stats, cpu)
+            }
+            Kind::Storm(clients) => self.storm(to, clients),
+            Kind::Idle(connections) => self.idle(to, connections),
+        }
+    }
+
+    fn add(&mut self, metric: Metric, value: f64) {
+        self.samples.push(Sample { metric, value });
+    }
+
+    /// Adds the CPU time of each end, divided by `amount`.
+    fn add_cpu(&mut self, metrics: [Metric; 2], cpu: Cpu, amount: f64) {
+        for (metric, time) in metrics.into_iter().zip(cpu) {
+            if let Some(time) = time {
+                self.add(metric, time.as_secs_f64() / amount);
+            }
+        }
+    }
+
+    fn bulk(&mut self, stats: &Stats, cpu: Cpu) -> Result<()> {
+        if stats.bytes == 0 {
+            return Err(Error::Failed("no data arrived".into()));
+        }
+        let gigabytes = stats.bytes as f64 / 1e9;
+        self.add(bulk::RATE, gigabytes / stats.time.as_secs_f64());
+        self.add_cpu(bulk::CPU, cpu, gigabytes);
+        Ok(())
+    }
+
+    fn ping(&mut self, stats: &Stats, cpu: Cpu) -> Result<()> {
+        let requests = operations(stats)?;
+        self.add(ping::RATE, requests / stats.time.as_secs_f64());
+        self.add(ping::P50, micros(stats.p50));
+        self.add(ping::P99, micros(stats.p99));
+        self.add_cpu(ping::CPU, cpu, requests / 1e6);
+        Ok(())
+    }
+
+    fn connect(&mut self, stats: &Stats, cpu: Cpu) -> Result<()> {
+        let connections = operations(stats)?;
+        self.add(connect::RATE, connections / stats.time.as_secs_f64());
+        self.add(connect::P50, micros(stats.p50) / 1e3);
+        self.add(connect::P99, micros(stats.p99) / 1e3);
+        self.add_cpu(connect::CPU, cpu, connections / 1e3);
+        let failures = stats.failures as f64;
+        self.add(connect::FAILED, 100.0 * failures / (failures + connections));
+        Ok(())
+    }
+
+    fn storm(&mut self, to: SocketAddr, clients: usize) -> Result<()> {
+        let mut established = load(Job::Ping { to, clients: 1 })?;
+        sleep(self.times.warm_up)?;
+        let (quiet, _) = window(&self.tunnel, self.times, &mut established)?;
+        let mut connecting = load(Job::Connect { to, clients })?;
+        sleep(self.times.warm_up)?;
+        connecting.stats()?;
+        let (storm, _) = window(&self.tunnel, self.times, &mut established)?;
+        let connections = connecting.stats()?;
+        operations(&quiet)?;
+        operations(&storm)?;
+        self.add(storm::QUIET_P50, micros(quiet.p50));
+        self.add(storm::QUIET_P99, micros(quiet.p99));
+        self.add(storm::P50, micros(storm.p50));
+        self.add(storm::P99, micros(storm.p99));
+        self.add(storm::RATIO, micros(storm.p99) / micros(quiet.p99));
+        let rate = operations(&connections)? / connections.time.as_secs_f64();
+        self.add(storm::RATE, rate);
+        Ok(())
+    }
+
+    fn idle(&mut self, to: SocketAddr, connections: usize) -> Result<()> {
+        let resting = self.tunnel.descriptors();
+        drop(load(Job::Idle {
+            to,
+            connections: FIRST_CONNECTIONS,
+        })?);
+        self.settle(resting)?;
+        let before = self.tunnel.memory();
+        let held = load(Job::Idle { to, connections })?;
+        sleep(SETTLING)?;
+        let with = self.tunnel.memory();
+        drop(held);
+        self.settle(resting)?;
+        let after = self.tunnel.memory();
+        let count = connections as f64;
+        for end in 0..2 {
+            let [Some(before), Some(with), Some(after)] = [before[end], with[end], after[end]]
+            else {
+                continue;
+            };
+            let kibibytes = |with: u64, before: u64| (with as f64 - before as f64) / 1024.0 / count;
+            let mebibytes = |bytes: u64| bytes as f64 / 1024.0 / 1024.0;
+            self.add(idle::PSS[end], kibibytes(with.pss, before.pss));
+            self.add(idle::RSS[end], kibibytes(with.rss, before.rss));
+            self.add(idle::BEFORE[end], mebibytes(before.pss));
+            self.add(idle::AFTER[end], mebibytes(after.pss));
+        }
+        Ok(())
+    }
+
+    /// Waits until the peer has closed its descriptors, and a little longer.
+    fn settle(&self, resting: usize) -> Result<()> {
+        let end = Instant::now() + CLOSING;
+        while self.tunnel.descriptors() > resting && Instant::now() < end {
+            sleep(Duration::from_millis(20))?;
+        }
+        sleep(SETTLING)
+    }
+}
+
+fn load(job: Job) -> Result<Worker> {
+    Worker::start(job, CONNECTING)
+}
+
+/// What `counter` counts and the ends use during one window.
+fn window(tunnel: &Tunnel, times: Times, counter: &mut Worker) -> Result<(Stats, Cpu)> {
+    counter.stats()?;
+    let before = tunnel.cpu();
+    sleep(times.window)?;
+    let stats = counter.stats()?;
+    let after = tunnel.cpu();
+    let [front, back] = [(before[0], after[0]), (before[1], after[1])]
+        .map(|(before, after)| Some(after?.saturating_sub(before?)));
+    Ok((stats, [front, back]))
+}
+
+/// How many operations there were, or why there were none.
+fn operations(stats: &Stats) -> Result<f64> {
+    if stats.operations == 0 {
+        let reason = stats.last_failure.as_deref().unwrap_or("no answer in time");
+        return Err(Error::Failed(format!("nothing was answered: {reason}")));
+    }
+    Ok(stats.operations as f64)
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}

@@ -1,0 +1,64 @@
+//! Relays that do not encrypt, and the bare connection: what the kernel alone costs.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use super::{Tunnel, pair, program};
+use crate::error::Result;
+use crate::site::Site;
+
+pub(super) fn bare(_: &mut Site, target: SocketAddr) -> Result<Tunnel> {
+    Ok(Tunnel {
+        address: target,
+        front: None,
+        back: None,
+    })
+}
+
+pub(super) fn socat(site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
+    let end = |_: &mut Site, port: u16, to: SocketAddr| {
+        let mut command = Command::new(program("socat"));
+        command.args(["-b", "65536"]);
+        command.arg(format!(
+            "TCP4-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,nodelay,backlog=1024"
+        ));
+        command.arg(format!("TCP4:{to},nodelay"));
+        Ok(command)
+    };
+    pair(site, target, end, end)
+}
+
+pub(super) fn haproxy(site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
+    pair(
+        site,
+        target,
+        |site, port, to| haproxy_end(site, "back", port, "", to, ""),
+        |site, port, to| haproxy_end(site, "front", port, "", to, ""),
+    )
+}
+
+/// haproxy as a TCP relay with its default of a thread for each core; `bind` and `server` are what
+/// the two lines have besides addresses.
+pub(super) fn haproxy_end(
+    site: &Site,
+    name: &str,
+    port: u16,
+    bind: &str,
+    to: SocketAddr,
+    server: &str,
+) -> Result<Command> {
+    // Two descriptors for each connection, and some to spare.
+    let connections = (site.descriptors.saturating_sub(500) / 2).clamp(100, 20_000);
+    let config = site.write(
+        &format!("haproxy-{name}.cfg"),
+        &format!(
+            "global\n  maxconn {connections}\n\
+             defaults\n  mode tcp\n  maxconn {connections}\n  timeout connect 10s\n  \
+             timeout client 1h\n  timeout server 1h\n\
+             listen bench\n  bind 127.0.0.1:{port} {bind}\n  server next {to} {server}\n"
+        ),
+    )?;
+    let mut command = Command::new(program("haproxy"));
+    command.arg("-db").arg("-f").arg(config);
+    Ok(command)
+}
