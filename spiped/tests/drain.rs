@@ -73,7 +73,7 @@ fn a_second_request_ends_it_at_once(maker: &Maker) {
 
 /// The kernel keeps signals without a handler from the first process.
 fn it_ends_as_the_first_process_of_a_container(maker: &Maker) {
-    testbed::need!("root", "unshare");
+    testbed::need!("root", "unshare --pid --fork");
     for request in [Signal::SIGTERM, Signal::SIGINT] {
         let site = Site::new();
         let command = maker.spiped(Mode::Encrypt, &site.source, &site.target, &site.key);

@@ -94,7 +94,7 @@ impl Moving {
 }
 
 fn it_can_start_before_its_target_resolves(maker: &Maker) {
-    testbed::need!("root", "unshare");
+    testbed::need!("root", "unshare --mount");
     let moving = Moving::new();
     moving.resolves_to(None);
     let _daemon = moving.start(maker, &["-D"]);
@@ -111,7 +111,7 @@ fn it_can_start_before_its_target_resolves(maker: &Maker) {
 }
 
 fn it_follows_a_target_that_moves(maker: &Maker) {
-    testbed::need!("root", "unshare");
+    testbed::need!("root", "unshare --mount");
     let moving = Moving::new();
     moving.resolves_to(Some("127.0.0.2"));
     let _daemon = moving.start(maker, &["-r", "1"]);
@@ -123,7 +123,7 @@ fn it_follows_a_target_that_moves(maker: &Maker) {
 }
 
 fn the_last_address_is_used_while_none_is_found(maker: &Maker) {
-    testbed::need!("root", "unshare");
+    testbed::need!("root", "unshare --mount");
     let moving = Moving::new();
     moving.resolves_to(Some("127.0.0.2"));
     let _daemon = moving.start(maker, &["-r", "1"]);

@@ -247,7 +247,7 @@ fn id(file: &str, name: &str, field: usize) -> u32 {
 }
 
 fn syslog_takes_the_warnings(maker: &Maker) {
-    testbed::need!("root", "unshare");
+    testbed::need!("root", "unshare --mount");
     warns_to_syslog(maker, &[]);
 }
 
@@ -327,7 +327,7 @@ mod ours_only {
 
     #[test]
     fn syslog_takes_the_warnings_of_a_daemon_in_the_foreground() {
-        testbed::need!("root", "unshare");
+        testbed::need!("root", "unshare --mount");
         warns_to_syslog(&testbed::ours!(), &["-F"]);
     }
 }

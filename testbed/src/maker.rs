@@ -91,10 +91,12 @@ pub fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// See [`need!`](crate::need). `root` stands for the right to do what only
-/// root may.
+/// root may, `unshare --KIND` for that to make a namespace of a kind, which not
+/// every container has.
 pub fn present(test: &str, programs: &[&str]) -> bool {
     let missing = programs.iter().find(|&&program| match program {
         "root" => !is_root(),
+        _ if program.starts_with("unshare ") => !can_run(program),
         _ => find(program).is_none(),
     });
     let Some(program) = missing else { return true };
@@ -114,6 +116,13 @@ pub fn present(test: &str, programs: &[&str]) -> bool {
         list.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
     false
+}
+
+fn can_run(prefix: &str) -> bool {
+    let mut words = prefix.split(' ');
+    let mut command = Command::new(words.next().unwrap_or_default());
+    let output = command.args(words).arg("true").output();
+    output.is_ok_and(|o| o.status.success())
 }
 
 /// Whether the tests run as root.
