@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::residue::{self, Multiplier, Residue};
 pub(crate) use crate::residue::{Element, in_range};
-use crate::residue::{Multiplier, Residue};
 
 /// The number 1: the public value of an end without forward secrecy.
 pub(crate) const ONE: Element = small(1);
@@ -52,8 +52,16 @@ impl Exponent {
     }
 }
 
-/// y^x mod p, with a fixed window of 4 bits.
+/// y^x mod p.
 pub(crate) fn power(base: &Element, exponent: &Exponent) -> Element {
+    match spiped_simd::group14::pow(&residue::from_bytes(base), &exponent.0) {
+        Some(power) => residue::to_bytes(&Zeroizing::new(power)),
+        None => portable_power(base, exponent),
+    }
+}
+
+/// [`power`] on any CPU, with a fixed window of 4 bits.
+fn portable_power(base: &Element, exponent: &Exponent) -> Element {
     let mut multiplier = Multiplier::new();
     let base = Residue::from_element(base, &mut multiplier);
     let mut table: Zeroizing<[Residue; 1 << WINDOW]> =
@@ -174,7 +182,9 @@ mod tests {
                 exponent([0, 0, 0, 0, 4]),
                 Exponent(all_bits.0),
             ] {
-                assert_eq!(power(&base, &exponent), slow_power(&base, &exponent));
+                let expected = slow_power(&base, &exponent);
+                assert_eq!(power(&base, &exponent), expected);
+                assert_eq!(portable_power(&base, &exponent), expected);
             }
         }
         assert_eq!(power_of_two(&exponent([0; 5])), ONE);
@@ -189,6 +199,7 @@ mod tests {
             bit.0[position / 64] = 1 << (position % 64);
             assert_eq!(power_of_two(&bit), expected);
             assert_eq!(power(&TWO, &bit), expected);
+            assert_eq!(portable_power(&TWO, &bit), expected);
             expected = slow::multiply(&expected, &expected);
         }
     }
@@ -208,7 +219,9 @@ mod tests {
         fn powers_agree_with_slow_arithmetic(base in any::<[[u8; 32]; 8]>(), low in any::<[u64; 4]>(), top in 0u64..16) {
             let base: Element = std::array::from_fn(|i| base[i / 32][i % 32]);
             let exponent = exponent([low[0], low[1], low[2], low[3], top]);
-            prop_assert_eq!(power(&base, &exponent), slow_power(&base, &exponent));
+            let expected = slow_power(&base, &exponent);
+            prop_assert_eq!(power(&base, &exponent), expected);
+            prop_assert_eq!(portable_power(&base, &exponent), expected);
             prop_assert_eq!(power_of_two(&exponent), slow_power(&TWO, &exponent));
         }
 

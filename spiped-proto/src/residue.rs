@@ -311,7 +311,7 @@ fn small(value: u64) -> Limbs {
     limbs
 }
 
-fn from_bytes(element: &Element) -> Limbs {
+pub(crate) fn from_bytes(element: &Element) -> Limbs {
     let mut limbs = [0; LIMBS];
     for (limb, chunk) in limbs.iter_mut().zip(element.as_chunks().0.iter().rev()) {
         *limb = u64::from_be_bytes(*chunk);
@@ -319,7 +319,7 @@ fn from_bytes(element: &Element) -> Limbs {
     limbs
 }
 
-fn to_bytes(limbs: &Limbs) -> Element {
+pub(crate) fn to_bytes(limbs: &Limbs) -> Element {
     let mut element = [0; 256];
     for (chunk, limb) in element.as_chunks_mut().0.iter_mut().zip(limbs.iter().rev()) {
         *chunk = limb.to_be_bytes();
