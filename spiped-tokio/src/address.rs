@@ -39,7 +39,7 @@ pub enum AddressError {
     /// The part in brackets is no IPv4 or IPv6 address.
     #[error("'{0}' is not an IPv4 or IPv6 address")]
     BadIp(String),
-    /// The port behind a bracketed address is not a number from 0 to 65535.
+    /// The port is not a number from 0 to 65535, nor, behind a host name, the name of a service.
     #[error("'{0}' is not a port number")]
     BadPort(String),
     /// The host before the colon is missing.
@@ -77,6 +77,10 @@ impl FromStr for Address {
         }
         if host.is_empty() {
             return Err(AddressError::NoHost(text.to_owned()));
+        }
+        if port.bytes().all(|byte| byte.is_ascii_digit()) {
+            // A resolver would take the number modulo 65536.
+            parse_port(port)?;
         }
         Ok(Self(Form::Name {
             host: host.to_owned(),
@@ -271,6 +275,7 @@ mod tests {
                 Err(AddressError::BadPort(owned(port)))
             );
         }
+        assert_eq!(shown("localhost:65536"), Err(AddressError::BadPort(owned("65536"))));
         let long = format!("/{}", "x".repeat(MAX_UNIX_PATH));
         assert_eq!(shown(&long), Err(AddressError::LongPath(long.clone())));
         assert!(shown(&long[1..].replacen('x', "/", 1)).is_ok());
