@@ -1,6 +1,7 @@
 //! Runs a program with one command line, and sees whether it ends as expected.
 
-use std::fs::File;
+use std::fmt::Display;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -143,6 +144,7 @@ impl Run<'_> {
             }
             if let Some(connection) = self.site.connect() {
                 hang_up(connection)?;
+                awaits_termination(self.child.id())?;
                 self.terminate()?;
                 return self.ends_with(0);
             }
@@ -174,6 +176,7 @@ impl Run<'_> {
             Outcome::Daemon => {
                 let connection = self.site.connect().ok_or("takes no connections yet")?;
                 hang_up(connection)?;
+                awaits_termination(pid)?;
                 daemon.signal(Signal::SIGTERM)?;
                 (End::Exited(0), daemon.wait()?)
             }
@@ -224,4 +227,24 @@ impl Drop for Run<'_> {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// C spiped listens a moment before it handles SIGTERM, and dies of one that comes between.
+fn awaits_termination(pid: impl Display) -> Result<(), String> {
+    let status = format!("/proc/{pid}/status");
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        let Ok(status) = fs::read_to_string(&status) else {
+            // Without /proc, or without the process, the next step tells.
+            return Ok(());
+        };
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        let sigterm = 1 << (Signal::SIGTERM as i32 - 1);
+        if caught.is_none_or(|mask| mask & sigterm != 0) {
+            return Ok(());
+        }
+        thread::sleep(PAUSE);
+    }
+    Err("never handles SIGTERM".to_owned())
 }
