@@ -22,7 +22,7 @@ const HELLO_LEN: usize = size_of::<Element>() + size_of::<Mac>();
 /// The random numbers of one handshake, 64 bytes: a nonce and an exponent.
 ///
 /// They must come from a cryptographically secure generator and serve one handshake only.
-#[derive(Zeroize, ZeroizeOnDrop)]
+#[derive(ZeroizeOnDrop)]
 pub struct Entropy {
     nonce: Nonce,
     exponent: [u8; 32],

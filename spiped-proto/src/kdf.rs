@@ -32,10 +32,11 @@ pub(crate) struct HelloKeys {
 
 impl HelloKeys {
     pub(crate) fn derive(secret: &Secret, client_nonce: &Nonce, server_nonce: &Nonce) -> Self {
-        let [client, server] = pbkdf2(secret, &[client_nonce, server_nonce]);
+        let dk_1: Zeroizing<[_; 2]> = pbkdf2(secret, &[client_nonce, server_nonce]);
+        let [client, server] = &*dk_1;
         Self {
-            client: HelloKey(client),
-            server: HelloKey(server),
+            client: HelloKey(*client),
+            server: HelloKey(*server),
         }
     }
 }
@@ -60,10 +61,11 @@ impl SessionKeys {
         server_nonce: &Nonce,
         shared: &group14::Element,
     ) -> Self {
-        let [e_c, h_c, e_s, h_s] = pbkdf2(secret, &[client_nonce, server_nonce, shared]);
-        let direction = |encryption, authentication| DirectionKeys {
-            encryption,
-            authentication,
+        let dk_2: Zeroizing<[_; 4]> = pbkdf2(secret, &[client_nonce, server_nonce, shared]);
+        let [e_c, h_c, e_s, h_s] = &*dk_2;
+        let direction = |encryption: &[u8; 32], authentication: &[u8; 32]| DirectionKeys {
+            encryption: *encryption,
+            authentication: *authentication,
         };
         Self {
             client: direction(e_c, h_c),
@@ -73,8 +75,8 @@ impl SessionKeys {
 }
 
 /// PBKDF2 (RFC 8018 section 5.2) with one iteration: block i is HMAC(K, salt || i), i from 1.
-fn pbkdf2<const BLOCKS: usize>(secret: &Secret, salt: &[&[u8]]) -> [[u8; 32]; BLOCKS] {
-    let mut output = [[0; 32]; BLOCKS];
+fn pbkdf2<const BLOCKS: usize>(secret: &Secret, salt: &[&[u8]]) -> Zeroizing<[[u8; 32]; BLOCKS]> {
+    let mut output = Zeroizing::new([[0; 32]; BLOCKS]);
     for (block, number) in output.iter_mut().zip(1u32..) {
         let number = number.to_be_bytes();
         let parts = salt.iter().copied().chain([&number[..]]);

@@ -72,6 +72,7 @@ mod handshake;
 mod kdf;
 mod mac;
 mod packet;
+mod residue;
 mod secret;
 #[cfg(test)]
 mod vectors;

@@ -40,10 +40,13 @@ impl MacKey {
     /// padding: their length modulo 64 is below 48.
     pub(crate) fn tags(&self, bodies: &[&[u8]], first: u64) -> [Tag; BATCH] {
         let count = bodies.len().min(BATCH);
-        let mut inner = [self.inner; BATCH];
-        let mut outer = [self.outer; BATCH];
+        let mut inner = [sha256::INITIAL; BATCH];
+        let mut outer = inner;
+        // Only those that become digests: what is left of the others would be the key.
         let (inner, _) = inner.split_at_mut(count);
         let (outer, _) = outer.split_at_mut(count);
+        inner.fill(self.inner);
+        outer.fill(self.outer);
 
         let mut messages: [&[Block]; BATCH] = [&[]; BATCH];
         let mut ends = [[0; sha256::BLOCK_LEN]; BATCH];

@@ -6,7 +6,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// The shared secret K: SHA-256 of all bytes of a key file.
 ///
 /// It is wiped when dropped and never printed.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, ZeroizeOnDrop)]
 pub struct Secret([u8; 32]);
 
 impl Secret {

@@ -1,23 +1,9 @@
-//! SHA-256 compression of several messages at once.
-pub mod sha256 {
-    //! SHA-256 compression.
-    /// Block.
-    pub const BLOCK_LEN: usize = 64;
-    /// A chaining value.
-    pub type State = [u32; 8];
-    /// The first chaining value.
-    pub const INITIAL: State = [
-        0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab,
-        0x5be0cd19,
-    ];
-    /// One.
-    pub fn compress(state: &mut State, blocks: &[[u8; 64]]) {
-        sha2::block_api::compress256(state, blocks)
-    }
-    /// Many.
-    pub fn compress_many(states: &mut [State], messages: &[&[[u8; 64]]]) {
-        for (s, m) in states.iter_mut().zip(messages) {
-            compress(s, m)
-        }
-    }
-}
+//! Arithmetic for spiped that gains much from the CPU's vector units.
+//!
+//! [`sha256`] compresses several messages side by side, [`group14`] raises to a power modulo the
+//! key exchange's prime. The face is safe, allocates nothing and never panics; which instructions
+//! are used is decided at run time. Everything that knows packets or keys is left to the crates
+//! above.
+
+pub mod group14;
+pub mod sha256;

@@ -65,6 +65,12 @@ impl<IO> SpipedStream<IO> {
     pub fn get_ref(&self) -> &IO {
         &self.io
     }
+
+    /// The stream underneath, when the encrypted one is given up. What was not flushed or not read is
+    /// lost.
+    pub fn into_inner(self) -> IO {
+        self.io
+    }
 }
 
 fn fault(error: Error) -> io::Error {

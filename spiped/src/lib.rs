@@ -1,1 +1,21 @@
-//! The daemon and the programs.
+//! The daemon `spiped` and its client `spipe`: what they read, say and need of the system. The
+//! protocol and the sockets are left to `spiped-proto` and `spiped-tokio`.
+
+pub mod cli;
+pub mod connection;
+pub mod daemon;
+pub mod daemonize;
+pub mod demo;
+pub mod descriptors;
+pub mod keyfile;
+pub mod keygen;
+pub mod log;
+pub mod pidfile;
+pub mod pipe;
+pub mod privileges;
+pub mod reason;
+mod signals;
+pub mod spipe;
+pub mod start;
+pub mod target;
+mod tempdir;

@@ -1,0 +1,51 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_spiped_global_optspecs
+    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= f/fast g/require-forward-secrecy o/timeout= n/max-connections= j/no-keepalive D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= syslog v/version help
+end
+
+function __fish_spiped_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_spiped_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_spiped_using_subcommand
+    set -l cmd (__fish_spiped_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c spiped -n "__fish_spiped_needs_command" -s s -l source -d 'Listen here' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -s t -l target -d 'Connect to here' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -s k -l key -d 'The key file, same at both ends; - is standard input' -r -F
+complete -c spiped -n "__fish_spiped_needs_command" -s b -l bind -d 'Connect from this local address (port optional)' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -s o -l timeout -d 'Give up connecting, or a handshake, after this long [default: 5]' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -s n -l max-connections -d 'Connections at once; 0 for no limit [default: 100]' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -s r -l resolve-interval -d 'Look the target\'s name up again this often [default: 60]' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -s p -l pidfile -d 'Write the process id here [default: SOURCE.pid]' -r -F
+complete -c spiped -n "__fish_spiped_needs_command" -s u -l user -d 'Become USER, :GROUP or USER:GROUP, once listening' -r -f -a "(__fish_complete_users)"
+complete -c spiped -n "__fish_spiped_needs_command" -s e -l encrypt -d 'Take plain connections, send them encrypted to the target'
+complete -c spiped -n "__fish_spiped_needs_command" -s d -l decrypt -d 'Take encrypted connections, send them plain to the target'
+complete -c spiped -n "__fish_spiped_needs_command" -s f -l fast -d 'Save time in the handshake by giving up forward secrecy'
+complete -c spiped -n "__fish_spiped_needs_command" -s g -l require-forward-secrecy -d 'Refuse a peer that uses -f'
+complete -c spiped -n "__fish_spiped_needs_command" -s j -l no-keepalive -d 'No TCP keep-alives (they are on by default)'
+complete -c spiped -n "__fish_spiped_needs_command" -s D -l wait-for-dns -d 'Start even if names cannot be looked up yet; try each second'
+complete -c spiped -n "__fish_spiped_needs_command" -s R -l no-resolve -d 'Look the target\'s name up only once, at the start'
+complete -c spiped -n "__fish_spiped_needs_command" -s F -l foreground -d 'Do not go into the background; write no pidfile'
+complete -c spiped -n "__fish_spiped_needs_command" -l syslog -d 'Send warnings to syslog in place of standard error'
+complete -c spiped -n "__fish_spiped_needs_command" -s v -l version -d 'Print the version'
+complete -c spiped -n "__fish_spiped_needs_command" -l help -d 'Print this help'
+complete -c spiped -n "__fish_spiped_needs_command" -f -a "keygen" -d 'Make a key file'
+complete -c spiped -n "__fish_spiped_needs_command" -f -a "demo" -d 'Show a whole tunnel at work on this machine'
+complete -c spiped -n "__fish_spiped_using_subcommand keygen" -l help -d 'Print this help'
+complete -c spiped -n "__fish_spiped_using_subcommand demo" -l size -d 'Data to send through and back, in MiB [default: 512]' -r -f
+complete -c spiped -n "__fish_spiped_using_subcommand demo" -l help -d 'Print this help'

@@ -1,0 +1,211 @@
+//! What the protocol costs: packets, the two powers of the key exchange, a whole handshake, and the
+//! primitives alone to compare with.
+//!
+//! `cargo bench -p spiped-proto`; a name after `--` picks a part, such as `-- seal`.
+
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark may stop where it goes wrong"
+)]
+
+use std::hint::black_box;
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use aes::Aes256;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use ctr::Ctr64BE;
+use ctr::cipher::{KeyIvInit, StreamCipher};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use spiped_proto::{
+    Computation, Entropy, ForwardSecrecy, Incoming, Opener, Sealer, Secret, Session, Step,
+};
+
+const PACKET: usize = 1024;
+/// How many inputs are made ahead: enough to hide the clock's cost, few enough to stay in a cache.
+const AHEAD: BatchSize = BatchSize::NumIterations(16);
+
+fn secret() -> Secret {
+    Secret::from_key_file(b"a benchmark has no secrets")
+}
+
+fn entropy() -> Entropy {
+    let mut bytes = [0; Entropy::LEN];
+    getrandom::fill(&mut bytes).expect("the system has random numbers");
+    Entropy::take(&mut bytes)
+}
+
+/// Takes a step that needs nothing from the peer, or gives back one that does.
+fn step(step: Step, sent: &mut Vec<u8>) -> ControlFlow<Step, Step> {
+    match step {
+        Step::Send(outgoing) => {
+            sent.extend_from_slice(outgoing.bytes());
+            Continue(outgoing.sent())
+        }
+        Step::Compute(computation) => Continue(computation.run()),
+        Step::Proved(proved) => Continue(proved.proceed()),
+        waiting => Break(waiting),
+    }
+}
+
+/// Goes on until the peer is needed, or the end; returns what was sent.
+fn advance(mut state: Step) -> (Vec<u8>, Step) {
+    let mut sent = Vec::new();
+    loop {
+        state = match step(state, &mut sent) {
+            Continue(next) => next,
+            Break(waiting) => return (sent, waiting),
+        };
+    }
+}
+
+fn feed(state: Step, message: &[u8]) -> Step {
+    let Step::Receive(incoming) = state else {
+        panic!("the handshake waits for a message");
+    };
+    let (used, next) = incoming.feed(message).expect("both ends are sound");
+    assert_eq!(used, message.len());
+    next
+}
+
+fn handshake(secret: &Secret, forward_secrecy: ForwardSecrecy) -> (Session, Session) {
+    let (nonce_c, client) = advance(Step::client(secret, forward_secrecy, entropy()));
+    let (nonce_s, server) = advance(Step::server(secret, forward_secrecy, entropy()));
+    let (hello_c, client) = advance(feed(client, &nonce_s));
+    let (_, server) = advance(feed(server, &nonce_c));
+    let (hello_s, server) = advance(feed(server, &hello_c));
+    let (_, client) = advance(feed(client, &hello_s));
+    match (client, server) {
+        (Step::Done(client), Step::Done(server)) => (*client, *server),
+        other => panic!("the handshake is over: {other:?}"),
+    }
+}
+
+/// A client's first computation: 2^x.
+fn own_value(secret: &Secret) -> Computation {
+    let Step::Send(nonce) = Step::client(secret, ForwardSecrecy::Enabled, entropy()) else {
+        panic!("a client begins with its nonce");
+    };
+    match nonce.sent() {
+        Step::Compute(computation) => computation,
+        other => panic!("then it computes its value: {other:?}"),
+    }
+}
+
+/// A client's second computation: y^x.
+fn shared_value(secret: &Secret) -> Computation {
+    let (nonce_c, client) = advance(Step::client(secret, ForwardSecrecy::Enabled, entropy()));
+    let (nonce_s, server) = advance(Step::server(secret, ForwardSecrecy::Enabled, entropy()));
+    let (hello_c, client) = advance(feed(client, &nonce_s));
+    let (_, server) = advance(feed(server, &nonce_c));
+    // Only as far as the server's hello: its own y^x is of no use here.
+    let mut server = feed(server, &hello_c);
+    let mut hello_s = Vec::new();
+    while hello_s.is_empty() {
+        server = match step(server, &mut hello_s) {
+            Continue(next) => next,
+            Break(waiting) => panic!("the server answers first: {waiting:?}"),
+        };
+    }
+    match step(feed(client, &hello_s), &mut Vec::new()) {
+        Continue(Step::Compute(computation)) => computation,
+        other => panic!("a client with its peer's value computes: {other:?}"),
+    }
+}
+
+fn packets(c: &mut Criterion) {
+    let sizes = [64, PACKET, 16 * PACKET, 64 * PACKET];
+    let name = |len: usize| match len / PACKET {
+        0 => format!("{len} bytes"),
+        packets => format!("{packets} packets"),
+    };
+
+    let mut group = c.benchmark_group("seal");
+    for len in sizes {
+        let (mut client, _) = handshake(&secret(), ForwardSecrecy::Disabled);
+        let plaintext = vec![0xa5; len];
+        let mut packets = vec![0; Sealer::sealed_len(len)];
+        group.throughput(Throughput::Bytes(len as u64));
+        group.bench_function(name(len), |b| {
+            b.iter(|| client.sealer.seal(black_box(&plaintext), &mut packets));
+        });
+    }
+    group.finish();
+
+    let mut group = c.benchmark_group("open");
+    for len in sizes {
+        let (mut client, mut server) = handshake(&secret(), ForwardSecrecy::Disabled);
+        let plaintext = vec![0xa5; len];
+        let mut opened = vec![0; len.max(Opener::MIN_OUTPUT)];
+        group.throughput(Throughput::Bytes(len as u64));
+        group.bench_function(name(len), |b| {
+            b.iter_batched_ref(
+                || {
+                    let mut packets = vec![0; Sealer::sealed_len(len)];
+                    let sealed = client.sealer.seal(&plaintext, &mut packets);
+                    assert_eq!(sealed.map(|sealed| sealed.consumed), Ok(len));
+                    packets
+                },
+                |packets| {
+                    let progress = server.opener.open(packets, &mut opened);
+                    assert_eq!(progress.map(|progress| progress.produced), Ok(len));
+                },
+                AHEAD,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn key_exchange(c: &mut Criterion) {
+    let secret = secret();
+    c.bench_function("2^x", |b| {
+        b.iter_batched(|| own_value(&secret), Computation::run, AHEAD);
+    });
+    c.bench_function("y^x", |b| {
+        b.iter_batched(|| shared_value(&secret), Computation::run, AHEAD);
+    });
+    let mut group = c.benchmark_group("handshake, both ends");
+    for (name, forward_secrecy) in [
+        ("forward secrecy", ForwardSecrecy::Enabled),
+        ("fast", ForwardSecrecy::Disabled),
+    ] {
+        group.bench_function(name, |b| b.iter(|| handshake(&secret, forward_secrecy)));
+    }
+    group.finish();
+    // What a stranger can have for 32 bytes and no key.
+    c.bench_function("a stranger's nonce", |b| {
+        let waiting = || -> Incoming {
+            match advance(Step::server(&secret, ForwardSecrecy::Enabled, entropy())) {
+                (_, Step::Receive(incoming)) => incoming,
+                other => panic!("a server waits for a nonce: {other:?}"),
+            }
+        };
+        b.iter_batched(waiting, |incoming| incoming.feed(&[7; 32]), AHEAD);
+    });
+}
+
+fn primitives(c: &mut Criterion) {
+    let mut group = c.benchmark_group("reference");
+    let mut body = vec![0xa5; PACKET + 4];
+    group.throughput(Throughput::Bytes(PACKET as u64));
+    group.bench_function("HMAC-SHA256 of a packet", |b| {
+        let key = Hmac::<Sha256>::new_from_slice(&[7; 32]).expect("any length will do");
+        b.iter(|| {
+            let mut mac = key.clone();
+            mac.update(black_box(&body));
+            mac.update(&[0; 8]);
+            mac.finalize()
+        });
+    });
+    group.bench_function("AES-256-CTR of a packet", |b| {
+        let mut cipher = Ctr64BE::<Aes256>::new(&[7; 32].into(), &[0; 16].into());
+        b.iter(|| cipher.apply_keystream(black_box(&mut body)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, packets, key_exchange, primitives);
+criterion_main!(benches);

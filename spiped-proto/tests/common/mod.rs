@@ -1,0 +1,233 @@
+//! Both ends of a handshake in one place, without sockets.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "every test uses a part of it, and fails by panicking"
+)]
+
+use proptest::prelude::*;
+use spiped_proto::{Entropy, Error, ForwardSecrecy, Secret, Session, Step};
+
+pub const KEY_FILE: &[u8] = b"what both ends of the tests share";
+
+pub const NONCE_LEN: usize = 32;
+pub const HELLO_LEN: usize = 256 + 32;
+pub const HANDSHAKE_LEN: usize = NONCE_LEN + HELLO_LEN;
+pub const PAYLOAD_LEN: usize = 1024;
+pub const PACKET_LEN: usize = PAYLOAD_LEN + 4 + 32;
+
+pub const FORWARD_SECRECY: [ForwardSecrecy; 3] = [
+    ForwardSecrecy::Disabled,
+    ForwardSecrecy::Enabled,
+    ForwardSecrecy::Required,
+];
+
+pub fn any_forward_secrecy() -> impl Strategy<Value = ForwardSecrecy> {
+    proptest::sample::select(&FORWARD_SECRECY[..])
+}
+
+/// Different for every seed, and the same each time: a handshake can be run again.
+pub fn entropy(seed: u8) -> Entropy {
+    let mut bytes = std::array::from_fn(|i| seed.wrapping_mul(151) ^ (i as u8).wrapping_mul(29));
+    Entropy::take(&mut bytes)
+}
+
+/// One end of a handshake, as far as it has come.
+pub struct End {
+    step: Option<Step>,
+    pub sent: Vec<u8>,
+    /// The peer has shown that it holds the key.
+    pub proved: bool,
+    pub failed: Option<Error>,
+}
+
+impl End {
+    pub fn new(step: Step) -> Self {
+        let mut end = Self {
+            step: Some(step),
+            sent: Vec::new(),
+            proved: false,
+            failed: None,
+        };
+        end.go_on();
+        end
+    }
+
+    pub fn client(forward_secrecy: ForwardSecrecy) -> Self {
+        let secret = Secret::from_key_file(KEY_FILE);
+        Self::new(Step::client(&secret, forward_secrecy, entropy(1)))
+    }
+
+    pub fn server(forward_secrecy: ForwardSecrecy) -> Self {
+        let secret = Secret::from_key_file(KEY_FILE);
+        Self::new(Step::server(&secret, forward_secrecy, entropy(2)))
+    }
+
+    /// Takes all steps that need nothing from the peer.
+    fn go_on(&mut self) {
+        while let Some(step) = self.step.take() {
+            self.step = Some(match step {
+                Step::Send(outgoing) => {
+                    self.sent.extend_from_slice(outgoing.bytes());
+                    outgoing.sent()
+                }
+                Step::Compute(computation) => computation.run(),
+                Step::Proved(proved) => {
+                    assert!(!self.proved, "a peer proves itself once");
+                    self.proved = true;
+                    proved.proceed()
+                }
+                waiting => {
+                    self.step = Some(waiting);
+                    return;
+                }
+            });
+        }
+    }
+
+    /// Takes bytes from the peer; returns how many of them belonged to the handshake.
+    pub fn receive(&mut self, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        while used < bytes.len() {
+            let incoming = match self.step.take() {
+                Some(Step::Receive(incoming)) => incoming,
+                other => {
+                    self.step = other;
+                    break;
+                }
+            };
+            let missing = incoming.missing();
+            assert!(missing > 0);
+            match incoming.feed(&bytes[used..]) {
+                Ok((taken, next)) => {
+                    assert_eq!(taken, missing.min(bytes.len() - used));
+                    used += taken;
+                    self.step = Some(next);
+                    self.go_on();
+                }
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        used
+    }
+
+    pub fn is_done(&self) -> bool {
+        matches!(self.step, Some(Step::Done(_)))
+    }
+
+    /// How many bytes of a message are to come; `None` when no message is awaited.
+    pub fn missing(&self) -> Option<usize> {
+        match &self.step {
+            Some(Step::Receive(incoming)) => Some(incoming.missing()),
+            _ => None,
+        }
+    }
+
+    /// The peer closes the connection while a message is awaited.
+    pub fn close(self) -> Error {
+        match self.step {
+            Some(Step::Receive(incoming)) => incoming.end(),
+            other => panic!("nothing is awaited: {other:?}"),
+        }
+    }
+
+    pub fn session(self) -> Session {
+        match self.step {
+            Some(Step::Done(session)) => *session,
+            other => panic!("not done: {other:?}, {:?}", self.failed),
+        }
+    }
+}
+
+/// Lets two ends talk until neither has anything to say.
+pub fn talk(a: &mut End, b: &mut End) {
+    let (mut to_a, mut to_b) = (0, 0);
+    loop {
+        let from_b = b.sent[to_a..].to_vec();
+        to_a += from_b.len();
+        a.receive(&from_b);
+        let from_a = a.sent[to_b..].to_vec();
+        to_b += from_a.len();
+        b.receive(&from_a);
+        if from_a.is_empty() && from_b.is_empty() {
+            return;
+        }
+    }
+}
+
+/// A session of both ends, without the cost of forward secrecy.
+pub fn sessions() -> (Session, Session) {
+    let mut client = End::client(ForwardSecrecy::Disabled);
+    let mut server = End::server(ForwardSecrecy::Disabled);
+    talk(&mut client, &mut server);
+    (client.session(), server.session())
+}
+
+/// Seals a message of any length in one call.
+pub fn seal(session: &mut Session, message: &[u8]) -> Vec<u8> {
+    let mut packets = vec![0; spiped_proto::Sealer::sealed_len(message.len())];
+    let progress = session.sealer.seal(message, &mut packets).expect("sealed");
+    assert_eq!(
+        (progress.consumed, progress.produced),
+        (message.len(), packets.len())
+    );
+    packets
+}
+
+/// Opens what can be opened of `packets`; returns it, and the error that it ended with.
+pub fn open(session: &mut Session, packets: &[u8]) -> (Vec<u8>, Result<(), Error>) {
+    let mut opened = Vec::new();
+    let mut rest = packets;
+    let mut buffer = vec![0; 3 * PAYLOAD_LEN];
+    loop {
+        match session.opener.open(rest, &mut buffer) {
+            Ok(progress) => {
+                opened.extend_from_slice(&buffer[..progress.produced]);
+                rest = &rest[progress.consumed..];
+                if progress.consumed == 0 {
+                    return (opened, session.opener.end(rest.len()));
+                }
+            }
+            Err(error) => {
+                assert_eq!(
+                    session.opener.open(rest, &mut buffer),
+                    Err(error),
+                    "an error stays"
+                );
+                assert_eq!(session.opener.end(0), Err(error), "an error stays");
+                return (opened, Err(error));
+            }
+        }
+    }
+}
+
+/// Whether each of two ends can open what the other seals.
+pub fn assert_connected(client: &mut Session, server: &mut Session) {
+    let packets = seal(client, b"from the client");
+    assert_eq!(
+        open(server, &packets),
+        (b"from the client".to_vec(), Ok(()))
+    );
+    let packets = seal(server, b"from the server");
+    assert_eq!(
+        open(client, &packets),
+        (b"from the server".to_vec(), Ok(()))
+    );
+}
+
+/// `bytes` in pieces of these lengths, repeated as often as needed.
+pub fn pieces<'a>(bytes: &'a [u8], lengths: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = bytes;
+    let mut lengths = lengths.iter().cycle();
+    std::iter::from_fn(move || {
+        let len = (*lengths.next()?)
+            .clamp(1, rest.len().max(1))
+            .min(rest.len());
+        let (piece, after) = rest.split_at(len);
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
+}

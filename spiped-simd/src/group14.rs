@@ -1,0 +1,68 @@
+//! y^x modulo the 2048-bit MODP prime of RFC 3526 section 3 ("group 14"), in constant time, on CPUs
+//! with AVX-512 IFMA.
+//!
+//! There is no portable twin here: where [`pow`] returns `None` the caller uses its own arithmetic.
+
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+#[cfg(target_arch = "x86_64")]
+mod residue;
+
+/// A number below 2^2048: 64-bit limbs, least significant first.
+pub type Number = [u64; 32];
+
+/// The prime p.
+pub const P: Number = [
+    0xffffffffffffffff,
+    0x15728e5a8aacaa68,
+    0x15d2261898fa0510,
+    0x3995497cea956ae5,
+    0xde2bcbf695581718,
+    0xb5c55df06f4c52c9,
+    0x9b2783a2ec07a28f,
+    0xe39e772c180e8603,
+    0x32905e462e36ce3b,
+    0xf1746c08ca18217c,
+    0x670c354e4abc9804,
+    0x9ed529077096966d,
+    0x1c62f356208552bb,
+    0x83655d23dca3ad96,
+    0x69163fa8fd24cf5f,
+    0x98da48361c55d39a,
+    0xc2007cb8a163bf05,
+    0x49286651ece45b3d,
+    0xae9f24117c4b1fe6,
+    0xee386bfb5a899fa5,
+    0x0bff5cb6f406b7ed,
+    0xf44c42e9a637ed6b,
+    0xe485b576625e7ec6,
+    0x4fe1356d6d51c245,
+    0x302b0a6df25f1437,
+    0xef9519b3cd3a431b,
+    0x514a08798e3404dd,
+    0x020bbea63b139b22,
+    0x29024e088a67cc74,
+    0xc4c6628b80dc1cd1,
+    0xc90fdaa22168c234,
+    0xffffffffffffffff,
+];
+
+/// base^exponent mod p, below p, or `None` where the CPU lacks AVX-512 F and IFMA.
+///
+/// The exponent's limbs are least significant first. The base need not be below p. No branch and
+/// no address depends on base or exponent, except that an exponent of more than 260 bits, which
+/// version 1 of the protocol never has, takes longer.
+pub fn pow(base: &Number, exponent: &[u64; 5]) -> Option<Number> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        ifma::Token::detect().map(|token| token.pow(base, exponent))
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = (base, exponent);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! The relay between real sockets on the loopback interface.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use spiped_tokio::{
+    Endpoint, Handshaker, Listener, RelayError, Secret, Socket, SpipedStream, Traffic, dial, relay,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn listen() -> (Listener, SocketAddr) {
+    let listener = Listener::bind(&Endpoint::Tcp((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
+    let Endpoint::Tcp(address) = listener.local_endpoint().unwrap() else {
+        panic!("a TCP listener has an IP address");
+    };
+    (listener, address)
+}
+
+fn handshaker() -> Handshaker {
+    Handshaker::new(Secret::from_key_file(b"key"))
+}
+
+/// A relay in a task, as `spiped -e` runs it, the plain client of it and the peer's stream.
+struct Relayed {
+    client: TcpStream,
+    peer: SpipedStream<TcpStream>,
+    relay: JoinHandle<(Result<(), RelayError>, Traffic)>,
+}
+
+async fn relayed() -> Relayed {
+    let (plain, plain_address) = listen().await;
+    let peer = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .unwrap();
+    let target = Endpoint::Tcp(peer.local_addr().unwrap());
+    let relay = tokio::spawn(async move {
+        let (source, _) = plain.accept().await.unwrap();
+        let target: Socket = dial(&[target], &[], PATIENCE).await.unwrap();
+        let mut stream = handshaker().connect(&target).await.unwrap();
+        let mut traffic = Traffic::default();
+        (relay(&source, &mut stream, &mut traffic).await, traffic)
+    });
+    let client = TcpStream::connect(plain_address).await.unwrap();
+    let (peer, _) = peer.accept().await.unwrap();
+    let peer = handshaker().accept(peer).await.unwrap();
+    Relayed {
+        client,
+        peer,
+        relay,
+    }
+}
+
+async fn ended(
+    relay: JoinHandle<(Result<(), RelayError>, Traffic)>,
+) -> (Result<(), RelayError>, Traffic) {
+    timeout(PATIENCE, relay)
+        .await
+        .expect("the relay ends")
+        .unwrap()
+}
+
+fn reset(stream: TcpStream) {
+    socket2::SockRef::from(&stream)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+}
+
+#[tokio::test]
+async fn both_ends_pass_and_traffic_is_counted() {
+    let Relayed {
+        mut client,
+        mut peer,
+        relay,
+    } = relayed().await;
+    client.write_all(&[1; 5000]).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut question = Vec::new();
+    peer.read_to_end(&mut question).await.unwrap();
+    assert_eq!(question, [1; 5000]);
+    peer.write_all(&[2; 70_000]).await.unwrap();
+    peer.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, [2; 70_000]);
+    let (result, traffic) = ended(relay).await;
+    result.unwrap();
+    assert_eq!((traffic.sealed, traffic.opened), (5000, 70_000));
+}
+
+#[tokio::test]
+async fn a_reset_of_the_client_reaches_the_peer_as_an_error() {
+    let Relayed {
+        client,
+        mut peer,
+        relay,
+    } = relayed().await;
+    reset(client);
+    let error = timeout(PATIENCE, peer.read(&mut [0; 16]))
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    assert!(matches!(ended(relay).await.0, Err(RelayError::Plain(_))));
+}
+
+#[tokio::test]
+async fn a_cut_of_the_encrypted_stream_reaches_the_client_as_a_reset() {
+    let Relayed {
+        mut client,
+        peer,
+        relay,
+    } = relayed().await;
+    reset(peer.into_inner());
+    let error = timeout(PATIENCE, client.read(&mut [0; 16]))
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    assert!(matches!(
+        ended(relay).await.0,
+        Err(RelayError::Encrypted(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_reset_is_noticed_while_the_other_side_accepts_nothing() {
+    let Relayed {
+        mut client,
+        peer,
+        relay,
+    } = relayed().await;
+    // Filled until nothing moves any more, because the peer reads nothing.
+    let stalled = async {
+        let chunk = vec![0; 1 << 20];
+        loop {
+            let write = timeout(Duration::from_secs(1), client.write(&chunk)).await;
+            match write {
+                Ok(written) => drop(written.unwrap()),
+                Err(_) => break,
+            }
+        }
+    };
+    stalled.await;
+    reset(client);
+    let (result, _) = ended(relay).await;
+    assert!(matches!(result, Err(RelayError::Plain(_))), "{result:?}");
+    drop(peer);
+}
+
+#[tokio::test]
+async fn dialling_goes_on_to_the_address_that_answers() {
+    let (listener, address) = listen().await;
+    let (gone, refused) = listen().await;
+    drop(gone);
+    let endpoints = [Endpoint::Tcp(refused), Endpoint::Tcp(address)];
+    dial(&endpoints, &[], PATIENCE).await.unwrap();
+    listener.accept().await.unwrap();
+    let error = dial(&endpoints[..1], &[], PATIENCE).await.unwrap_err();
+    let io_error = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<io::Error>());
+    assert_eq!(
+        io_error.map(io::Error::kind),
+        Some(ErrorKind::ConnectionRefused)
+    );
+}

@@ -1,0 +1,154 @@
+//! The command lines of `spiped` and `spipe`: from arguments to options, or to what to print.
+//!
+//! Addresses, users and files come out as given; whether they exist or make sense is for those who
+//! use them. Nothing here prints, exits or opens a file.
+
+mod definition;
+mod number;
+mod options;
+mod order;
+mod refusal;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Command};
+
+pub use definition::{spipe_command, spiped_command};
+pub use options::{Mode, SpipeOptions, SpipedCommand, SpipedOptions};
+use order::End;
+
+/// A program that ends on its command line alone: what it prints, and its exit status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// The text, its last line ended.
+    pub text: String,
+    /// Where it goes.
+    pub stream: Stream,
+    /// The exit status: 0 for the version and the help, 1 for a wrong command line.
+    pub code: u8,
+}
+
+/// Where a text goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Exit {
+    /// Prints the text, and returns the exit status. A stream that is closed is no reason to end
+    /// otherwise.
+    #[must_use]
+    pub fn print(&self) -> ExitCode {
+        // There is nobody left to tell.
+        let _ = match self.stream {
+            Stream::Stdout => io::stdout().write_all(self.text.as_bytes()),
+            Stream::Stderr => io::stderr().write_all(self.text.as_bytes()),
+        };
+        ExitCode::from(self.code)
+    }
+}
+
+/// Reads the arguments of `spiped`, without the program's name.
+///
+/// # Errors
+///
+/// `--help`, `--version`, or a reason and the usage.
+///
+/// ```
+/// use spiped::cli::{Mode, SpipedCommand, parse_spiped};
+///
+/// let args = ["-dF", "-s", "[::]:8025", "-t", "/run/redis.sock", "-k/etc/redis.key"];
+/// let Ok(SpipedCommand::Run(options)) = parse_spiped(args.map(Into::into)) else {
+///     panic!("this is a right command line");
+/// };
+/// assert_eq!(options.mode, Mode::Decrypt);
+/// assert!(options.foreground);
+/// ```
+pub fn parse_spiped(args: impl IntoIterator<Item = OsString>) -> Result<SpipedCommand, Exit> {
+    parse(spiped_command(), args, SpipedCommand::take)
+}
+
+/// Reads the arguments of `spipe`, without the program's name.
+///
+/// # Errors
+///
+/// `--help`, `--version`, or a reason and the usage.
+pub fn parse_spipe(args: impl IntoIterator<Item = OsString>) -> Result<SpipeOptions, Exit> {
+    parse(spipe_command(), args, SpipeOptions::take)
+}
+
+fn parse<T>(
+    mut command: Command,
+    args: impl IntoIterator<Item = OsString>,
+    take: fn(&mut ArgMatches) -> Result<T, &'static str>,
+) -> Result<T, Exit> {
+    let (args, end) = order::ordered(&command, args);
+    let first = args.first().cloned();
+    let parsed = command.try_get_matches_from_mut(args);
+    let mut matches = match parsed {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Err(help(&error)),
+        Err(error) => {
+            // A subcommand's mistake is explained by the subcommand's usage.
+            let first = first.as_deref().and_then(|name| name.to_str());
+            let used = first.and_then(|name| command.find_subcommand(name));
+            let used = used.unwrap_or(&command);
+            return Err(wrong(&command, used, &refusal::reason(used, &error)));
+        }
+    };
+    match end {
+        None => take(&mut matches).map_err(|missing| wrong(&command, &command, missing)),
+        Some(End::Help) => Err(help(&command.render_help())),
+        Some(End::Version) => Err(Exit {
+            text: command.render_version(),
+            stream: Stream::Stderr,
+            code: 0,
+        }),
+        Some(End::UnknownShort(short)) => Err(wrong(
+            &command,
+            &command,
+            &format!("unknown option -{short}"),
+        )),
+        Some(End::Operand(operand)) => {
+            let reason = format!("unexpected argument {operand:?}");
+            Err(wrong(&command, &command, &reason))
+        }
+    }
+}
+
+fn help(text: &impl ToString) -> Exit {
+    Exit {
+        text: text.to_string(),
+        stream: Stream::Stdout,
+        code: 0,
+    }
+}
+
+/// A reason in one line, whatever the arguments hold, and the usage.
+fn wrong(program: &Command, used: &Command, reason: &str) -> Exit {
+    let mut text = format!("{}: ", program.get_name());
+    for character in reason.chars() {
+        match character.is_control() {
+            true => text.extend(character.escape_default()),
+            false => text.push(character),
+        }
+    }
+    let usage = used.get_overridden_usage().map(ToString::to_string);
+    text.push_str("\nusage: ");
+    text.push_str(&usage.unwrap_or_default());
+    text.push('\n');
+    Exit {
+        text,
+        stream: Stream::Stderr,
+        code: 1,
+    }
+}

@@ -1,0 +1,235 @@
+//! The one definition of both command lines: parsing, `--help`, man pages and completions all come
+//! from it.
+
+use std::ffi::OsString;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Arg, ArgAction, Command, ValueHint};
+
+use super::number;
+use super::text;
+
+/// The command line of `spiped`.
+#[must_use]
+pub fn spiped_command() -> Command {
+    base("spiped", "secure pipe daemon")
+        .before_help(text::SPIPED_INTRODUCTION)
+        .override_usage(text::SPIPED_USAGE)
+        .after_help(text::SPIPED_AFTER)
+        .subcommand_help_heading("Other things it does")
+        .disable_help_subcommand(true)
+        .subcommands([keygen_command(), demo_command()])
+        .next_help_heading("Direction (exactly one)")
+        .args([
+            flag("encrypt", Some('e'))
+                .conflicts_with("decrypt")
+                .help("Take plain connections, send them encrypted to the target"),
+            flag("decrypt", Some('d'))
+                .conflicts_with("encrypt")
+                .help("Take encrypted connections, send them plain to the target"),
+        ])
+        .next_help_heading("Addresses and key (the first three are required)")
+        .args([
+            option("source", 's', "ADDRESS", utf8())
+                .help("Listen here")
+                .long_help(text::SOURCE),
+            target(),
+            key(),
+            bind(),
+        ])
+        .next_help_heading("Handshake and connections")
+        .args([
+            fast(),
+            require_forward_secrecy(),
+            timeout(),
+            option(
+                "max-connections",
+                'n',
+                "MAX",
+                utf8().try_map(|given| number::count(&given)),
+            )
+            .help("Connections at once; 0 for no limit [default: 100]")
+            .long_help(text::MAX_CONNECTIONS),
+            no_keepalive(),
+        ])
+        .next_help_heading("Looking up names")
+        .args([
+            flag("wait-for-dns", Some('D'))
+                .help("Start even if names cannot be looked up yet; try each second")
+                .long_help(text::WAIT_FOR_DNS),
+            option(
+                "resolve-interval",
+                'r',
+                "SECONDS",
+                utf8().try_map(|given| number::seconds(&given, number::RESOLVE_INTERVAL)),
+            )
+            .help("Look the target's name up again this often [default: 60]")
+            .long_help(text::RESOLVE_INTERVAL),
+            flag("no-resolve", Some('R')).help("Look the target's name up only once, at the start"),
+        ])
+        .next_help_heading("The process")
+        .args([
+            flag("foreground", Some('F')).help("Do not go into the background; write no pidfile"),
+            option("pidfile", 'p', "FILE", OsStringValueParser::new())
+                .value_hint(ValueHint::FilePath)
+                .help("Write the process id here [default: SOURCE.pid]")
+                .long_help(text::PIDFILE),
+            option("user", 'u', "USER", utf8())
+                .value_hint(ValueHint::Username)
+                .help("Become USER, :GROUP or USER:GROUP, once listening")
+                .long_help(text::USER),
+            flag("syslog", None)
+                .help("Send warnings to syslog in place of standard error")
+                .long_help(text::SYSLOG),
+        ])
+        .next_help_heading("Information")
+        .args([version(), help()])
+}
+
+/// The command line of `spipe`.
+#[must_use]
+pub fn spipe_command() -> Command {
+    base("spipe", "client of the secure pipe daemon")
+        .before_help(text::SPIPE_INTRODUCTION)
+        .override_usage(text::SPIPE_USAGE)
+        .after_help(text::ADDRESS_FORMS)
+        .next_help_heading("Address and key (the first two are required)")
+        .args([target(), key(), bind()])
+        .next_help_heading("Handshake and connection")
+        .args([fast(), require_forward_secrecy(), timeout(), no_keepalive()])
+        .next_help_heading("Information")
+        .args([version(), help()])
+}
+
+fn keygen_command() -> Command {
+    base("keygen", "Make a key file")
+        .before_help(text::KEYGEN_INTRODUCTION)
+        .override_usage("spiped keygen FILE")
+        .args([
+            Arg::new("file")
+                .value_name("FILE")
+                .required(true)
+                .value_parser(OsStringValueParser::new())
+                .value_hint(ValueHint::FilePath)
+                .help("The file to make; one that exists is left alone, with an error"),
+            help(),
+        ])
+}
+
+fn demo_command() -> Command {
+    base("demo", "Show a whole tunnel at work on this machine")
+        .before_help(text::DEMO_INTRODUCTION)
+        .override_usage("spiped demo [--size MIB]")
+        .args([
+            Arg::new("size")
+                .long("size")
+                .value_name("MIB")
+                .value_hint(ValueHint::Other)
+                .value_parser(utf8().try_map(|given| number::mebibytes(&given)))
+                .help(format!(
+                    "Data to send through and back, in MiB [default: {}]",
+                    number::DEMO_SIZE
+                )),
+            help(),
+        ])
+}
+
+fn base(name: &'static str, about: &'static str) -> Command {
+    Command::new(name)
+        .about(about)
+        .version(env!("CARGO_PKG_VERSION"))
+        .no_binary_name(true)
+        // `-h` is an unknown option in C spiped, and `help` an operand.
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .help_template("{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}")
+        .term_width(80)
+}
+
+fn flag(name: &'static str, short: Option<char>) -> Arg {
+    let arg = Arg::new(name).long(name).action(ArgAction::SetTrue);
+    match short {
+        Some(short) => arg.short(short),
+        None => arg,
+    }
+}
+
+fn option<V>(name: &'static str, short: char, value: &'static str, parser: V) -> Arg
+where
+    V: TypedValueParser,
+    V::Value: Send + Sync + Clone,
+{
+    Arg::new(name)
+        .long(name)
+        .short(short)
+        .value_name(value)
+        .value_parser(parser)
+        .value_hint(ValueHint::Other)
+}
+
+fn utf8() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().try_map(|given| {
+        OsString::into_string(given).map_err(|given| format!("{given:?} is not valid UTF-8"))
+    })
+}
+
+fn target() -> Arg {
+    option("target", 't', "ADDRESS", utf8())
+        .help("Connect to here")
+        .long_help(text::TARGET)
+}
+
+fn key() -> Arg {
+    option("key", 'k', "FILE", OsStringValueParser::new())
+        .value_hint(ValueHint::FilePath)
+        .help("The key file, same at both ends; - is standard input")
+        .long_help(text::KEY)
+}
+
+fn bind() -> Arg {
+    option("bind", 'b', "ADDRESS", utf8())
+        .help("Connect from this local address (port optional)")
+        .long_help(text::BIND)
+}
+
+fn fast() -> Arg {
+    flag("fast", Some('f'))
+        .help("Save time in the handshake by giving up forward secrecy")
+        .long_help(text::FAST)
+}
+
+fn require_forward_secrecy() -> Arg {
+    flag("require-forward-secrecy", Some('g'))
+        .help("Refuse a peer that uses -f")
+        .long_help(text::REQUIRE_FORWARD_SECRECY)
+}
+
+fn timeout() -> Arg {
+    option(
+        "timeout",
+        'o',
+        "SECONDS",
+        utf8().try_map(|given| number::seconds(&given, number::TIMEOUT)),
+    )
+    .help("Give up connecting, or a handshake, after this long [default: 5]")
+    .long_help(text::TIMEOUT)
+}
+
+fn no_keepalive() -> Arg {
+    flag("no-keepalive", Some('j')).help("No TCP keep-alives (they are on by default)")
+}
+
+fn version() -> Arg {
+    Arg::new("version")
+        .long("version")
+        .short('v')
+        .action(ArgAction::Version)
+        .help("Print the version")
+}
+
+fn help() -> Arg {
+    Arg::new("help")
+        .long("help")
+        .action(ArgAction::Help)
+        .help("Print this help")
+}

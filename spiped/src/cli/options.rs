@@ -1,0 +1,205 @@
+//! What a command line asks for, out of what the parser found in it.
+//!
+//! What is missing, and the conflicts that C spiped finds only after it has read all options, are
+//! found here; the parser finds the rest as it goes along.
+
+use std::ffi::OsString;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use spiped_proto::ForwardSecrecy;
+
+use super::number;
+use crate::keyfile::KeySource;
+
+/// What `spiped` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpipedCommand {
+    /// Be one end of a pipe.
+    Run(SpipedOptions),
+    /// Make a key file (`keygen FILE`).
+    Keygen {
+        /// The file to make.
+        file: PathBuf,
+    },
+    /// Show a tunnel at work (`demo`).
+    Demo {
+        /// Data to send through, in MiB.
+        size: NonZeroU32,
+    },
+}
+
+/// Which end of the pipe a daemon is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Plain at the source, encrypted at the target (`-e`).
+    Encrypt,
+    /// Encrypted at the source, plain at the target (`-d`).
+    Decrypt,
+}
+
+/// The options of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpipedOptions {
+    /// `-e` or `-d`.
+    pub mode: Mode,
+    /// `-s`, as given.
+    pub source: String,
+    /// `-t`, as given.
+    pub target: String,
+    /// `-k`.
+    pub key: KeySource,
+    /// `-b`, as given.
+    pub bind: Option<String>,
+    /// `-D`.
+    pub wait_for_dns: bool,
+    /// `-F`.
+    pub foreground: bool,
+    /// `-f` or `-g`.
+    pub forward_secrecy: ForwardSecrecy,
+    /// Not `-j`.
+    pub keepalive: bool,
+    /// `-n`; None is no limit.
+    pub max_connections: Option<NonZeroU64>,
+    /// `-o`: from 1 ms to 2^32 s.
+    pub timeout: Duration,
+    /// `-p`; None is the default, [`default_pidfile`](Self::default_pidfile).
+    pub pidfile: Option<PathBuf>,
+    /// `-r`: from 1 ms to 2^32 s; None with `-R`.
+    pub resolve_interval: Option<Duration>,
+    /// `--syslog`.
+    pub syslog: bool,
+    /// `-u`, as given.
+    pub user: Option<String>,
+}
+
+/// The options of the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpipeOptions {
+    /// `-t`, as given.
+    pub target: String,
+    /// `-k`.
+    pub key: KeySource,
+    /// `-b`, as given.
+    pub bind: Option<String>,
+    /// `-f` or `-g`.
+    pub forward_secrecy: ForwardSecrecy,
+    /// Not `-j`.
+    pub keepalive: bool,
+    /// `-o`: from 1 ms to 2^32 s.
+    pub timeout: Duration,
+}
+
+impl SpipedOptions {
+    /// The pidfile when `-p` names none: the source as given, and `.pid`.
+    #[must_use]
+    pub fn default_pidfile(&self) -> PathBuf {
+        PathBuf::from(format!("{}.pid", self.source))
+    }
+
+    /// # Errors
+    ///
+    /// What is missing, or one too many.
+    pub(super) fn take(matches: &mut ArgMatches) -> Result<Self, &'static str> {
+        let mode = match (matches.get_flag("encrypt"), matches.get_flag("decrypt")) {
+            (true, _) => Mode::Encrypt,
+            (_, true) => Mode::Decrypt,
+            (false, false) => return Err("neither -e nor -d is given"),
+        };
+        let resolve_interval = match (
+            matches.remove_one("resolve-interval"),
+            matches.get_flag("no-resolve"),
+        ) {
+            (Some(_), true) => {
+                return Err("-r/--resolve-interval and -R/--no-resolve exclude each other");
+            }
+            (None, true) => None,
+            (given, false) => Some(given.unwrap_or(number::RESOLVE_INTERVAL)),
+        };
+        Ok(Self {
+            mode,
+            source: matches
+                .remove_one("source")
+                .ok_or("no -s SOURCE is given")?,
+            target: target(matches)?,
+            key: key(matches)?,
+            bind: matches.remove_one("bind"),
+            wait_for_dns: matches.get_flag("wait-for-dns"),
+            foreground: matches.get_flag("foreground"),
+            forward_secrecy: forward_secrecy(matches)?,
+            keepalive: !matches.get_flag("no-keepalive"),
+            max_connections: matches
+                .remove_one("max-connections")
+                .unwrap_or(Some(number::MAX_CONNECTIONS)),
+            timeout: timeout(matches),
+            pidfile: matches.remove_one::<OsString>("pidfile").map(PathBuf::from),
+            resolve_interval,
+            syslog: matches.get_flag("syslog"),
+            user: matches.remove_one("user"),
+        })
+    }
+}
+
+impl SpipeOptions {
+    /// # Errors
+    ///
+    /// What is missing, or one too many.
+    pub(super) fn take(matches: &mut ArgMatches) -> Result<Self, &'static str> {
+        Ok(Self {
+            target: target(matches)?,
+            key: key(matches)?,
+            bind: matches.remove_one("bind"),
+            forward_secrecy: forward_secrecy(matches)?,
+            keepalive: !matches.get_flag("no-keepalive"),
+            timeout: timeout(matches),
+        })
+    }
+}
+
+impl SpipedCommand {
+    /// # Errors
+    ///
+    /// What is missing, or one too many.
+    pub(super) fn take(matches: &mut ArgMatches) -> Result<Self, &'static str> {
+        match matches.remove_subcommand() {
+            None => SpipedOptions::take(matches).map(Self::Run),
+            Some((name, mut matches)) if name == "keygen" => Ok(Self::Keygen {
+                file: matches
+                    .remove_one::<OsString>("file")
+                    .ok_or("no FILE is given")?
+                    .into(),
+            }),
+            Some((_, mut matches)) => Ok(Self::Demo {
+                size: matches.remove_one("size").unwrap_or(number::DEMO_SIZE),
+            }),
+        }
+    }
+}
+
+fn target(matches: &mut ArgMatches) -> Result<String, &'static str> {
+    matches.remove_one("target").ok_or("no -t TARGET is given")
+}
+
+fn key(matches: &mut ArgMatches) -> Result<KeySource, &'static str> {
+    let given: OsString = matches.remove_one("key").ok_or("no -k KEYFILE is given")?;
+    Ok(match given.to_str() {
+        Some("-") => KeySource::Stdin,
+        _ => KeySource::File(given.into()),
+    })
+}
+
+fn forward_secrecy(matches: &ArgMatches) -> Result<ForwardSecrecy, &'static str> {
+    let required = matches.get_flag("require-forward-secrecy");
+    match (matches.get_flag("fast"), required) {
+        (true, true) => Err("-f/--fast and -g/--require-forward-secrecy exclude each other"),
+        (true, false) => Ok(ForwardSecrecy::Disabled),
+        (false, true) => Ok(ForwardSecrecy::Required),
+        (false, false) => Ok(ForwardSecrecy::Enabled),
+    }
+}
+
+fn timeout(matches: &mut ArgMatches) -> Duration {
+    matches.remove_one("timeout").unwrap_or(number::TIMEOUT)
+}

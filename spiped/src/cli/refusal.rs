@@ -1,0 +1,69 @@
+//! One line for a person out of what the parser has to say.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, Error};
+
+/// Why `command` refuses the arguments.
+pub(super) fn reason(command: &Command, error: &Error) -> String {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        Some(ContextValue::Strings(texts)) => texts.first().map_or("", String::as_str),
+        _ => "",
+    };
+    let invalid = text(ContextKind::InvalidArg);
+    let option = shown(command, invalid);
+    match error.kind() {
+        ErrorKind::UnknownArgument if invalid.starts_with('-') => {
+            let suggested = text(ContextKind::SuggestedArg);
+            match suggested.is_empty() {
+                true => format!("unknown option {invalid}"),
+                false => format!("unknown option {invalid} (did you mean {suggested}?)"),
+            }
+        }
+        ErrorKind::UnknownArgument => format!("unexpected argument {invalid:?}"),
+        ErrorKind::ArgumentConflict => {
+            let prior = shown(command, text(ContextKind::PriorArg));
+            match prior == option {
+                true => format!("{option} is given twice"),
+                false => format!("{option} and {prior} exclude each other"),
+            }
+        }
+        ErrorKind::ValueValidation => match std::error::Error::source(error) {
+            Some(source) => format!("{option}: {source}"),
+            None => format!(
+                "{option}: wrong value {:?}",
+                text(ContextKind::InvalidValue)
+            ),
+        },
+        ErrorKind::InvalidValue => format!("{option} needs a value"),
+        ErrorKind::TooManyValues => format!("{option} takes no value"),
+        ErrorKind::MissingRequiredArgument => format!("no {option} is given"),
+        _ => first_line(error),
+    }
+}
+
+/// An option as a person may have typed it, short and long; clap names it `--long <VALUE>`.
+fn shown(command: &Command, name: &str) -> String {
+    let mut args = command.get_arguments();
+    match args.find(|arg| arg.to_string() == name) {
+        Some(arg) => label(arg),
+        None => name.to_owned(),
+    }
+}
+
+fn label(arg: &Arg) -> String {
+    match (arg.get_short(), arg.get_long()) {
+        (Some(short), Some(long)) => format!("-{short}/--{long}"),
+        (None, Some(long)) => format!("--{long}"),
+        _ => arg
+            .get_value_names()
+            .and_then(|names| names.first())
+            .map_or_else(|| arg.get_id().to_string(), ToString::to_string),
+    }
+}
+
+fn first_line(error: &Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}

@@ -1,0 +1,332 @@
+//! The command line table that the programs are tested with, as far as reading arguments goes, and
+//! what the table does not say: values and words.
+
+use std::ffi::OsString;
+use std::num::NonZeroU64;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use spiped_proto::ForwardSecrecy;
+
+use super::*;
+use crate::keyfile::KeySource;
+
+#[path = "../../tests/command_line/table/mod.rs"]
+mod table;
+
+use table::{Outcome, Place, Row};
+
+fn place() -> Place<'static> {
+    Place {
+        dir: Path::new("/dir"),
+        port: 8025,
+        dead_port: 8026,
+    }
+}
+
+fn spiped_rows() -> Vec<Row> {
+    [
+        table::SPIPED,
+        table::SPIPED_VALUES,
+        table::SPIPED_ADDRESSES,
+        table::SPIPED_AS_ROOT,
+        table::SPIPED_BIND,
+    ]
+    .concat()
+}
+
+fn spiped(line: &str) -> Result<SpipedCommand, Exit> {
+    parse_spiped(line.split_whitespace().map(OsString::from))
+}
+
+fn options(line: &str) -> SpipedOptions {
+    match spiped(line) {
+        Ok(SpipedCommand::Run(options)) => options,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn refused(line: &str) -> String {
+    let exit = spiped(line).unwrap_err();
+    assert_eq!((exit.stream, exit.code), (Stream::Stderr, 1), "{line}");
+    let (reason, usage) = exit.text.split_once('\n').unwrap();
+    assert!(usage.starts_with("usage: spiped "), "{line}: {usage}");
+    assert!(usage.ends_with('\n'));
+    reason.to_owned()
+}
+
+fn outcome<T>(program: &str, parsed: Result<T, Exit>) -> Option<Outcome> {
+    let exit = parsed.err()?;
+    let usage = exit.text.contains(&format!("\nusage: {program}"));
+    let version = format!("{program} {}\n", env!("CARGO_PKG_VERSION"));
+    Some(match (exit.code, exit.stream) {
+        (1, Stream::Stderr) if usage => Outcome::Refused,
+        (0, Stream::Stderr) if exit.text == version => Outcome::Version,
+        (0, Stream::Stdout) => Outcome::Help,
+        _ => panic!("{exit:?}"),
+    })
+}
+
+fn expected(row: &Row) -> Option<Outcome> {
+    let early = matches!(
+        row.ours,
+        Outcome::Refused | Outcome::Version | Outcome::Help
+    );
+    early.then_some(row.ours)
+}
+
+#[test]
+fn every_row_of_the_table_is_read_as_it_says() {
+    for row in spiped_rows() {
+        let parsed = parse_spiped(row.arguments(place()));
+        assert_eq!(
+            outcome("spiped", parsed),
+            expected(&row),
+            "spiped {}",
+            row.line
+        );
+    }
+    for row in [table::SPIPE, table::SPIPE_BIND].concat() {
+        let parsed = parse_spipe(row.arguments(place()));
+        assert_eq!(
+            outcome("spipe", parsed),
+            expected(&row),
+            "spipe {}",
+            row.line
+        );
+    }
+}
+
+#[test]
+fn a_row_has_a_reason_exactly_when_the_programs_differ() {
+    for row in [&spiped_rows()[..], table::SPIPE, table::SPIPE_BIND].concat() {
+        assert_eq!(row.ours != row.theirs, !row.why.is_empty(), "{}", row.line);
+    }
+}
+
+#[test]
+fn the_definitions_are_sound() {
+    spiped_command().debug_assert();
+    spipe_command().debug_assert();
+}
+
+#[test]
+fn defaults_are_those_of_c_spiped() {
+    let expected = SpipedOptions {
+        mode: Mode::Encrypt,
+        source: "[::1]:80".to_owned(),
+        target: "host:81".to_owned(),
+        key: KeySource::File("key".into()),
+        bind: None,
+        wait_for_dns: false,
+        foreground: false,
+        forward_secrecy: ForwardSecrecy::Enabled,
+        keepalive: true,
+        max_connections: NonZeroU64::new(100),
+        timeout: Duration::from_secs(5),
+        pidfile: None,
+        resolve_interval: Some(Duration::from_secs(60)),
+        syslog: false,
+        user: None,
+    };
+    let options = options("-e -s [::1]:80 -t host:81 -k key");
+    assert_eq!(options.default_pidfile(), Path::new("[::1]:80.pid"));
+    assert_eq!(options, expected);
+}
+
+#[test]
+fn every_option_arrives_whether_short_or_long() {
+    let expected = SpipedOptions {
+        mode: Mode::Decrypt,
+        source: "/s".to_owned(),
+        target: "/t".to_owned(),
+        key: KeySource::Stdin,
+        bind: Some("[127.0.0.7]".to_owned()),
+        wait_for_dns: true,
+        foreground: true,
+        forward_secrecy: ForwardSecrecy::Required,
+        keepalive: false,
+        max_connections: NonZeroU64::new(7),
+        timeout: Duration::from_millis(2500),
+        pidfile: Some(PathBuf::from("/pid")),
+        resolve_interval: Some(Duration::from_secs(30)),
+        syslog: true,
+        user: Some(":daemon".to_owned()),
+    };
+    let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog";
+    let long = "--decrypt --wait-for-dns --foreground --require-forward-secrecy --no-keepalive \
+        --source /s --target=/t --key - --bind [127.0.0.7] --max-connections=7 --timeout 2.5 \
+        --pidfile /pid --resolve-interval 30 --user :daemon --syslog";
+    assert_eq!(options(short), expected);
+    assert_eq!(options(long), expected);
+}
+
+#[test]
+fn numbers_and_switches_have_their_effect() {
+    let with = |more: &str| options(&format!("-e -s a -t b -k c {more}"));
+    assert_eq!(with("-n 0").max_connections, None);
+    assert_eq!(with("-n -1").max_connections, None);
+    assert_eq!(with("-o 0").timeout, Duration::from_secs(5));
+    assert_eq!(with("-r 0").resolve_interval, Some(Duration::from_secs(60)));
+    assert_eq!(with("-R").resolve_interval, None);
+    assert_eq!(with("-f").forward_secrecy, ForwardSecrecy::Disabled);
+}
+
+#[test]
+fn spipe_takes_its_options() {
+    let line = "-t host:81 -k key -b 127.0.0.7 -f -j -o 0.5";
+    let expected = SpipeOptions {
+        target: "host:81".to_owned(),
+        key: KeySource::File("key".into()),
+        bind: Some("127.0.0.7".to_owned()),
+        forward_secrecy: ForwardSecrecy::Disabled,
+        keepalive: false,
+        timeout: Duration::from_millis(500),
+    };
+    let parsed = parse_spipe(line.split(' ').map(OsString::from));
+    assert_eq!(parsed, Ok(expected));
+}
+
+#[test]
+fn subcommands_take_their_arguments() {
+    let file = PathBuf::from("/a/key");
+    assert_eq!(spiped("keygen /a/key"), Ok(SpipedCommand::Keygen { file }));
+    let size = |size: u32| {
+        Ok(SpipedCommand::Demo {
+            size: size.try_into().unwrap(),
+        })
+    };
+    assert_eq!(spiped("demo"), size(512));
+    assert_eq!(spiped("demo --size 3"), size(3));
+}
+
+#[test]
+fn the_reason_is_one_line_that_names_the_option() {
+    for (line, reason) in [
+        ("", "neither -e nor -d is given"),
+        ("-e -t b -k c", "no -s SOURCE is given"),
+        ("-e -s a -k c", "no -t TARGET is given"),
+        ("-e -s a -t b", "no -k KEYFILE is given"),
+        ("-x", "unknown option -x"),
+        ("-eé", "unknown option -é"),
+        (
+            "--sourc a",
+            "unknown option --sourc (did you mean --source?)",
+        ),
+        ("-e stray", "unexpected argument \"stray\""),
+        ("-e -e", "-e/--encrypt is given twice"),
+        ("-s a --source=a", "-s/--source is given twice"),
+        ("--syslog --syslog", "--syslog is given twice"),
+        ("-e -d", "-e/--encrypt and -d/--decrypt exclude each other"),
+        (
+            "-e -s a -t b -k c -gf",
+            "-f/--fast and -g/--require-forward-secrecy exclude each other",
+        ),
+        (
+            "-e -r5 -R",
+            "-r/--resolve-interval and -R/--no-resolve exclude each other",
+        ),
+        ("-o", "-o/--timeout needs a value"),
+        ("--key", "-k/--key needs a value"),
+        ("--syslog=x", "--syslog takes no value"),
+        ("-o 5s", "-o/--timeout: \"5s\" is not a number of seconds"),
+        (
+            "-r -1",
+            "-r/--resolve-interval: \"-1\" is not between 0.001 and 4294967296 seconds",
+        ),
+        (
+            "-n many",
+            "-n/--max-connections: \"many\" is not a whole number",
+        ),
+        ("keygen", "no FILE is given"),
+        ("keygen a b", "unexpected argument \"b\""),
+        ("keygen -f", "unknown option -f"),
+        (
+            "demo --size 0",
+            "--size: \"0\" is not a whole number from 1 to 4294967295",
+        ),
+    ] {
+        assert_eq!(refused(line), format!("spiped: {reason}"), "{line}");
+    }
+}
+
+#[test]
+fn what_was_typed_cannot_break_the_line() {
+    for given in ["-s\n\x1b[2J", "--a\nb\x07", "a\nb", "-\n", "-o\n", "keygen"] {
+        let args = [given, "\n", "\r"].map(OsString::from);
+        let exit = parse_spiped(args).unwrap_err();
+        let (reason, rest) = exit.text.split_once('\n').unwrap();
+        assert!(rest.starts_with("usage: spiped "), "{given:?}: {exit:?}");
+        assert!(!reason.contains(char::is_control), "{reason:?}");
+    }
+}
+
+/// Words that lead deep into the parser, and arbitrary bytes.
+fn word() -> impl Strategy<Value = OsString> {
+    let known: &'static [&'static str] = &[
+        "-e",
+        "-dF",
+        "-k",
+        "-ok",
+        "-v",
+        "-",
+        "--",
+        "--key",
+        "--key=",
+        "--timeout=5",
+        "--syslog=x",
+        "--help",
+        "keygen",
+        "demo",
+        "--size",
+        "-o=1",
+        "-n-1",
+        "-s[::1]:80",
+        "=",
+        "",
+    ];
+    prop_oneof![
+        proptest::sample::select(known).prop_map(OsString::from),
+        proptest::collection::vec(any::<u8>(), 0..8).prop_map(OsString::from_vec),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_arguments_end_in_options_or_an_exit(line in proptest::collection::vec(word(), 0..8)) {
+        let exits = [
+            parse_spiped(line.clone()).err(),
+            parse_spipe(line.clone()).err(),
+        ];
+        for exit in exits.into_iter().flatten() {
+            prop_assert_eq!(exit.code, u8::from(exit.text.contains("usage: ")));
+            prop_assert!(exit.text.ends_with('\n'));
+        }
+        for text in line.iter().filter_map(|word| word.to_str()) {
+            let _ = number::count(text);
+            let _ = number::seconds(text, Duration::ZERO);
+        }
+    }
+}
+
+#[test]
+fn the_help_fits_a_terminal_and_names_everything() {
+    for help in ["--help", "keygen --help", "demo --help"] {
+        let exit = spiped(help).unwrap_err();
+        for line in exit.text.lines() {
+            assert!(line.chars().count() < 80, "too wide: {line}");
+        }
+    }
+    let help = spiped("--help").unwrap_err().text;
+    for arg in spiped_command().get_arguments() {
+        let long = arg.get_long().unwrap();
+        assert!(help.contains(&format!("--{long}")), "{long}");
+        if let Some(short) = arg.get_short() {
+            assert!(help.contains(&format!("  -{short}, --{long}")), "{long}");
+        }
+    }
+    let help = parse_spipe(["--help".into()]).unwrap_err().text;
+    assert!(help.lines().all(|line| line.chars().count() < 80), "{help}");
+}

@@ -1,0 +1,124 @@
+//! The longer texts of the command lines. What an option's `--help` line leaves out stands in its
+//! long help, which goes into the man page.
+
+pub(super) const SPIPED_USAGE: &str = "\
+spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
+              [-f | -g] [-n MAX] [-o SECONDS] [-p PIDFILE] [-r SECONDS | -R]
+              [--syslog] [-u USER | :GROUP | USER:GROUP]
+       spiped keygen FILE
+       spiped demo [--size MIB]
+       spiped {-v | --help}";
+
+pub(super) const SPIPE_USAGE: &str = "\
+spipe -t TARGET -k KEYFILE [-b BIND] [-f | -g] [-j] [-o SECONDS]
+       spipe {-v | --help}";
+
+pub(super) const SPIPED_INTRODUCTION: &str = "\
+spiped - secure pipe daemon
+
+Two spipeds join two machines by an encrypted and authenticated pipe. One (-e)
+takes plain connections and sends them on encrypted. The other (-d) takes those
+and sends them on plain, to the server that is meant. Who holds the key file
+gets through, and nobody else.
+
+Example: clients on host A are to reach the Redis server on host B.
+  Make a key, and copy it to both hosts in a safe way, such as scp:
+      spiped keygen redis.key
+  On B, take encrypted connections at port 8025, for Redis:
+      spiped -d -s [0.0.0.0]:8025 -t [127.0.0.1]:6379 -k redis.key
+  On A, take plain connections at port 6379, for host B:
+      spiped -e -s [127.0.0.1]:6379 -t b.example.org:8025 -k redis.key
+  Now redis-cli on A talks to Redis on B. spiped demo shows the same at once.
+";
+
+pub(super) const SPIPED_AFTER: &str = "\
+An ADDRESS is host:port, [1.2.3.4]:port, [ipv6::address]:port, or the absolute
+path of a unix socket. SECONDS may have a decimal point. Flags may be combined
+(-dF), values attached (-o2.5, --timeout=2.5); each option may be given once.
+";
+
+pub(super) const SPIPE_INTRODUCTION: &str = "\
+spipe - client of the secure pipe daemon
+
+Opens one encrypted and authenticated connection to a spiped -d. What it reads
+from standard input goes to the peer; what the peer sends, to standard output.
+
+Example: ask the Redis server behind the spiped at b.example.org:8025.
+      echo PING | spipe -t b.example.org:8025 -k redis.key
+Example: log in by ssh through a spiped at port 8022 (in ~/.ssh/config).
+      ProxyCommand spipe -t %h:8022 -k ~/.ssh/spiped.key
+";
+
+pub(super) const ADDRESS_FORMS: &str = "\
+An ADDRESS is host:port, [1.2.3.4]:port, [ipv6::address]:port, or the absolute
+path of a unix socket. SECONDS may have a decimal point. Flags may be combined
+(-gj), values attached (-o2.5, --timeout=2.5); each option may be given once.
+";
+
+pub(super) const KEYGEN_INTRODUCTION: &str = "\
+spiped keygen - make a key file
+
+Writes 32 random bytes to a new file that only its owner can read. Copy it to
+the other end in a safe way: who holds it gets through.
+";
+
+pub(super) const DEMO_INTRODUCTION: &str = "\
+spiped demo - show a whole tunnel at work on this machine
+
+Makes a key, starts a target and both ends, sends data through them and back,
+checks it, and tells what happened. It leaves nothing behind.
+";
+
+pub(super) const SOURCE: &str = "\
+Listen at this address. A host name is looked up when spiped starts, and not \
+again.";
+
+pub(super) const TARGET: &str = "\
+Connect to this address.";
+
+pub(super) const KEY: &str = "\
+The key file, the same at both ends; - is standard input. Any file will do, \
+whatever its length and content; spiped keygen makes a good one.";
+
+pub(super) const BIND: &str = "\
+Connect to the target from this local address: 1.2.3.4, [1.2.3.4], \
+[ipv6::address] or a host name, each with or without a port. Without one the \
+system chooses a port for each connection.";
+
+pub(super) const FAST: &str = "\
+Save time in the handshake by giving up forward secrecy: who records the \
+connection and gets hold of the key file later can then read it.";
+
+pub(super) const REQUIRE_FORWARD_SECRECY: &str = "\
+Require forward secrecy: refuse a peer that uses -f.";
+
+pub(super) const TIMEOUT: &str = "\
+Give up connecting to the target, or a handshake, after this long. The default \
+is 5 seconds, and 0 stands for it.";
+
+pub(super) const MAX_CONNECTIONS: &str = "\
+Have at most this many connections at once; the default is 100. At the limit \
+spiped warns and stops accepting; connections that wait are served as others \
+end. 0 is no limit, and so is a negative number. A number that starts with 0 \
+is octal, with 0x hexadecimal.";
+
+pub(super) const WAIT_FOR_DNS: &str = "\
+Start even if names cannot be looked up yet: go into the background first, and \
+try again each second until it works. When spiped returns, it may not accept \
+connections yet.";
+
+pub(super) const RESOLVE_INTERVAL: &str = "\
+Look the target's name up again this often. The default is 60 seconds, and 0 \
+stands for it. Addresses that were found last stay in use while a look-up fails.";
+
+pub(super) const PIDFILE: &str = "\
+Write the process id to this file. The default is the source address as given \
+with .pid appended, so that spiped -s [127.0.0.1]:80 writes [127.0.0.1]:80.pid \
+to the current directory. With -F, no pidfile is written.";
+
+pub(super) const USER: &str = "\
+Become USER, :GROUP or USER:GROUP, each a name or a number, after binding the \
+source address, reading the key and writing the pidfile.";
+
+pub(super) const SYSLOG: &str = "\
+Send warnings to syslog in place of standard error, once start-up is over.";

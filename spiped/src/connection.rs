@@ -1,0 +1,171 @@
+//! The life of one connection: handshake, dial, relay, and the reason why it ended.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use spiped_tokio::{
+    DialError, HandshakeError, Handshaker, RelayError, Socket, Traffic, dial, relay,
+};
+use tokio::time::{Instant, timeout_at};
+
+use crate::reason::reason;
+use crate::target::Target;
+
+/// What all connections of a pipe have in common.
+#[derive(Debug)]
+pub struct Route {
+    /// Where the connections go.
+    pub target: Target,
+    /// Addresses that outgoing connections start from; none leaves it to the system.
+    pub bind: Vec<SocketAddr>,
+    /// The key, and what is asked of the peer.
+    pub handshaker: Handshaker,
+    /// Time for connecting, and for the whole handshake.
+    pub timeout: Duration,
+    /// Whether the system probes silent peers.
+    pub keepalive: bool,
+}
+
+/// Why a connection ended otherwise than by the end of both its directions.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The target does not accept connections.
+    #[error("{}", dial_reason(.0))]
+    Dial(#[from] DialError),
+    /// The handshake failed.
+    #[error("handshake failed: {0}")]
+    Handshake(HandshakeError),
+    /// The peer closed the connection instead of going on with the handshake.
+    #[error("handshake failed: the peer closed the connection (another key, or not spiped?)")]
+    Refused,
+    /// The handshake was not over in time.
+    #[error("handshake failed: not over within {:?} (the peer is silent, or not spiped)", .0)]
+    HandshakeTimeout(Duration),
+    /// The stream broke.
+    #[error("{}", relay_reason(.0))]
+    Relay(#[from] RelayError),
+    /// The connection to be served broke before there was a stream.
+    #[error("the connection broke before its stream was up: {}", reason(.0))]
+    Abandoned(io::Error),
+}
+
+fn dial_reason(error: &DialError) -> String {
+    match error {
+        DialError::Connect { endpoint, source } => {
+            format!("cannot connect to {endpoint}: {}", reason(source))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn relay_reason(error: &RelayError) -> String {
+    match error {
+        RelayError::Plain(error) => format!("the plain connection broke: {}", reason(error)),
+        RelayError::Encrypted(error) => {
+            format!("the encrypted connection broke: {}", reason(error))
+        }
+        other => other.to_string(),
+    }
+}
+
+impl From<HandshakeError> for ConnectionError {
+    fn from(error: HandshakeError) -> Self {
+        let closed = match &error {
+            HandshakeError::Protocol(error) => *error == spiped_proto::Error::TruncatedHandshake,
+            HandshakeError::Io(error) => matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            ),
+            _ => false,
+        };
+        if closed {
+            Self::Refused
+        } else {
+            Self::Handshake(error)
+        }
+    }
+}
+
+impl Route {
+    /// Serves a plaintext connection: dials, shakes hands and relays (`spiped -e`).
+    ///
+    /// # Errors
+    ///
+    /// Why the connection failed; `source` closes by reset then.
+    pub async fn encrypt(
+        &self,
+        source: &Socket,
+        traffic: &mut Traffic,
+    ) -> Result<(), ConnectionError> {
+        source.set_keepalive(self.keepalive);
+        let peer = unless_broken(source, self.dial()).await?;
+        let mut stream = unless_broken(source, self.connect(&peer)).await?;
+        Ok(relay(source, &mut stream, traffic).await?)
+    }
+
+    /// Serves an encrypted connection: shakes hands, dials and relays (`spiped -d`).
+    ///
+    /// Nothing is dialled before the peer has proved that it holds the key. Then the connection
+    /// waits for `admit`, whose output it keeps to its end, and the dial runs beside the key
+    /// exchange.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection failed; `source` closes by reset then.
+    pub async fn decrypt(
+        &self,
+        source: &Socket,
+        admit: impl Future,
+        traffic: &mut Traffic,
+    ) -> Result<(), ConnectionError> {
+        source.set_keepalive(self.keepalive);
+        let deadline = Instant::now() + self.timeout;
+        let proved = timeout_at(deadline, self.handshaker.prove(source)).await;
+        let proved = proved.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??;
+        let _slot = admit.await;
+        let finish = async {
+            let finished = timeout_at(deadline, proved.finish()).await;
+            Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
+        };
+        let (target, mut stream) = tokio::try_join!(self.dial(), finish)?;
+        Ok(relay(&target, &mut stream, traffic).await?)
+    }
+
+    /// Connects to the target, within the timeout.
+    ///
+    /// # Errors
+    ///
+    /// None of its addresses works.
+    pub async fn dial(&self) -> Result<Socket, ConnectionError> {
+        let endpoints = self.target.endpoints();
+        let socket = dial(&endpoints, &self.bind, self.timeout).await?;
+        socket.set_keepalive(self.keepalive);
+        Ok(socket)
+    }
+
+    /// Shakes hands with the peer that was dialled, within the timeout.
+    ///
+    /// # Errors
+    ///
+    /// The peer holds another key, is not spiped, or is too slow.
+    pub async fn connect<'a>(
+        &self,
+        peer: &'a Socket,
+    ) -> Result<spiped_tokio::SpipedStream<&'a Socket>, ConnectionError> {
+        let connected = tokio::time::timeout(self.timeout, self.handshaker.connect(peer)).await;
+        Ok(connected.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
+    }
+}
+
+/// Gives up when the connection that it is all for breaks meanwhile.
+async fn unless_broken<T>(
+    source: &Socket,
+    work: impl Future<Output = Result<T, ConnectionError>>,
+) -> Result<T, ConnectionError> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        error = source.broken() => Err(ConnectionError::Abandoned(error)),
+    }
+}

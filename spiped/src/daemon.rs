@@ -1,0 +1,267 @@
+//! `spiped` from its options to its exit: resolve, bind, go into the background, serve, drain.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spiped_proto::Secret;
+use spiped_tokio::{Address, BoundListener, Endpoint, Handshaker};
+use tokio::sync::watch;
+
+use crate::cli::SpipedOptions;
+use crate::connection::Route;
+use crate::daemonize::{self, Outcome, Readiness, Role};
+use crate::descriptors::DescriptorLimit;
+use crate::log::{self, Class, Destination};
+use crate::pidfile::{self, PidfileError};
+use crate::pipe::Pipe;
+use crate::privileges::{Identity, IdentityError, PrivilegeError};
+use crate::reason::reason;
+use crate::signals::{self, Termination};
+use crate::start::{self, StartError};
+use crate::target::Target;
+
+/// How long `-D` waits between look-ups that fail.
+const DNS_RETRY: Duration = Duration::from_secs(1);
+
+/// How long the daemon's end waits for its last log lines to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Why the daemon cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The key or an address is no good.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The user to run as does not exist.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The user cannot be changed.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    /// The pidfile cannot be written.
+    #[error(transparent)]
+    Pidfile(#[from] PidfileError),
+    /// The source address cannot be listened on.
+    #[error("cannot listen on {endpoint}: {}", reason(.error))]
+    Bind {
+        /// The address.
+        endpoint: Endpoint,
+        /// Why not.
+        error: io::Error,
+    },
+    /// A signal ended the process in the background before it was up.
+    #[error("the daemon was ended by {0} before it was up")]
+    Killed(nix::sys::signal::Signal),
+    /// The system lacks what it takes to run.
+    #[error("cannot start: {}", reason(.0))]
+    System(#[from] io::Error),
+}
+
+/// What is known before the first look-up.
+struct Plan {
+    options: SpipedOptions,
+    source: Address,
+    target: Address,
+    identity: Option<Identity>,
+    secret: Secret,
+}
+
+/// What the look-ups brought: everything that needs the original user is done.
+struct Prepared {
+    listener: BoundListener,
+    target: Vec<Endpoint>,
+    bind: Vec<SocketAddr>,
+}
+
+/// Runs `spiped`. In the background, the calling process returns once the daemon is up.
+///
+/// # Errors
+///
+/// What to tell the user before exiting with status 1.
+pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
+    let plan = Plan {
+        source: start::parse_address("source", &options.source)?,
+        target: start::parse_address("target", &options.target)?,
+        identity: options.user.as_deref().map(Identity::parse).transpose()?,
+        secret: start::read_key(&options.key)?,
+        options,
+    };
+    if let Some(bind) = &plan.options.bind {
+        start::parse_bind(bind)?;
+    }
+    let early = if plan.options.wait_for_dns {
+        None
+    } else {
+        Some(plan.prepare()?)
+    };
+    if plan.options.foreground {
+        return plan.serve(early, None);
+    }
+    match daemonize::fork()? {
+        Role::Child(readiness) => plan.serve(early, Some(readiness)),
+        Role::Parent(waiting) => match waiting.wait()? {
+            Outcome::Ready => Ok(ExitCode::SUCCESS),
+            Outcome::Failed => Ok(ExitCode::FAILURE),
+            Outcome::Killed(signal) => Err(DaemonError::Killed(signal)),
+        },
+    }
+}
+
+impl Plan {
+    /// Looks up all addresses and listens. May block.
+    fn prepare(&self) -> Result<Prepared, DaemonError> {
+        let target = start::resolve("target", &self.target)?;
+        let bind = start::resolve_bind(self.options.bind.as_deref())?;
+        let sources = start::resolve("source", &self.source)?;
+        let [endpoint, others @ ..] = &sources[..] else {
+            return Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into());
+        };
+        if !others.is_empty() {
+            log::warning(
+                Class::Daemon,
+                format_args!(
+                    "{} has several addresses: listening on {endpoint} only",
+                    self.source
+                ),
+            );
+        }
+        signals::hold_termination()?;
+        let listener = BoundListener::bind(endpoint).map_err(|error| DaemonError::Bind {
+            endpoint: endpoint.clone(),
+            error,
+        })?;
+        Ok(Prepared {
+            listener,
+            target,
+            bind,
+        })
+    }
+
+    /// Prepares for as long as look-ups fail (`-D`).
+    fn prepare_when_resolvable(&self) -> Result<Prepared, DaemonError> {
+        loop {
+            match self.prepare() {
+                Err(DaemonError::Start(error @ StartError::Resolve { .. })) => {
+                    log::warning(Class::Lookup, format_args!("{error}; trying again"));
+                    std::thread::sleep(DNS_RETRY);
+                }
+                prepared => return prepared,
+            }
+        }
+    }
+
+    /// Runs as the daemon, from the pidfile to the last connection.
+    fn serve(
+        self,
+        early: Option<Prepared>,
+        mut readiness: Option<Readiness>,
+    ) -> Result<ExitCode, DaemonError> {
+        if readiness.is_some() {
+            pidfile::write(&self.pidfile())?;
+        }
+        self.start_log()?;
+        self.warn_of_few_descriptors()?;
+        let prepared = match early {
+            Some(prepared) => prepared,
+            None => {
+                if let Some(readiness) = readiness.take() {
+                    readiness.ready()?;
+                }
+                self.prepare_when_resolvable()?
+            }
+        };
+        if let Some(identity) = self.identity {
+            identity.assume()?;
+        }
+        let route = Route {
+            target: Target::new(self.target, prepared.target),
+            bind: prepared.bind,
+            handshaker: Handshaker::new(self.secret)
+                .with_forward_secrecy(self.options.forward_secrecy),
+            timeout: self.options.timeout,
+            keepalive: self.options.keepalive,
+        };
+        let pipe = Pipe::new(self.options.mode, route, self.options.max_connections);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(serve(
+            Arc::new(pipe),
+            prepared.listener,
+            self.options.resolve_interval,
+            readiness,
+        ))?;
+        // A look-up that hangs must not keep the process alive.
+        runtime.shutdown_background();
+        log::finish(LAST_LINES);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Starts the log's writer. In the background, lines that nobody would see on standard error go
+    /// to syslog where there is one.
+    fn start_log(&self) -> io::Result<()> {
+        let unseen = !self.options.foreground && !daemonize::stderr_is_kept();
+        let unseen = unseen && Path::new("/dev/log").exists();
+        log::start(if self.options.syslog || unseen {
+            Destination::Syslog
+        } else {
+            Destination::Stderr
+        })
+    }
+
+    fn pidfile(&self) -> PathBuf {
+        let given = self.options.pidfile.clone();
+        given.unwrap_or_else(|| self.options.default_pidfile())
+    }
+
+    fn warn_of_few_descriptors(&self) -> io::Result<()> {
+        let limit = DescriptorLimit::raise()?;
+        let Some(max) = self.options.max_connections else {
+            return Ok(());
+        };
+        if !limit.suffices_for(max.get()) {
+            log::warning(
+                Class::Daemon,
+                format_args!(
+                    "the limit of {limit} open files is enough for {} connections, not for {max}",
+                    limit.connections()
+                ),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Serves connections until SIGTERM has come and the last of them has ended.
+async fn serve(
+    pipe: Arc<Pipe>,
+    listener: BoundListener,
+    resolve_interval: Option<Duration>,
+    readiness: Option<Readiness>,
+) -> io::Result<()> {
+    let mut termination = Termination::watch()?;
+    let listener = listener.start()?;
+    if let Some(readiness) = readiness {
+        readiness.ready()?;
+    }
+    if let Some(interval) = resolve_interval {
+        let pipe = Arc::clone(&pipe);
+        tokio::spawn(async move { pipe.keep_target_fresh(interval).await });
+    }
+    let (drain, draining) = watch::channel(false);
+    // On a task of its own, so that accepting is done by the runtime's workers.
+    let mut running = tokio::spawn(pipe.run(listener, draining));
+    tokio::select! {
+        ended = &mut running => return ended.map_err(io::Error::other),
+        () = termination.requested() => {}
+    }
+    drain.send_replace(true);
+    tokio::select! {
+        ended = running => ended.map_err(io::Error::other),
+        () = termination.requested() => termination.obey(),
+    }
+}

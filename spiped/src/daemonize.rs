@@ -1,0 +1,145 @@
+//! Going into the background: one fork, a session of its own, and a parent that returns only when
+//! the daemon is up.
+//!
+//! The caller binds and reads keys before it forks, and runs the daemon after. The working
+//! directory and the umask stay what they were, so relative paths keep their meaning.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+
+/// Which of the two processes this is after [`fork`].
+#[derive(Debug)]
+pub enum Role {
+    /// The process that the user started; it only waits.
+    Parent(Waiting),
+    /// The daemon to be.
+    Child(Readiness),
+}
+
+/// The parent's end of the wait.
+#[derive(Debug)]
+pub struct Waiting {
+    daemon: Pid,
+    ready: PipeReader,
+}
+
+/// How the daemon's start ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It runs. The parent exits with status 0.
+    Ready,
+    /// It gave up and has said why. The parent adds nothing and exits with status 1.
+    Failed,
+    /// A signal ended it, so that it could not say why.
+    Killed(Signal),
+}
+
+/// The daemon's duty to say that it runs. A daemon that drops this instead must exit at once.
+#[derive(Debug)]
+#[must_use = "the parent waits until the daemon is ready or gone"]
+pub struct Readiness {
+    ready: PipeWriter,
+}
+
+/// Splits the process in two; the child is the leader of a session of its own.
+///
+/// # Errors
+///
+/// The process has other threads already, or the system refuses.
+pub fn fork() -> io::Result<Role> {
+    if threads().is_some_and(|count| count > 1) {
+        return Err(io::Error::other("cannot fork: other threads are running"));
+    }
+    // Text still buffered here would otherwise be printed by both.
+    io::stdout().flush()?;
+    let (reader, writer) = io::pipe()?;
+    // SAFETY: the process has one thread (checked above where the system can tell, and before any
+    // runtime starts elsewhere), so no lock is held by a thread that the child lacks.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Role::Parent(Waiting {
+            daemon: child,
+            ready: reader,
+        })),
+        ForkResult::Child => {
+            setsid()?;
+            Ok(Role::Child(Readiness { ready: writer }))
+        }
+    }
+}
+
+impl Waiting {
+    /// Waits until the daemon is ready or gone.
+    ///
+    /// # Errors
+    ///
+    /// The wait itself failed; what became of the daemon is unknown.
+    pub fn wait(mut self) -> io::Result<Outcome> {
+        match self.ready.read_exact(&mut [0]) {
+            Ok(()) => return Ok(Outcome::Ready),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(error),
+        }
+        match waitpid(self.daemon, None)? {
+            WaitStatus::Signaled(_, signal, _) => Ok(Outcome::Killed(signal)),
+            _ => Ok(Outcome::Failed),
+        }
+    }
+}
+
+impl Readiness {
+    /// Lets go of the caller's terminal and pipes, then lets the parent exit with status 0.
+    ///
+    /// Standard input becomes `/dev/null`. So do standard output and standard error, unless they
+    /// are kept by the rule of [`stderr_is_kept`].
+    ///
+    /// # Errors
+    ///
+    /// `BrokenPipe` if the parent is gone, which means that whoever started this daemon gave up on
+    /// it; otherwise `/dev/null` is unusable. The daemon should end either way.
+    pub fn ready(mut self) -> io::Result<()> {
+        let null = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")?;
+        dup2_stdin(&null)?;
+        if !is_kept(io::stdout().as_fd()) {
+            dup2_stdout(&null)?;
+        }
+        if !stderr_is_kept() {
+            dup2_stderr(&null)?;
+        }
+        self.ready.write_all(&[1])
+    }
+}
+
+/// Whether standard error survives [`Readiness::ready`]: it is a file (a log that the caller
+/// chose), or the stream to the systemd journal. A terminal or a pipe would keep its owner
+/// waiting.
+#[must_use]
+pub fn stderr_is_kept() -> bool {
+    is_kept(io::stderr().as_fd())
+}
+
+fn is_kept(fd: BorrowedFd<'_>) -> bool {
+    let Ok(metadata) = fd
+        .try_clone_to_owned()
+        .and_then(|fd| File::from(fd).metadata())
+    else {
+        return false;
+    };
+    // systemd.exec(5): $JOURNAL_STREAM names the device and inode of the journal's socket.
+    let journal = std::env::var("JOURNAL_STREAM");
+    metadata.is_file()
+        || journal.is_ok_and(|id| id == format!("{}:{}", metadata.dev(), metadata.ino()))
+}
+
+/// How many threads this process has, where `/proc` tells.
+fn threads() -> Option<usize> {
+    Some(std::fs::read_dir("/proc/self/task").ok()?.count())
+}

@@ -1,0 +1,76 @@
+//! How many file descriptors the process may have open, and how many connections that carries.
+
+use std::io;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// A connection is two sockets.
+const PER_CONNECTION: u64 = 2;
+/// For everything that is no connection: standard streams, listener, runtime, resolver, log, and
+/// handshakes that are not yet counted.
+const RESERVE: u64 = 64;
+
+/// The limit on open file descriptors (`RLIMIT_NOFILE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DescriptorLimit(u64);
+
+impl DescriptorLimit {
+    /// Raises the soft limit as far as the hard one allows, and returns what is then in force.
+    ///
+    /// A system that refuses to raise it keeps its old limit; that alone is no error.
+    ///
+    /// # Errors
+    ///
+    /// The limit cannot be read.
+    pub fn raise() -> io::Result<Self> {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+        Ok(Self(if raised { hard } else { soft }))
+    }
+
+    /// How many connections fit at a time, two descriptors each and a reserve.
+    #[must_use]
+    pub fn connections(self) -> u64 {
+        self.0.saturating_sub(RESERVE) / PER_CONNECTION
+    }
+
+    /// Whether that many connections fit at a time.
+    #[must_use]
+    pub fn suffices_for(self, connections: u64) -> bool {
+        connections <= self.connections()
+    }
+}
+
+/// The bare number of descriptors.
+impl std::fmt::Display for DescriptorLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_descriptors_a_connection_and_a_reserve() {
+        let limit = DescriptorLimit(1024);
+        assert_eq!(limit.connections(), 480);
+        assert!(limit.suffices_for(480));
+        assert!(!limit.suffices_for(481));
+    }
+
+    #[test]
+    fn a_tiny_limit_carries_none() {
+        assert_eq!(DescriptorLimit(10).connections(), 0);
+        assert!(DescriptorLimit(10).suffices_for(0));
+    }
+
+    #[test]
+    fn raising_reaches_the_hard_limit() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, hard / 2, hard).unwrap();
+        assert_eq!(DescriptorLimit::raise().unwrap(), DescriptorLimit(hard));
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
+    }
+}

@@ -1,0 +1,260 @@
+//! Rate limits: a token bucket a class, and a count of the lines that it held back.
+
+use std::time::{Duration, Instant};
+
+/// So many lines of a class may come at once,
+const BURST: u32 = 10;
+/// and then one every so often.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// The count of lines held back is logged once none has come for this long,
+const EBB: Duration = Duration::from_secs(1);
+/// or at the latest after this long.
+const OVERDUE: Duration = Duration::from_secs(5);
+
+/// What a line is about. Each class has a limit of its own, so that a storm of one kind hides
+/// nothing of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The daemon's own life: start, stop, configuration. Never held back.
+    Daemon,
+    /// Accepting a connection failed.
+    Accept,
+    /// A bound on connections is reached.
+    Limit,
+    /// A handshake failed.
+    Handshake,
+    /// No address of the target could be reached.
+    Dial,
+    /// A stream broke.
+    Broken,
+    /// A name could not be resolved.
+    Lookup,
+}
+
+impl Class {
+    const LIMITED: [Self; 6] = [
+        Self::Accept,
+        Self::Limit,
+        Self::Handshake,
+        Self::Dial,
+        Self::Broken,
+        Self::Lookup,
+    ];
+
+    /// What lines of this class are about, for "7 more lines about ...".
+    pub(super) fn subject(self) -> &'static str {
+        match self {
+            Self::Daemon => "the daemon",
+            Self::Accept => "failed accepts",
+            Self::Limit => "reached limits",
+            Self::Handshake => "failed handshakes",
+            Self::Dial => "failed connections to the target",
+            Self::Broken => "broken streams",
+            Self::Lookup => "failed look-ups",
+        }
+    }
+}
+
+/// The limits of all classes.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    buckets: [(Class, Bucket); Class::LIMITED.len()],
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    tokens: u32,
+    /// When the newest token arrived; `None` before the first line.
+    filled: Option<Instant>,
+    held: Option<Held>,
+}
+
+/// Lines held back since the last count was logged.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    count: u64,
+    first: Instant,
+    last: Instant,
+}
+
+impl Limiter {
+    pub(super) const fn new() -> Self {
+        const FULL: Bucket = Bucket {
+            tokens: BURST,
+            filled: None,
+            held: None,
+        };
+        let mut buckets = [(Class::Daemon, FULL); Class::LIMITED.len()];
+        let mut index = 0;
+        while index < buckets.len() {
+            buckets[index].0 = Class::LIMITED[index];
+            index += 1;
+        }
+        Self { buckets }
+    }
+
+    /// Whether a line of this class may be written now; otherwise it is counted as held back.
+    pub(super) fn admit(&mut self, class: Class, now: Instant) -> bool {
+        self.buckets
+            .iter_mut()
+            .find(|(limited, _)| *limited == class)
+            .is_none_or(|(_, bucket)| bucket.admit(now))
+    }
+
+    /// A class whose count of held-back lines should be logged now, and the count, which starts
+    /// again from nothing.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<(Class, u64)> {
+        self.take_if(|held| held.due() <= now)
+    }
+
+    /// As [`take_due`](Self::take_due), without waiting for the storm to end.
+    pub(super) fn take_any(&mut self) -> Option<(Class, u64)> {
+        self.take_if(|_| true)
+    }
+
+    /// When [`take_due`](Self::take_due) will next have something, if no more lines come.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let held = self.buckets.iter().filter_map(|(_, bucket)| bucket.held);
+        held.map(Held::due).min()
+    }
+
+    fn take_if(&mut self, wanted: impl Fn(Held) -> bool) -> Option<(Class, u64)> {
+        self.buckets.iter_mut().find_map(|(class, bucket)| {
+            let held = bucket.held.take_if(|held| wanted(*held))?;
+            Some((*class, held.count))
+        })
+    }
+}
+
+impl Bucket {
+    fn admit(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        if self.tokens > 0 {
+            self.tokens -= 1;
+            return true;
+        }
+        let held = self.held.get_or_insert(Held {
+            count: 0,
+            first: now,
+            last: now,
+        });
+        held.count += 1;
+        held.last = now;
+        false
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let filled = *self.filled.get_or_insert(now);
+        let waited = now.saturating_duration_since(filled);
+        let missing = BURST - self.tokens;
+        if waited >= INTERVAL * missing {
+            self.tokens = BURST;
+            self.filled = Some(now);
+            return;
+        }
+        // Fewer than are missing, so it is a small number.
+        let earned = (waited.as_millis() / INTERVAL.as_millis()) as u32;
+        self.tokens += earned;
+        self.filled = Some(filled + INTERVAL * earned);
+    }
+}
+
+impl Held {
+    fn due(self) -> Instant {
+        (self.last + EBB).min(self.first + OVERDUE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(limiter: &mut Limiter, class: Class, now: Instant, lines: u32) -> usize {
+        (0..lines).filter(|_| limiter.admit(class, now)).count()
+    }
+
+    #[test]
+    fn a_burst_passes_and_then_two_lines_a_second() {
+        let mut limiter = Limiter::new();
+        let start = Instant::now();
+        assert_eq!(admitted(&mut limiter, Class::Handshake, start, 1000), 10);
+        for second in 1..=100 {
+            let now = start + Duration::from_secs(second);
+            assert_eq!(
+                admitted(&mut limiter, Class::Handshake, now, 1000),
+                2,
+                "second {second}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_steady_storm_gets_the_same_rate_however_it_is_spread() {
+        let mut limiter = Limiter::new();
+        let start = Instant::now();
+        let lines = (0..10_000).filter(|&millisecond| {
+            limiter.admit(Class::Dial, start + Duration::from_millis(millisecond))
+        });
+        assert_eq!(lines.count(), 10 + 19);
+    }
+
+    #[test]
+    fn quiet_restores_the_burst_and_no_more() {
+        let mut limiter = Limiter::new();
+        let start = Instant::now();
+        assert_eq!(admitted(&mut limiter, Class::Accept, start, 20), 10);
+        let later = start + Duration::from_secs(3600);
+        assert_eq!(admitted(&mut limiter, Class::Accept, later, 20), 10);
+    }
+
+    #[test]
+    fn classes_do_not_share_a_limit_and_the_daemon_has_none() {
+        let mut limiter = Limiter::new();
+        let now = Instant::now();
+        for class in Class::LIMITED {
+            assert_eq!(admitted(&mut limiter, class, now, 100), 10, "{class:?}");
+        }
+        assert_eq!(admitted(&mut limiter, Class::Daemon, now, 100), 100);
+    }
+
+    #[test]
+    fn the_count_is_due_when_the_storm_ebbs() {
+        let mut limiter = Limiter::new();
+        let start = Instant::now();
+        assert_eq!(limiter.next_due(), None);
+        admitted(&mut limiter, Class::Broken, start, 15);
+        assert_eq!(limiter.next_due(), Some(start + EBB));
+        assert_eq!(
+            limiter.take_due(start + EBB - Duration::from_nanos(1)),
+            None
+        );
+        assert_eq!(limiter.take_due(start + EBB), Some((Class::Broken, 5)));
+        assert_eq!(limiter.take_due(start + EBB), None);
+        assert_eq!(limiter.next_due(), None);
+    }
+
+    #[test]
+    fn the_count_is_due_every_few_seconds_of_an_endless_storm() {
+        let mut limiter = Limiter::new();
+        let start = Instant::now();
+        let mut written = 0;
+        let mut reported = Vec::new();
+        for millisecond in 0..20_000 {
+            let now = start + Duration::from_millis(millisecond);
+            written += u64::from(limiter.admit(Class::Handshake, now));
+            reported.extend(limiter.take_due(now).map(|(_, count)| count));
+        }
+        assert!((3..=4).contains(&reported.len()), "{reported:?}");
+        let rest = limiter.take_any().map_or(0, |(_, count)| count);
+        assert_eq!(written + reported.iter().sum::<u64>() + rest, 20_000);
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_or_goes_back_does_no_harm() {
+        let mut limiter = Limiter::new();
+        let now = Instant::now() + Duration::from_secs(60);
+        assert_eq!(admitted(&mut limiter, Class::Limit, now, 12), 10);
+        let earlier = now - Duration::from_secs(30);
+        assert_eq!(admitted(&mut limiter, Class::Limit, earlier, 12), 0);
+    }
+}

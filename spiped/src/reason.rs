@@ -1,0 +1,47 @@
+//! What the operating system says of a failure, in words for one line.
+
+use std::io;
+
+use nix::errno::Errno;
+
+/// The system's reason without its number, begun in lower case so that it ends a sentence:
+/// "permission denied" where [`io::Error`] prints "Permission denied (os error 13)".
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => uncapitalized(Errno::from_raw(number).desc()),
+        None => error.to_string(),
+    }
+}
+
+fn uncapitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_errors_lose_number_and_capital() {
+        let denied = io::Error::from(Errno::EACCES);
+        assert_eq!(reason(&denied), "permission denied");
+    }
+
+    #[test]
+    fn abbreviations_keep_their_capitals() {
+        let broken = io::Error::from(Errno::EIO);
+        assert_eq!(reason(&broken), "I/O error");
+    }
+
+    #[test]
+    fn other_errors_speak_for_themselves() {
+        assert_eq!(reason(&io::Error::other("No luck")), "No luck");
+    }
+}

@@ -1,0 +1,87 @@
+//! What both programs do before their first connection: the key and the addresses.
+
+use std::io;
+use std::net::SocketAddr;
+
+use spiped_proto::Secret;
+use spiped_tokio::{Address, AddressError, BindAddress, Endpoint};
+
+use crate::keyfile::{self, KeyFileError, KeySource};
+use crate::log;
+
+/// Why a program cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The key cannot be read.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// An address is written wrongly.
+    #[error("bad {role} address: {error}")]
+    Address {
+        /// What the address is for.
+        role: &'static str,
+        /// What is wrong with it.
+        error: AddressError,
+    },
+    /// A name has no address, as far as the resolver knows.
+    #[error("cannot resolve {role} address {address}: {error}")]
+    Resolve {
+        /// What the address is for.
+        role: &'static str,
+        /// The address.
+        address: Address,
+        /// What the resolver said.
+        error: io::Error,
+    },
+    /// The bind address is no IP address.
+    #[error("the bind address {0} is a unix socket")]
+    BindUnix(Address),
+}
+
+/// Reads the key and warns of what is unwise about it.
+pub(crate) fn read_key(source: &KeySource) -> Result<Secret, StartError> {
+    let (secret, warnings) = keyfile::read(source)?;
+    for warning in warnings {
+        log::warning_now(warning);
+    }
+    Ok(secret)
+}
+
+pub(crate) fn parse_address(role: &'static str, text: &str) -> Result<Address, StartError> {
+    text.parse()
+        .map_err(|error| StartError::Address { role, error })
+}
+
+/// Looks an address up; blocks.
+pub(crate) fn resolve(role: &'static str, address: &Address) -> Result<Vec<Endpoint>, StartError> {
+    address
+        .resolve_blocking()
+        .map_err(|error| StartError::Resolve {
+            role,
+            address: address.clone(),
+            error,
+        })
+}
+
+pub(crate) fn parse_bind(text: &str) -> Result<BindAddress, StartError> {
+    text.parse().map_err(|error| StartError::Address {
+        role: "bind",
+        error,
+    })
+}
+
+/// The addresses that outgoing connections start from; blocks.
+pub(crate) fn resolve_bind(text: Option<&str>) -> Result<Vec<SocketAddr>, StartError> {
+    let Some(text) = text else {
+        return Ok(Vec::new());
+    };
+    let bind = parse_bind(text)?;
+    let endpoints = resolve("bind", bind.address())?;
+    endpoints
+        .into_iter()
+        .map(|endpoint| match endpoint {
+            Endpoint::Tcp(address) => Ok(address),
+            Endpoint::Unix(_) => Err(StartError::BindUnix(bind.address().clone())),
+        })
+        .collect()
+}

@@ -1,0 +1,37 @@
+//! The log of a whole process, from its first line to its last.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use spiped::log::{self, Class, Destination};
+
+use crate::{Test, subject as command};
+
+pub(crate) const TESTS: &[Test] = &[(
+    "lines_reach_standard_error_before_and_after_the_start",
+    lines_reach_standard_error,
+)];
+
+/// The process under test.
+pub(crate) fn subject() -> ExitCode {
+    log::set_program("spipe");
+    log::warning_now("first");
+    log::error(
+        Class::Daemon,
+        format_args!("before the start, and not\nforged"),
+    );
+    log::start(Destination::Stderr).unwrap();
+    log::info(Class::Daemon, format_args!("after the start"));
+    assert!(log::finish(Duration::from_secs(30)));
+    assert_eq!(log::lost(), 0);
+    ExitCode::SUCCESS
+}
+
+fn lines_reach_standard_error() {
+    let output = command("log", "").output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "spipe: first\nspipe: before the start, and not\\nforged\nspipe: after the start\n"
+    );
+}

@@ -1,0 +1,126 @@
+//! What Linux tells of a process and its sockets.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+
+use crate::Address;
+
+/// Whether something listens there. Asking makes no connection, so that it
+/// takes no slot of a limit and shows in no log.
+pub fn is_listening(address: &Address) -> bool {
+    match address {
+        // Listeners come first in the table, which may be long.
+        Address::Tcp(address) => sockets(if address.is_ipv6() { TCP6 } else { TCP4 })
+            .take_while(|s| s.state == LISTEN)
+            .any(|s| s.local_port == address.port()),
+        Address::Unix(path) => fs::read_to_string("/proc/net/unix")
+            .unwrap()
+            .lines()
+            .filter(|line| line.ends_with(&*path.to_string_lossy()))
+            .any(|line| line.split_ascii_whitespace().nth(3) == Some("00010000")),
+    }
+}
+
+/// A process's name, or nothing when it has ended, waited for or not.
+pub fn name(pid: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (head, tail) = stat.rsplit_once(')')?;
+    let is_zombie = tail.trim_start().starts_with('Z');
+    let (_, name) = head.split_once('(')?;
+    (!is_zombie).then(|| name.to_owned())
+}
+
+/// The session a process belongs to; its own id when it leads it.
+pub fn session(pid: u32) -> u32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, tail) = stat.rsplit_once(')').unwrap();
+    tail.split_ascii_whitespace()
+        .nth(3)
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// The only child of a process.
+pub fn child_of(pid: u32) -> u32 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.trim_end().parse().unwrap()
+}
+
+/// The numbers of a line of `/proc/PID/status`: `Uid`, `Gid`, `Groups`.
+pub fn ids(pid: u32, line: &str) -> Vec<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|l| l.strip_prefix(line)?.strip_prefix(':'))
+        .unwrap();
+    line.split_ascii_whitespace()
+        .map(|n| n.parse().unwrap())
+        .collect()
+}
+
+/// Bytes of memory a process has resident.
+pub fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let kib = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmRSS:")?.strip_suffix("kB"))
+        .unwrap();
+    kib.trim().parse::<u64>().unwrap() * 1024
+}
+
+/// Of the established TCP connections of a process, how many have a keep-alive
+/// timer and how many have none. Asked while no data is on its way.
+pub fn keep_alives(pid: u32) -> (usize, usize) {
+    let inodes: HashSet<String> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+        .filter_map(|link| {
+            let link = link.to_str()?.strip_prefix("socket:[")?;
+            Some(link.strip_suffix(']')?.to_owned())
+        })
+        .collect();
+    let established = [TCP4, TCP6]
+        .into_iter()
+        .flat_map(sockets)
+        .filter(|s| s.state == ESTABLISHED && inodes.contains(&s.inode));
+    let (with, without): (Vec<_>, Vec<_>) = established.partition(|s| s.timer == KEEP_ALIVE);
+    (with.len(), without.len())
+}
+
+const ESTABLISHED: &str = "01";
+const LISTEN: &str = "0A";
+const KEEP_ALIVE: &str = "02";
+
+const TCP4: &str = "/proc/net/tcp";
+const TCP6: &str = "/proc/net/tcp6";
+
+struct Socket {
+    local_port: u16,
+    state: String,
+    timer: String,
+    inode: String,
+}
+
+fn sockets(table: &str) -> impl Iterator<Item = Socket> {
+    // Without IPv6 there is no table of it.
+    let lines = File::open(table).ok().map(|f| BufReader::new(f).lines());
+    lines
+        .into_iter()
+        .flatten()
+        .skip(1)
+        .map(|line| socket(&line.unwrap()).unwrap())
+}
+
+fn socket(line: &str) -> Option<Socket> {
+    let fields: Vec<_> = line.split_ascii_whitespace().collect();
+    let (_, port) = fields.get(1)?.rsplit_once(':')?;
+    let (timer, _) = fields.get(5)?.split_once(':')?;
+    Some(Socket {
+        local_port: u16::from_str_radix(port, 16).ok()?,
+        state: (*fields.get(3)?).to_owned(),
+        timer: timer.to_owned(),
+        inode: (*fields.get(9)?).to_owned(),
+    })
+}
