@@ -197,7 +197,9 @@ fn draw_row(text: &mut String, row: &Row, start: f64, y: f64, axis: f64, weight:
         } else if bar.min < bar.max {
             let middle = top + height / 2.0;
             if bar.max > axis {
-                line(text, scale(bar.min), middle, scale(axis) + 5.0, middle, INK);
+                let beyond = scale(axis) + 5.0;
+                line(text, scale(bar.min), middle, beyond, middle, INK);
+                end = end.max(beyond);
             } else {
                 whisker(text, scale(bar.min), scale(bar.max), middle);
             }
