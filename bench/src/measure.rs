@@ -11,12 +11,19 @@ use crate::results::{Metric, START, Sample, bulk, connect, idle, ping, storm};
 use crate::site::Site;
 use crate::workload::Kind;
 
-/// For a load to have all its connections; thousands of handshakes take their time.
-const CONNECTING: Duration = Duration::from_secs(180);
+/// For a load to have all its connections.
+const CONNECTING: Duration = Duration::from_secs(30);
+/// The same for each one of thousands. A handshake takes milliseconds of CPU time where it is slow.
+const CONNECTING_EACH: Duration = Duration::from_millis(40);
+/// For a stream to fill the buffers of all sockets on its way. Until then one end works for data that
+/// has yet to arrive.
+const FILLING: Duration = Duration::from_millis(15);
 /// Between the end of the last action and a look at memory.
 const SETTLING: Duration = Duration::from_secs(1);
 /// For a peer to close what its clients have closed.
 const CLOSING: Duration = Duration::from_secs(15);
+/// Descriptors that a peer may open with its first connections and keep.
+const KEPT: usize = 32;
 /// Connections before the first look at memory, so that it does not count what only the first
 /// connections need.
 const FIRST_CONNECTIONS: usize = 64;
@@ -83,13 +90,13 @@ impl Run {
         match kind {
             Kind::Up(streams) => {
                 let _load = load(Job::Up { to, streams })?;
-                sleep(self.times.warm_up)?;
+                sleep(self.times.warm_up + FILLING * streams as u32)?;
                 let (stats, cpu) = window(&self.tunnel, self.times, &mut self.target)?;
                 self.bulk(&stats, cpu)
             }
             Kind::Down(streams) => {
                 let mut load = load(Job::Down { to, streams })?;
-                sleep(self.times.warm_up)?;
+                sleep(self.times.warm_up + FILLING * streams as u32)?;
                 let (stats, cpu) = window(&self.tunnel, self.times, &mut load)?;
                 self.bulk(&stats, cpu)
             }
@@ -105,7 +112,10 @@ impl Run {
                 let (stats, cpu) = window(&self.tunnel, self.times, &mut load)?;
                 self.connect(&stats, cpu)
             }
-            Kind::Storm(clients) => self.storm(to, clients),
+            Kind::Storm(clients) => self.storm(to, || load(Job::Connect { to, clients })),
+            Kind::MildStorm(clients) => self.storm(to, || {
+                Worker::start_low(Job::Connect { to, clients }, CONNECTING)
+            }),
             Kind::Idle(connections) => self.idle(to, connections),
         }
     }
@@ -153,11 +163,11 @@ impl Run {
         Ok(())
     }
 
-    fn storm(&mut self, to: SocketAddr, clients: usize) -> Result<()> {
+    fn storm(&mut self, to: SocketAddr, connecting: impl Fn() -> Result<Worker>) -> Result<()> {
         let mut established = load(Job::Ping { to, clients: 1 })?;
         sleep(self.times.warm_up)?;
         let (quiet, _) = window(&self.tunnel, self.times, &mut established)?;
-        let mut connecting = load(Job::Connect { to, clients })?;
+        let mut connecting = connecting()?;
         sleep(self.times.warm_up)?;
         connecting.stats()?;
         let (storm, _) = window(&self.tunnel, self.times, &mut established)?;
@@ -207,7 +217,7 @@ impl Run {
     /// Waits until the peer has closed its descriptors, and a little longer.
     fn settle(&self, resting: usize) -> Result<()> {
         let end = Instant::now() + CLOSING;
-        while self.tunnel.descriptors() > resting && Instant::now() < end {
+        while self.tunnel.descriptors() > resting + KEPT && Instant::now() < end {
             sleep(Duration::from_millis(20))?;
         }
         sleep(SETTLING)
@@ -215,7 +225,11 @@ impl Run {
 }
 
 fn load(job: Job) -> Result<Worker> {
-    Worker::start(job, CONNECTING)
+    let patience = match job {
+        Job::Idle { connections, .. } => CONNECTING + CONNECTING_EACH * connections as u32,
+        _ => CONNECTING,
+    };
+    Worker::start(job, patience)
 }
 
 /// What `counter` counts and the ends use during one window.

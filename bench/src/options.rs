@@ -54,7 +54,7 @@ fn command() -> Command {
                 .long("window")
                 .value_name("MS")
                 .value_parser(value_parser!(u64).range(50..=60_000))
-                .help("Milliseconds for which a load is measured [default: 700, quick: 200]"),
+                .help("Milliseconds for which a load is measured [default: 500, quick: 200]"),
             list("peers", accepted(peers::ALL.iter().map(|peer| peer.name)), "Measure only these peers"),
             list(
                 "workloads",
@@ -114,7 +114,7 @@ fn from_matches(matches: &ArgMatches) -> Options {
         let mut wanted = matches.get_many::<String>(list)?;
         Some(wanted.any(|wanted| named(name, wanted)))
     };
-    let window = Duration::from_millis(number("window").unwrap_or(if quick { 200 } else { 700 }));
+    let window = Duration::from_millis(number("window").unwrap_or(if quick { 200 } else { 500 }));
     Options {
         rounds: number("rounds").unwrap_or(if quick { 1 } else { 3 }),
         times: Times {

@@ -19,7 +19,8 @@ const ROW: f64 = 21.0;
 const NAME: f64 = 136.0;
 /// The longest bar.
 const BAR: f64 = 176.0;
-/// How far plain relays may be longer than the longest that encrypts, before they are cut.
+/// How far plain relays may be longer than the longest that encrypts, and whiskers than bars, before
+/// they are cut.
 const STRETCH: f64 = 1.6;
 
 const INK: &str = "#1f2933";
@@ -194,7 +195,14 @@ fn draw_row(text: &mut String, row: &Row, start: f64, y: f64, axis: f64, weight:
         if bar.median > axis {
             cut(text, tip - 18.0, top, height - 0.5);
         } else if bar.min < bar.max {
-            whisker(text, scale(bar.min), scale(bar.max), top + height / 2.0);
+            let middle = top + height / 2.0;
+            if bar.max > axis {
+                let beyond = scale(axis) + 5.0;
+                line(text, scale(bar.min), middle, beyond, middle, INK);
+                end = end.max(beyond);
+            } else {
+                whisker(text, scale(bar.min), scale(bar.max), middle);
+            }
         }
         end = end.max(tip).max(scale(bar.max));
         values.push(show(bar.median));
@@ -203,12 +211,14 @@ fn draw_row(text: &mut String, row: &Row, start: f64, y: f64, axis: f64, weight:
     label(text, end + 6.0, y + 13.0, &values.join(" / "), &style);
 }
 
-/// The value at the end of the longest bar.
+/// The value at the end of the longest bar. A whisker far beyond all bars does not make them short.
 fn axis(rows: &[Row]) -> f64 {
     let longest = |of: &dyn Fn(Class) -> bool| {
         let rows = rows.iter().filter(|row| of(row.peer.class));
-        let bars = rows.flat_map(|row| row.bars.iter().flatten());
-        bars.map(|bar| bar.max).fold(0.0, f64::max)
+        let bars = || rows.clone().flat_map(|row| row.bars.iter().flatten());
+        let median = bars().map(|bar| bar.median).fold(0.0, f64::max);
+        let most = bars().map(|bar| bar.max).fold(0.0, f64::max);
+        most.min(median * STRETCH)
     };
     let all = longest(&|_| true);
     let encrypted = longest(&|class| class != Class::Plain);

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
@@ -134,15 +136,31 @@ impl Process {
     }
 }
 
+/// Makes this process the parent of those whose own parent has gone, so that it can wait for them
+/// where the system's first process does not.
+pub(crate) fn adopt_orphans() -> Result<()> {
+    set_child_subreaper(true).map_err(Error::system("cannot adopt orphans"))
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let ended = !matches!(self.child.try_wait(), Ok(None));
         // Once it has been waited for, its number may be another's.
-        for pid in self.family().into_iter().skip(usize::from(ended)) {
+        let family: Vec<Pid> = self
+            .family()
+            .into_iter()
+            .skip(usize::from(ended))
+            .map(Pid::from_raw)
+            .collect();
+        for pid in &family {
             // Some may have ended by themselves in between.
-            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+            kill(*pid, Signal::SIGKILL).ok();
         }
         self.child.wait().ok();
+        for pid in family {
+            // Those that their own parent has waited for are gone.
+            waitpid(pid, None).ok();
+        }
     }
 }
 

@@ -133,7 +133,7 @@ pub(crate) fn metrics(workload: &Workload) -> &'static [Metric] {
         Kind::Ping(_) => ping::MANY,
         Kind::Connect(1) => connect::ONE,
         Kind::Connect(_) => connect::MANY,
-        Kind::Storm(_) => storm::ALL,
+        Kind::Storm(_) | Kind::MildStorm(_) => storm::ALL,
         Kind::Idle(0) => &START,
         Kind::Idle(_) => idle::ALL,
     }

@@ -13,6 +13,7 @@ use crate::measure::measure;
 use crate::options::Options;
 use crate::peers::{Class, INSTALL, Peer};
 use crate::plot;
+use crate::process::adopt_orphans;
 use crate::report::{self, Failure, Report, Version};
 use crate::results::{self, Results, START, STARTING};
 use crate::site::{Site, is_executable};
@@ -31,6 +32,7 @@ struct Step {
 /// Does what the options say. True when every measurement worked out.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     interrupt::watch()?;
+    adopt_orphans()?;
     if cfg!(debug_assertions) {
         eprintln!("note: a debug build measures itself; use cargo run --release");
     }

@@ -13,6 +13,9 @@ pub(crate) enum Kind {
     Connect(usize),
     /// One client's ping-pong, alone and then while so many clients connect in a loop.
     Storm(usize),
+    /// The same with connecting clients of low priority, so that they do not take CPU time from the
+    /// peer, the target and the client that is measured.
+    MildStorm(usize),
     /// So many connections that have had one echo and then rest.
     Idle(usize),
 }
@@ -40,7 +43,7 @@ const fn workload(name: &'static str, title: &'static str, kind: Kind, quick: bo
 }
 
 /// All of them, in the order they are done and shown.
-pub(crate) static ALL: [Workload; 13] = [
+pub(crate) static ALL: [Workload; 14] = [
     workload("up-1", "1 stream up", Kind::Up(1), true),
     workload("up-8", "8 streams up", Kind::Up(8), false),
     workload("up-64", "64 streams up", Kind::Up(64), false),
@@ -71,6 +74,12 @@ pub(crate) static ALL: [Workload; 13] = [
         "ping-pong while 32 clients connect",
         Kind::Storm(32),
         true,
+    ),
+    workload(
+        "storm-mild",
+        "ping-pong while 32 clients of low priority connect",
+        Kind::MildStorm(32),
+        false,
     ),
     workload(
         "idle-1000",

@@ -1,6 +1,8 @@
 //! A worker process seen from the run that started it.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -24,11 +26,21 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts a worker and waits until it is ready, for at most `patience`.
     pub(crate) fn start(job: Job, patience: Duration) -> Result<Self> {
-        let itself = std::env::current_exe().map_err(Error::system("cannot find itself"))?;
+        Self::spawn(&mut Command::new(itself()?), job, patience)
+    }
+
+    /// The same, for a worker that gets only the CPU time that nobody else wants.
+    pub(crate) fn start_low(job: Job, patience: Duration) -> Result<Self> {
+        let mut command = Command::new("nice");
+        Self::spawn(command.args(["-n", "19"]).arg(itself()?), job, patience)
+    }
+
+    fn spawn(command: &mut Command, job: Job, patience: Duration) -> Result<Self> {
         let job = serde_json::to_string(&job)
             .map_err(std::io::Error::from)
             .map_err(Error::system("cannot write a job"))?;
-        let mut child = own_group(Command::new(itself).args([WORKER, &job]))
+        // Ctrl-C is to reach only the process that then ends the others.
+        let mut child = CommandExt::process_group(command.args([WORKER, &job]), 0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -91,9 +103,8 @@ impl Worker {
     }
 }
 
-/// Ctrl-C is to reach only the process that then ends the others.
-fn own_group(command: &mut Command) -> &mut Command {
-    std::os::unix::process::CommandExt::process_group(command, 0)
+fn itself() -> Result<PathBuf> {
+    std::env::current_exe().map_err(Error::system("cannot find itself"))
 }
 
 fn out_of_turn(message: &Message) -> Error {

@@ -37,7 +37,7 @@ const fn two(
 const ENDS: &str = "front / back end";
 
 /// In the order in which they are shown.
-pub(crate) static PANELS: [Panel; 19] = [
+pub(crate) static PANELS: [Panel; 20] = [
     one("1 stream up", "up-1", &[bulk::RATE]),
     one("8 streams up", "up-8", &[bulk::RATE]),
     one("64 streams up", "up-64", &[bulk::RATE]),
@@ -59,6 +59,12 @@ pub(crate) static PANELS: [Panel; 19] = [
         &[storm::QUIET_P99, storm::P99],
         "p99 before / during",
     ),
+    two(
+        "The same, connecting at low priority",
+        "storm-mild",
+        &[storm::QUIET_P99, storm::P99],
+        "p99 before / during",
+    ),
     one(
         "Requests of 64 bytes, 64 clients: p99",
         "ping-64",
@@ -75,11 +81,10 @@ pub(crate) static PANELS: [Panel; 19] = [
         &connect::CPU,
         ENDS,
     ),
-    two(
-        "Connect and first answer, 1 client",
+    one(
+        "Connect and first answer, 1 client: p50",
         "connect-1",
-        &[connect::P50, connect::P99],
-        "p50 / p99",
+        &[connect::P50],
     ),
     two(
         "Memory, 1,000 idle connections",

@@ -66,7 +66,7 @@ pub(super) fn of_workload(workload: &Workload, results: &Results) -> Option<Tabl
     let mut head = vec!["peer".to_owned()];
     head.extend(metrics.iter().copied().map(heading));
     if compared {
-        head.push(format!("ours, {}", chief.title));
+        head.push("ours better by".to_owned());
     }
     let rows = peers.iter().map(|peer| {
         let mut row = vec![peer.title.to_owned()];
