@@ -275,7 +275,10 @@ mod tests {
                 Err(AddressError::BadPort(owned(port)))
             );
         }
-        assert_eq!(shown("localhost:65536"), Err(AddressError::BadPort(owned("65536"))));
+        assert_eq!(
+            shown("localhost:65536"),
+            Err(AddressError::BadPort(owned("65536")))
+        );
         let long = format!("/{}", "x".repeat(MAX_UNIX_PATH));
         assert_eq!(shown(&long), Err(AddressError::LongPath(long.clone())));
         assert!(shown(&long[1..].replacen('x', "/", 1)).is_ok());
