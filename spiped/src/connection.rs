@@ -99,8 +99,10 @@ impl Route {
         traffic: &mut Traffic,
     ) -> Result<(), ConnectionError> {
         source.set_keepalive(self.keepalive);
-        let peer = unless_broken(source, self.dial()).await?;
-        let mut stream = unless_broken(source, self.connect(&peer)).await?;
+        // What leads to the stream is boxed, here and below: it takes several times the memory of the
+        // relay, which may last for days.
+        let peer = Box::pin(unless_broken(source, self.dial())).await?;
+        let mut stream = Box::pin(unless_broken(source, self.connect(&peer))).await?;
         Ok(relay(source, &mut stream, traffic).await?)
     }
 
@@ -121,14 +123,15 @@ impl Route {
     ) -> Result<(), ConnectionError> {
         source.set_keepalive(self.keepalive);
         let deadline = Instant::now() + self.timeout;
-        let proved = timeout_at(deadline, self.handshaker.prove(source)).await;
+        let proved = Box::pin(timeout_at(deadline, self.handshaker.prove(source))).await;
         let proved = proved.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??;
         let _slot = admit.await;
         let finish = async {
             let finished = timeout_at(deadline, proved.finish()).await;
             Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
         };
-        let (target, mut stream) = tokio::try_join!(self.dial(), finish)?;
+        let dial_and_finish = Box::pin(async { tokio::try_join!(self.dial(), finish) });
+        let (target, mut stream) = dial_and_finish.await?;
         Ok(relay(&target, &mut stream, traffic).await?)
     }
 

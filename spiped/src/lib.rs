@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod daemonize;
 pub mod demo;
 pub mod descriptors;
+mod footprint;
 pub mod keyfile;
 pub mod keygen;
 pub mod log;

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::cli::Mode;
 use crate::connection::{ConnectionError, Route};
+use crate::footprint::{self, Footprint};
 use crate::log::{self, Class};
 use crate::reason::reason;
 
@@ -17,6 +18,8 @@ use crate::reason::reason;
 const UNPROVED_MAX: usize = 1000;
 /// How long accepting pauses when the system has no descriptors or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long memory is kept for others after a crowd has left.
+const FOOTPRINT_PAUSE: Duration = Duration::from_millis(500);
 
 /// A running pipe.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub struct Pipe {
     /// One for each connection that may be served; `None` for no limit.
     slots: Option<Arc<Semaphore>>,
     unproved: Arc<Semaphore>,
+    footprint: Footprint,
 }
 
 /// Held by a connection as long as it counts.
@@ -45,6 +49,7 @@ impl Pipe {
             route,
             slots: slots.map(|slots| Arc::new(Semaphore::new(slots))),
             unproved: Arc::new(Semaphore::new(UNPROVED_MAX)),
+            footprint: Footprint::default(),
         }
     }
 
@@ -79,9 +84,13 @@ impl Pipe {
                 Ok((source, peer)) => {
                     let pipe = Arc::clone(self);
                     let running = running.clone();
+                    self.footprint.enter();
                     tokio::spawn(async move {
                         pipe.serve(source, peer, permit).await;
                         drop(running);
+                        if pipe.footprint.leave() {
+                            tokio::spawn(return_memory());
+                        }
                     });
                 }
                 Err(error) if concerns_one_connection(&error) => {}
@@ -136,6 +145,12 @@ impl Pipe {
             );
         }
     }
+}
+
+async fn return_memory() {
+    tokio::time::sleep(FOOTPRINT_PAUSE).await;
+    // Not where data is moved.
+    tokio::task::spawn_blocking(footprint::give_back);
 }
 
 async fn acquire(semaphore: &Arc<Semaphore>) -> Permit {
