@@ -9,13 +9,19 @@ use crate::Address;
 /// Whether something listens there. Asking makes no connection, so that it
 /// takes no slot of a limit and shows in no log.
 pub fn is_listening(address: &Address) -> bool {
+    is_listening_for("self", address)
+}
+
+/// The same in the network of a process.
+pub(crate) fn is_listening_for(pid: &str, address: &Address) -> bool {
+    let table = |name: &str| format!("/proc/{pid}/net/{name}");
     match address {
         // Listeners come first in the table, which may be long.
-        Address::Tcp(address) => sockets(if address.is_ipv6() { TCP6 } else { TCP4 })
+        Address::Tcp(address) => sockets(&table(if address.is_ipv6() { "tcp6" } else { "tcp" }))
             .take_while(|s| s.state == LISTEN)
             .any(|s| s.local_port == address.port()),
-        Address::Unix(path) => fs::read_to_string("/proc/net/unix")
-            .unwrap()
+        Address::Unix(path) => fs::read_to_string(table("unix"))
+            .unwrap_or_default()
             .lines()
             .filter(|line| line.ends_with(&*path.to_string_lossy()))
             .any(|line| line.split_ascii_whitespace().nth(3) == Some("00010000")),
