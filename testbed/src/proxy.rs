@@ -44,8 +44,8 @@ pub struct Proxy {
 impl Proxy {
     /// Passes every connection on to `server`, each tampered with at the next of some places, and
     /// from the first again after the last.
-    pub fn start(dir: &TempDir, server: Address, way: Way, places: &[u64], fault: Fault) -> Self {
-        let mut places = places.to_vec().into_iter().cycle();
+    pub fn start(dir: &TempDir, server: Address, way: Way, places: Vec<u64>, fault: Fault) -> Self {
+        let mut places = places.into_iter().cycle();
         let listener = Listener::bind(Transport::V4, dir);
         let address = listener.address().clone();
         let stop = Arc::new(AtomicBool::new(false));

@@ -131,7 +131,7 @@ impl<'a> Plan<'a> {
         let server = Program::serving(&dir, "server", command, &server_source);
 
         let proxy = self.tampered.map(|(way, places, fault)| {
-            Proxy::start(&dir, server_source.clone(), way, &places, fault)
+            Proxy::start(&dir, server_source.clone(), way, places, fault)
         });
         let middle = proxy
             .as_ref()

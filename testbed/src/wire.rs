@@ -27,6 +27,10 @@ impl End {
     pub fn address(self, port: u16) -> Address {
         Address::Tcp(([10, 77, 0, self as u8 + 1], port).into())
     }
+
+    fn ip(self) -> String {
+        self.address(0).tcp().ip().to_string()
+    }
 }
 
 impl Wire {
@@ -48,8 +52,9 @@ impl Wire {
             "link", "add", "wire", "type", "veth", "peer", "name", "wire",
         ];
         wire.ip(End::Near, &[&link[..], &["netns", &far]].concat());
-        for (end, address) in [(End::Near, "10.77.0.1/24"), (End::Far, "10.77.0.2/24")] {
-            wire.ip(end, &["address", "add", address, "dev", "wire"]);
+        for end in [End::Near, End::Far] {
+            let network = format!("{}/24", end.ip());
+            wire.ip(end, &["address", "add", &network, "dev", "wire"]);
             wire.ip(end, &["link", "set", "lo", "up"]);
             wire.ip(end, &["link", "set", "wire", "up"]);
         }
@@ -58,19 +63,25 @@ impl Wire {
 
     /// Loses everything from now on; no end gets to know.
     pub fn cut(&self) {
-        // A full queue that is never emptied: a link that is down would be told.
-        for end in [End::Near, End::Far] {
-            let loss = [
-                "qdisc", "replace", "dev", "wire", "root", "netem", "loss", "100%",
+        // Each sends to a hardware address that nobody has.
+        for (end, other) in [(End::Near, End::Far), (End::Far, End::Near)] {
+            let nobody = [
+                "lladdr",
+                "02:00:00:00:00:77",
+                "dev",
+                "wire",
+                "nud",
+                "permanent",
             ];
-            self.run(end, "tc", &loss);
+            let to = ["neighbour", "replace", &other.ip()];
+            self.ip(end, &[&to[..], &nobody].concat());
         }
     }
 
     /// Ends the cut.
     pub fn mend(&self) {
-        for end in [End::Near, End::Far] {
-            self.run(end, "tc", &["qdisc", "delete", "dev", "wire", "root"]);
+        for (end, other) in [(End::Near, End::Far), (End::Far, End::Near)] {
+            self.ip(end, &["neighbour", "delete", &other.ip(), "dev", "wire"]);
         }
     }
 
@@ -82,7 +93,9 @@ impl Wire {
 
     /// Sets a number of the system on one of the machines.
     pub fn set(&self, end: End, name: &str, value: u32) {
-        self.run(end, "sysctl", &["-qw", &format!("{name}={value}")]);
+        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        let script = format!("echo {value} > {}", path.display());
+        self.run(end, "sh", &["-c", &script]);
     }
 
     /// A command as it runs on one of the machines.
