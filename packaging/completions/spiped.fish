@@ -31,7 +31,7 @@ complete -c spiped -n "__fish_spiped_needs_command" -s b -l bind -d 'Connect fro
 complete -c spiped -n "__fish_spiped_needs_command" -s o -l timeout -d 'Give up connecting, or a handshake, after this long [default: 5]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s n -l max-connections -d 'Connections at once; 0 for no limit [default: 100]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l max-unproved -d 'Connections without a proof of the key [default: 4096]' -r -f
-complete -c spiped -n "__fish_spiped_needs_command" -l max-unproved-per-source -d 'The same from one address; 0 for no limit [default: half]' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -l max-unproved-per-source -d 'The same from one address; 0 for no limit [default: 0]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l idle -d 'Close connections without data for this long [default: never]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s r -l resolve-interval -d 'Look the target\'s name up again this often [default: 60]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s p -l pidfile -d 'Write the process id here [default: SOURCE.pid]' -r -F

@@ -2,7 +2,7 @@
 
 use std::num::{NonZeroU64, NonZeroUsize};
 
-use crate::cli::{PerSource, SpipedOptions};
+use crate::cli::SpipedOptions;
 use crate::descriptors::DescriptorLimit;
 use crate::strangers::Bounds;
 
@@ -22,21 +22,22 @@ pub struct Limits {
 
 impl Limits {
     /// What the options ask for, as far as there are descriptors for it: those who are not served
-    /// share, half and half, what those who are leave over.
+    /// share what those who are leave over.
     #[must_use]
     pub fn new(options: &SpipedOptions, descriptors: DescriptorLimit) -> Self {
-        let spare = descriptors.beside(options.max_connections.map(NonZeroU64::get));
-        let half = usize::try_from(spare / 2).unwrap_or(usize::MAX);
-        let all = size(options.max_unproved).min(at_least_one(half));
-        let per_source = match options.max_unproved_per_source {
-            PerSource::Half => Some(at_least_one(all.get() / 2)),
-            PerSource::Max(max) => Some(size(Some(max))),
-            PerSource::NoLimit => None,
-        };
+        let served = options.max_connections;
+        let spare = descriptors.beside(served.map(NonZeroU64::get));
+        let spare = usize::try_from(spare).unwrap_or(usize::MAX);
+        // Without a limit nobody waits.
+        let waiting = served.map_or(0, |_| spare / 2).min(WAITING_MAX);
+        let unproved = size(options.max_unproved).min(at_least_one(spare - waiting));
         Self {
-            served: options.max_connections,
-            unproved: Bounds { all, per_source },
-            waiting: at_least_one(half.min(WAITING_MAX)),
+            served,
+            unproved: Bounds {
+                all: unproved,
+                per_source: options.max_unproved_per_source.map(|max| size(Some(max))),
+            },
+            waiting: at_least_one(waiting),
         }
     }
 }
@@ -48,4 +49,38 @@ fn size(count: Option<NonZeroU64>) -> NonZeroUsize {
 
 fn at_least_one(size: usize) -> NonZeroUsize {
     NonZeroUsize::new(size).unwrap_or(NonZeroUsize::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{SpipedCommand, parse_spiped};
+
+    fn limits(options: &str, descriptors: u64) -> (usize, Option<usize>, usize) {
+        let line = format!("-d -s /s -t /t -k key {options}");
+        let words = line.split_ascii_whitespace().map(Into::into);
+        let Ok(SpipedCommand::Run(options)) = parse_spiped(words) else {
+            panic!("{line}");
+        };
+        let limits = Limits::new(&options, DescriptorLimit::of(descriptors));
+        let per_source = limits.unproved.per_source.map(NonZeroUsize::get);
+        let unproved = limits.unproved.all.get();
+        (unproved, per_source, limits.waiting.get())
+    }
+
+    #[test]
+    fn with_many_descriptors_they_are_what_is_asked_for() {
+        assert_eq!(limits("", 1_000_000), (4096, None, 4096));
+        let asked = "--max-unproved 7 --max-unproved-per-source 3";
+        assert_eq!(limits(asked, 1_000_000), (7, Some(3), 4096));
+    }
+
+    #[test]
+    fn with_few_descriptors_those_who_are_not_served_share_the_rest() {
+        assert_eq!(limits("", 1064), (400, None, 400));
+        assert_eq!(limits("--max-unproved 0", 1064), (400, None, 400));
+        assert_eq!(limits("-n 0", 1064), (500, None, 1));
+        assert_eq!(limits("-n 1000", 1064), (63, None, 62));
+        assert_eq!(limits("", 3), (1, None, 1));
+    }
 }

@@ -27,6 +27,12 @@ impl DescriptorLimit {
         Ok(Self(if raised { hard } else { soft }))
     }
 
+    /// A limit of so many.
+    #[cfg(test)]
+    pub(crate) fn of(descriptors: u64) -> Self {
+        Self(descriptors)
+    }
+
     /// How many connections fit at a time, two descriptors each and a reserve.
     #[must_use]
     pub fn connections(self) -> u64 {

@@ -114,8 +114,9 @@ impl Pipe {
                         Class::Accept,
                         format_args!("cannot accept a connection: {}", reason(&error)),
                     );
-                    if !(is_shortage(&error) && self.strangers.relieve().await) {
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    match is_shortage(&error) {
+                        true => self.strangers.relieve(ACCEPT_PAUSE).await,
+                        false => tokio::time::sleep(ACCEPT_PAUSE).await,
                     }
                 }
             }

@@ -1,7 +1,8 @@
 //! The connections that have not proved the key yet, and who of them goes when there are too many.
 //!
 //! Whoever comes is let in. At a bound another one goes for it: one that has said nothing, if there
-//! is any, else one that has; of either kind the one that came first. So strangers neither make
+//! is any, else one that has; of either kind the one that came first. It is one of the same source
+//! if that has reached a bound of its own, or has half of all places. So strangers neither make
 //! anybody wait nor add up, and a client that goes on with its handshake outlasts any number of
 //! silent ones. What becomes of a connection once it has proved the key is no business of this
 //! module.
@@ -11,16 +12,17 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use spiped_tokio::{Peer, Socket};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 /// How many there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// At all.
     pub all: NonZeroUsize,
-    /// From one source; `None` for no bound of its own.
+    /// From one source; `None` for no more of a bound than half of all when there are too many.
     pub per_source: Option<NonZeroUsize>,
 }
 
@@ -75,8 +77,6 @@ struct Rank {
 pub struct Strangers {
     bounds: Bounds,
     present: Mutex<Present>,
-    /// Told each time that one has left.
-    left: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +107,6 @@ impl Strangers {
         Self {
             bounds,
             present: Mutex::default(),
-            left: Notify::new(),
         }
     }
 
@@ -115,7 +114,7 @@ impl Strangers {
     #[must_use]
     pub fn enter(self: &Arc<Self>, peer: Peer) -> Stay {
         let mut present = self.present();
-        let source = self.bounds.per_source.and_then(|_| Source::of(peer));
+        let source = Source::of(peer);
         present.make_room(self.bounds, source);
         let (evict, evicted) = oneshot::channel();
         let rank = Rank {
@@ -131,17 +130,19 @@ impl Strangers {
         }
     }
 
-    /// Has one go because the system is short of something, and waits until it has gone; false if
-    /// there is none.
-    pub async fn relieve(&self) -> bool {
-        let left = self.left.notified();
-        let first = self.present().first(None);
-        let Some(rank) = first else {
-            return false;
-        };
-        self.present().evict(rank, Shortage::System);
-        left.await;
-        true
+    /// Waits a while, and has those go that have been silent all the while: the system is short of
+    /// what they take. Who has spoken may be about to prove itself, and to be served is what the
+    /// others come for too.
+    pub async fn relieve(&self, patience: Duration) {
+        let newcomer = self.present().arrivals;
+        tokio::time::sleep(patience).await;
+        let mut present = self.present();
+        while let Some(rank) = present.first()
+            && !rank.has_spoken
+            && rank.arrival < newcomer
+        {
+            present.evict(rank, Shortage::System);
+        }
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {
@@ -152,25 +153,25 @@ impl Strangers {
 
 impl Present {
     fn make_room(&mut self, bounds: Bounds, source: Option<Source>) {
-        if let (Some(source), Some(bound)) = (source, bounds.per_source)
-            && self.by_source.get(&source).map_or(0, BTreeSet::len) >= bound.get()
-            && let Some(rank) = self.first(Some(source))
+        let own = source.and_then(|source| self.by_source.get(&source));
+        let count = own.map_or(0, BTreeSet::len);
+        let of_its_own = own.and_then(|ranks| ranks.first()).copied();
+        if bounds.per_source.is_some_and(|bound| count >= bound.get())
+            && let Some(rank) = of_its_own
         {
             self.evict(rank, Shortage::PerSource);
-        }
-        if self.strangers.len() >= bounds.all.get()
-            && let Some(rank) = self.first(None)
-        {
-            self.evict(rank, Shortage::All);
+        } else if self.strangers.len() >= bounds.all.get() {
+            // Who has most of the places shall not take those of others too.
+            let of_its_own = of_its_own.filter(|_| count >= bounds.all.get() / 2);
+            if let Some(rank) = of_its_own.or_else(|| self.first()) {
+                self.evict(rank, Shortage::All);
+            }
         }
     }
 
-    /// Who goes first, of one source or of all.
-    fn first(&self, source: Option<Source>) -> Option<Rank> {
-        match source {
-            Some(source) => self.by_source.get(&source)?.first().copied(),
-            None => Some(*self.strangers.first_key_value()?.0),
-        }
+    /// Who goes first.
+    fn first(&self) -> Option<Rank> {
+        Some(*self.strangers.first_key_value()?.0)
     }
 
     fn evict(&mut self, rank: Rank, shortage: Shortage) {
@@ -232,7 +233,6 @@ impl Stay {
 impl Drop for Stay {
     fn drop(&mut self) {
         self.strangers.present().remove(self.rank);
-        self.strangers.left.notify_waiters();
     }
 }
 
@@ -315,6 +315,25 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_has_half_of_all_places_loses_its_own() {
+        let strangers = strangers(4, 0);
+        let mut stays = enter(&strangers, &["10.0.0.1", "10.0.0.3"]);
+        stays.extend(enter(&strangers, &["10.0.0.2"; 6]));
+        let gone: Vec<_> = (2..6).map(|index| (index, Shortage::All)).collect();
+        assert_eq!(evicted(&mut stays), gone);
+        // Those from elsewhere still take the place of the first.
+        stays.extend(enter(&strangers, &["10.0.0.4"]));
+        assert_eq!(evicted(&mut stays), [(0, Shortage::All)]);
+    }
+
+    #[test]
+    fn one_source_may_have_all_places() {
+        let strangers = strangers(4, 0);
+        let mut stays = enter(&strangers, &["10.0.0.1"; 4]);
+        assert_eq!(evicted(&mut stays), []);
+    }
+
+    #[test]
     fn who_has_left_counts_no_more() {
         let strangers = strangers(2, 1);
         drop(enter(&strangers, &["10.0.0.1", "10.0.0.2"]));
@@ -344,20 +363,17 @@ mod tests {
         assert_eq!(Source::of(Peer::Unix), None);
     }
 
-    #[tokio::test]
-    async fn relief_waits_until_one_has_gone() {
-        let strangers = strangers(3, 0);
-        assert!(!strangers.relieve().await);
-        let mut stays = enter(&strangers, &["10.0.0.1"; 2]);
-        let second = stays.pop();
-        let mut first = stays.pop().unwrap();
-        let (relieved, shortage) = tokio::join!(strangers.relieve(), async {
-            let shortage = Stay::wait(&mut first.evicted).await;
-            drop(first);
-            shortage
+    #[tokio::test(start_paused = true)]
+    async fn relief_takes_those_that_stay_silent() {
+        let strangers = strangers(5, 0);
+        let mut stays = enter(&strangers, &["10.0.0.1"; 3]);
+        stays[0].has_spoken();
+        let patience = Duration::from_millis(100);
+        tokio::join!(strangers.relieve(patience), async {
+            tokio::time::sleep(patience / 2).await;
+            stays[1].has_spoken();
+            stays.extend(enter(&strangers, &["10.0.0.1"]));
         });
-        assert!(relieved);
-        assert_eq!(shortage, Shortage::System);
-        drop(second);
+        assert_eq!(evicted(&mut stays), [(2, Shortage::System)]);
     }
 }

@@ -62,7 +62,7 @@ pub fn spiped_command() -> Command {
                 "MAX",
                 utf8().try_map(|given| number::count(&given)),
             )
-            .help("The same from one address; 0 for no limit [default: half]")
+            .help("The same from one address; 0 for no limit [default: 0]")
             .long_help(text::MAX_UNPROVED_PER_SOURCE),
             long_option(
                 "idle",

@@ -44,17 +44,6 @@ pub enum Mode {
     Decrypt,
 }
 
-/// How many connections from one source may be without a proof of the key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PerSource {
-    /// Half of all that may be.
-    Half,
-    /// So many.
-    Max(NonZeroU64),
-    /// As many as from all sources together.
-    NoLimit,
-}
-
 /// The options of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpipedOptions {
@@ -80,8 +69,8 @@ pub struct SpipedOptions {
     pub max_connections: Option<NonZeroU64>,
     /// `--max-unproved`; None is no limit but that of open files.
     pub max_unproved: Option<NonZeroU64>,
-    /// `--max-unproved-per-source`.
-    pub max_unproved_per_source: PerSource,
+    /// `--max-unproved-per-source`; None is no limit.
+    pub max_unproved_per_source: Option<NonZeroU64>,
     /// `-o`: from 1 ms to 2^32 s.
     pub timeout: Duration,
     /// `--idle`: from 1 ms to 2^32 s; None is no limit.
@@ -157,11 +146,9 @@ impl SpipedOptions {
             max_unproved: matches
                 .remove_one("max-unproved")
                 .unwrap_or(Some(number::MAX_UNPROVED)),
-            max_unproved_per_source: match matches.remove_one("max-unproved-per-source") {
-                None => PerSource::Half,
-                Some(None) => PerSource::NoLimit,
-                Some(Some(max)) => PerSource::Max(max),
-            },
+            max_unproved_per_source: matches
+                .remove_one("max-unproved-per-source")
+                .unwrap_or(None),
             timeout: timeout(matches),
             idle: matches
                 .remove_one("idle")

@@ -126,7 +126,7 @@ fn defaults_are_those_of_c_spiped() {
         keepalive: true,
         max_connections: NonZeroU64::new(100),
         max_unproved: NonZeroU64::new(4096),
-        max_unproved_per_source: PerSource::Half,
+        max_unproved_per_source: None,
         timeout: Duration::from_secs(5),
         idle: None,
         pidfile: None,
@@ -153,7 +153,7 @@ fn every_option_arrives_whether_short_or_long() {
         keepalive: false,
         max_connections: NonZeroU64::new(7),
         max_unproved: NonZeroU64::new(8),
-        max_unproved_per_source: PerSource::Max(NonZeroU64::MIN),
+        max_unproved_per_source: NonZeroU64::new(1),
         timeout: Duration::from_millis(2500),
         idle: Some(Duration::from_secs(90)),
         pidfile: Some(PathBuf::from("/pid")),
@@ -179,7 +179,7 @@ fn numbers_and_switches_have_their_effect() {
     assert_eq!(with("--max-unproved 0").max_unproved, None);
     assert_eq!(
         with("--max-unproved-per-source 0").max_unproved_per_source,
-        PerSource::NoLimit
+        None
     );
     assert_eq!(with("--idle 0").idle, None);
     assert_eq!(with("-o 0").timeout, Duration::from_secs(5));

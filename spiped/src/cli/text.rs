@@ -112,8 +112,9 @@ limit, they get at most half of the open files that those of -n leave.";
 
 pub(super) const MAX_UNPROVED_PER_SOURCE: &str = "\
 With -d, the same for those from one IPv4 address or one IPv6 network of 64 \
-bits; the default is half of all. For one more, one of its own is closed. 0 is \
-no limit, for when all come through one address, such as that of a balancer.";
+bits. For one more, one of its own is closed. 0 is no limit, and the default: \
+a source is then left alone until the bound for all is reached, when one that \
+has half of all places loses its own.";
 
 pub(super) const IDLE: &str = "\
 Close a connection, by reset, when no data has come from either side for this \

@@ -21,7 +21,7 @@ fn an_error_of_the_system_is_a_line_and_costs_no_connection() {
     testbed::need!("strace -f");
     let ours = testbed::ours!();
     for (error, reason) in ERRORS {
-        let inject = format!("inject=accept4:error={error}:when=3+3");
+        let inject = format!("inject=accept4:error={error}:when=3+4");
         let strace = [
             "strace",
             "-D",
@@ -36,7 +36,7 @@ fn an_error_of_the_system_is_a_line_and_costs_no_connection() {
             .client_in(&strace)
             .server_in(&strace);
         let mut scene = Scene::of(plan);
-        for _ in 0..10 {
+        for _ in 0..6 {
             let (client, target) = scene.tunnel.open();
             super::scene::end(client, target);
         }
@@ -62,5 +62,6 @@ fn clients_that_go_away_in_the_queue_are_nobodys_business() {
     for pid in pids {
         signal(pid, Signal::SIGCONT);
     }
+    scene.forget_the_broken();
     scene.end();
 }

@@ -11,8 +11,8 @@ const NO_LIMIT: [&str; 4] = ["-n", "0", "-o", "600"];
 const MIB: u64 = 1024 * 1024;
 
 #[test]
-fn two_thousand_in_turn_leave_nothing_behind() {
-    in_turn(2000);
+fn a_thousand_in_turn_leave_nothing_behind() {
+    in_turn(1000);
 }
 
 #[test]
@@ -53,8 +53,8 @@ fn in_turn(count: u64) {
 }
 
 #[test]
-fn a_thousand_at_once_leave_nothing_behind() {
-    at_once(1000);
+fn five_hundred_at_once_leave_nothing_behind() {
+    at_once(500);
 }
 
 #[test]

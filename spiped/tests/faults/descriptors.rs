@@ -1,8 +1,9 @@
 //! The daemons run out of file descriptors.
 
 use std::io::Read;
+use std::time::Duration;
 
-use testbed::{Client, Duplex, Pattern, Plan, Program, Site, until};
+use testbed::{Duplex, Pattern, Plan, Program, Site, until};
 
 use super::Scene;
 use super::scene::expect_line;
@@ -53,7 +54,7 @@ fn at_the_start_too_low_a_limit_is_a_line() {
 #[test]
 fn when_none_are_left_the_others_wait_until_one_ends() {
     let ours = testbed::ours!();
-    let shell = with_descriptors(64, 64);
+    let shell = with_descriptors(128, 128);
     let shell = shell.each_ref().map(String::as_str);
     for is_client in [true, false] {
         println!("the encrypting end: {is_client}");
@@ -65,19 +66,27 @@ fn when_none_are_left_the_others_wait_until_one_ends() {
             false => plan.server_in(&shell),
         };
         let mut scene = Scene::of(plan);
-        let clients: Vec<Client> = (0..100).map(|_| scene.tunnel.connect()).collect();
-        let program = match is_client {
-            true => scene.tunnel.client(),
-            false => scene.tunnel.server(),
+        let mut streams = Vec::new();
+        let is_out = |scene: &mut Scene| {
+            let program = match is_client {
+                true => scene.tunnel.client(),
+                false => scene.tunnel.server(),
+            };
+            program.stderr().contains("too many open files")
         };
-        expect_line(program, "too many open files");
-        drop(clients);
-        while scene
-            .tunnel
-            .target()
-            .accept_within(testbed::ABSENCE)
-            .is_some()
-        {}
+        // One after the other, as a crowd would be one of strangers.
+        while !is_out(&mut scene) {
+            let client = scene.tunnel.connect();
+            let mut target = None;
+            until("a stream, or a line", || {
+                target = scene.tunnel.target().accept_within(Duration::ZERO);
+                (target.is_some() || is_out(&mut scene)).then_some(())
+            });
+            streams.push((client, target));
+        }
+        assert!(streams.len() > 10, "{} streams", streams.len());
+        drop(streams);
+        scene.forget_the_broken();
         scene.end();
     }
 }

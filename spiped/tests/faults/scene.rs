@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use testbed::{Client, Duplex, Pattern, Plan, Program, Tunnel, proc, until};
+use testbed::{ABSENCE, Client, Duplex, Pattern, Plan, Program, Tunnel, proc, until};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -54,6 +54,11 @@ impl Scene {
             streams,
             levels,
         }
+    }
+
+    /// Lets go of what was dialled for streams that have broken meanwhile.
+    pub(crate) fn forget_the_broken(&self) {
+        while self.tunnel.target().accept_within(ABSENCE).is_some() {}
     }
 
     /// The fault is over: nothing is left of it, and whoever comes is served.

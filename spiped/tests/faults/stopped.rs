@@ -14,10 +14,10 @@ fn a_daemon_that_was_stopped_goes_on_where_it_was() {
     for pid in [scene.tunnel.client().pid(), scene.tunnel.server().pid()] {
         let (mut client, mut target) = scene.tunnel.open();
         thread::scope(|scope| {
-            scope.spawn(|| client.tx.send(&mut Pattern::new(1), 50 * MIB));
-            scope.spawn(|| target.tx.send(&mut Pattern::new(2), 50 * MIB));
-            scope.spawn(|| client.rx.expect(&mut Pattern::new(2), 50 * MIB));
-            scope.spawn(|| target.rx.expect(&mut Pattern::new(1), 50 * MIB));
+            scope.spawn(|| client.tx.send(&mut Pattern::new(1), 10 * MIB));
+            scope.spawn(|| target.tx.send(&mut Pattern::new(2), 10 * MIB));
+            scope.spawn(|| client.rx.expect(&mut Pattern::new(2), 10 * MIB));
+            scope.spawn(|| target.rx.expect(&mut Pattern::new(1), 10 * MIB));
             for _ in 0..3 {
                 signal(pid, Signal::SIGSTOP);
                 thread::sleep(ABSENCE);
