@@ -232,3 +232,65 @@ impl AsyncWrite for &Socket {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// What must not happen is waited for this long.
+    const ABSENCE: Duration = Duration::from_millis(50);
+
+    async fn connection() -> (Socket, Socket) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        (client.unwrap().into(), accepted.unwrap().0.into())
+    }
+
+    #[tokio::test]
+    async fn keep_alives_are_turned_on_and_off() {
+        let (socket, _peer) = connection().await;
+        let options = |socket: &Socket| {
+            let socket = either!(socket, stream => SockRef::from(stream));
+            let time = socket.tcp_keepalive_time().unwrap();
+            (socket.keepalive().unwrap(), time)
+        };
+        socket.set_keepalive(true);
+        assert_eq!(options(&socket), (true, KEEPALIVE_IDLE));
+        socket.set_keepalive(false);
+        assert!(!options(&socket).0);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_merely_silent_has_not_left() {
+        let (socket, peer) = connection().await;
+        assert!(timeout(ABSENCE, socket.left()).await.is_err());
+        drop(peer);
+        assert_eq!(socket.left().await.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_has_ended_its_direction_has_left() {
+        let (socket, peer) = connection().await;
+        either!(&peer, stream => SockRef::from(stream).shutdown(Shutdown::Write)).unwrap();
+        assert_eq!(socket.left().await.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn data_is_left_where_it_is_and_hides_all_but_a_break() {
+        let (socket, peer) = connection().await;
+        either!(&peer, stream => stream.writable().await).unwrap();
+        assert_eq!(either!(&peer, stream => stream.try_write(b"x")).unwrap(), 1);
+        socket.readable().await;
+        assert!(timeout(ABSENCE, socket.left()).await.is_err());
+        let mut byte = [0];
+        (&socket).read_exact(&mut byte).await.unwrap();
+        assert_eq!(&byte, b"x");
+        drop(peer);
+        assert_eq!(socket.left().await.kind(), io::ErrorKind::ConnectionReset);
+    }
+}
