@@ -7,7 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -190,20 +190,4 @@ async fn a_reset_is_noticed_while_the_other_side_accepts_nothing() {
     let (result, _) = ended(relay).await;
     assert!(matches!(result, Err(RelayError::Plain(_))), "{result:?}");
     drop(peer);
-}
-
-#[tokio::test]
-async fn dialling_goes_on_to_the_address_that_answers() {
-    let (listener, address) = listen().await;
-    let (gone, refused) = listen().await;
-    drop(gone);
-    let endpoints = [Endpoint::Tcp(refused), Endpoint::Tcp(address)];
-    dial(&endpoints, &[], PATIENCE).await.unwrap();
-    listener.accept().await.unwrap();
-    let error = dial(&endpoints[..1], &[], PATIENCE).await.unwrap_err();
-    let io_error = std::error::Error::source(&error).and_then(|e| e.downcast_ref::<io::Error>());
-    assert_eq!(
-        io_error.map(io::Error::kind),
-        Some(ErrorKind::ConnectionRefused)
-    );
 }
