@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spiped_global_optspecs
-    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= f/fast g/require-forward-secrecy o/timeout= n/max-connections= j/no-keepalive D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= syslog v/version help
+    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= f/fast g/require-forward-secrecy o/timeout= n/max-connections= max-unproved= max-unproved-per-source= idle= j/no-keepalive D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= syslog v/version help
 end
 
 function __fish_spiped_needs_command
@@ -30,6 +30,9 @@ complete -c spiped -n "__fish_spiped_needs_command" -s k -l key -d 'The key file
 complete -c spiped -n "__fish_spiped_needs_command" -s b -l bind -d 'Connect from this local address (port optional)' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s o -l timeout -d 'Give up connecting, or a handshake, after this long [default: 5]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s n -l max-connections -d 'Connections at once; 0 for no limit [default: 100]' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -l max-unproved -d 'Connections without a proof of the key [default: 4096]' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -l max-unproved-per-source -d 'The same from one address; 0 for no limit [default: half]' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -l idle -d 'Close connections without data for this long [default: never]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s r -l resolve-interval -d 'Look the target\'s name up again this often [default: 60]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s p -l pidfile -d 'Write the process id here [default: SOURCE.pid]' -r -F
 complete -c spiped -n "__fish_spiped_needs_command" -s u -l user -d 'Become USER, :GROUP or USER:GROUP, once listening' -r -f -a "(__fish_complete_users)"

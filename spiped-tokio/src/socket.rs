@@ -4,16 +4,25 @@
 //! errors can share one.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::address::Endpoint;
+
+/// How long a connection is silent before the system probes the peer. Short enough for address
+/// translators and firewalls, which forget a silent connection after some minutes.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// Time between two probes,
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// and how many may stay without an answer: an outage of five minutes is survived.
+const KEEPALIVE_PROBES: u32 = 10;
 
 /// A connected TCP or unix stream socket.
 ///
@@ -69,12 +78,16 @@ impl Socket {
         self
     }
 
-    /// Has the system probe a silent peer, to notice one that is gone (SO_KEEPALIVE); means nothing
-    /// to a unix socket.
+    /// Has the system probe a silent peer (SO_KEEPALIVE), first after a minute: one that is gone is
+    /// noticed within six. Means nothing to a unix socket.
     pub fn set_keepalive(&self, keepalive: bool) {
         if let Self::Tcp(stream) = self {
+            let socket = SockRef::from(stream);
             // As above.
-            let _ = SockRef::from(stream).set_keepalive(keepalive);
+            let _ = match keepalive {
+                true => socket.set_tcp_keepalive(&probes()),
+                false => socket.set_keepalive(false),
+            };
         }
     }
 
@@ -83,6 +96,27 @@ impl Socket {
         if let Self::Tcp(stream) = self {
             // As above.
             let _ = SockRef::from(stream).set_linger(None);
+        }
+    }
+
+    /// Waits until something has come from the peer: data, its end or a break.
+    pub async fn readable(&self) {
+        // Fails only when the runtime ends.
+        let _ = either!(self, stream => stream.ready(Interest::READABLE).await);
+    }
+
+    /// Waits until the peer has ended its direction, or the connection breaks. Takes no data; behind
+    /// data that nobody has taken, only a break is noticed.
+    pub async fn left(&self) -> io::Error {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = either!(self, stream => {
+            let peek = || SockRef::from(stream).peek(&mut byte);
+            stream.async_io(Interest::READABLE, peek).await
+        });
+        match peeked {
+            Ok(0) => io::ErrorKind::UnexpectedEof.into(),
+            Ok(_) => self.broken().await,
+            Err(error) => error,
         }
     }
 
@@ -132,6 +166,16 @@ impl Socket {
             }
         }
     }
+}
+
+fn probes() -> TcpKeepalive {
+    let probes = TcpKeepalive::new().with_time(KEEPALIVE_IDLE);
+    // OpenBSD has them for the whole system only.
+    #[cfg(not(target_os = "openbsd"))]
+    let probes = probes
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    probes
 }
 
 impl From<TcpStream> for Socket {

@@ -20,7 +20,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 
 pub use definition::{spipe_command, spiped_command};
-pub use options::{Mode, SpipeOptions, SpipedCommand, SpipedOptions};
+pub use options::{Mode, PerSource, SpipeOptions, SpipedCommand, SpipedOptions};
 use order::End;
 
 /// A program that ends on its command line alone: what it prints, and its exit status.

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use spiped_tokio::{
-    DialError, HandshakeError, Handshaker, RelayError, Socket, Traffic, dial, relay,
+    DialError, HandshakeError, Handshaker, ProvedPeer, RelayError, Socket, Traffic, dial, relay,
 };
 use tokio::time::{Instant, timeout_at};
 
+use crate::idle::{self, Idle};
 use crate::reason::reason;
+use crate::strangers::{Shortage, Stay};
 use crate::target::Target;
 
 /// What all connections of a pipe have in common.
@@ -23,6 +25,8 @@ pub struct Route {
     pub handshaker: Handshaker,
     /// Time for connecting, and for the whole handshake.
     pub timeout: Duration,
+    /// How long a connection may be without data; `None` for ever.
+    pub idle: Option<Duration>,
     /// Whether the system probes silent peers.
     pub keepalive: bool,
 }
@@ -42,6 +46,15 @@ pub enum ConnectionError {
     /// The handshake was not over in time.
     #[error("handshake failed: not over within {:?} (the peer is silent, or not spiped)", .0)]
     HandshakeTimeout(Duration),
+    /// The peer had not proved anything yet when there were too many like it.
+    #[error("closed to make room for another, as the key was not proved ({0})")]
+    Evicted(Shortage),
+    /// The peer has gone while it waited for a slot.
+    #[error("the peer has gone while it waited for its turn (connection limit): {}", reason(.0))]
+    Left(io::Error),
+    /// There was no data for too long.
+    #[error("closed, as no data has come from either side for {:?} (--idle)", .0)]
+    Idle(Duration),
     /// The stream broke.
     #[error("{}", relay_reason(.0))]
     Relay(#[from] RelayError),
@@ -103,14 +116,14 @@ impl Route {
         // relay, which may last for days.
         let peer = Box::pin(unless_broken(source, self.dial())).await?;
         let mut stream = Box::pin(unless_broken(source, self.connect(&peer))).await?;
-        Ok(relay(source, &mut stream, traffic).await?)
+        self.unless_idle(relay(source, &mut stream, traffic)).await
     }
 
     /// Serves an encrypted connection: shakes hands, dials and relays (`spiped -d`).
     ///
-    /// Nothing is dialled before the peer has proved that it holds the key. Then the connection
-    /// waits for `admit`, whose output it keeps to its end, and the dial runs beside the key
-    /// exchange.
+    /// Nothing is dialled before the peer has proved that it holds the key, which ends its `stay`
+    /// among strangers. Then the connection waits for `admit`, whose output it keeps to its end, and
+    /// the dial runs beside the key exchange. The time for the handshake stands still while it waits.
     ///
     /// # Errors
     ///
@@ -118,21 +131,50 @@ impl Route {
     pub async fn decrypt(
         &self,
         source: &Socket,
+        stay: Stay,
         admit: impl Future,
         traffic: &mut Traffic,
     ) -> Result<(), ConnectionError> {
         source.set_keepalive(self.keepalive);
         let deadline = Instant::now() + self.timeout;
-        let proved = Box::pin(timeout_at(deadline, self.handshaker.prove(source))).await;
-        let proved = proved.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??;
-        let _slot = admit.await;
+        let proved = Box::pin(self.prove(source, stay, deadline)).await?;
+        let waits = Instant::now();
+        let _slot = Box::pin(unless_left(source, admit)).await?;
+        let deadline = deadline + waits.elapsed();
         let finish = async {
             let finished = timeout_at(deadline, proved.finish()).await;
             Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
         };
-        let dial_and_finish = Box::pin(async { tokio::try_join!(self.dial(), finish) });
-        let (target, mut stream) = dial_and_finish.await?;
-        Ok(relay(&target, &mut stream, traffic).await?)
+        let dial_and_finish = async { tokio::try_join!(self.dial(), finish) };
+        let (target, mut stream) = Box::pin(unless_broken(source, dial_and_finish)).await?;
+        self.unless_idle(relay(&target, &mut stream, traffic)).await
+    }
+
+    /// The first half of a handshake, to its end or to that of the stay.
+    async fn prove<'a>(
+        &self,
+        source: &'a Socket,
+        mut stay: Stay,
+        deadline: Instant,
+    ) -> Result<ProvedPeer<&'a Socket>, ConnectionError> {
+        tokio::select! {
+            biased;
+            proved = timeout_at(deadline, self.handshaker.prove(source)) => {
+                Ok(proved.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
+            }
+            shortage = stay.evicted(source) => Err(ConnectionError::Evicted(shortage)),
+        }
+    }
+
+    async fn unless_idle(
+        &self,
+        relay: impl Future<Output = Result<(), RelayError>>,
+    ) -> Result<(), ConnectionError> {
+        let Some(limit) = self.idle else {
+            return Ok(relay.await?);
+        };
+        let relayed = idle::limit(limit, relay).await;
+        Ok(relayed.map_err(|Idle| ConnectionError::Idle(limit))??)
     }
 
     /// Connects to the target, within the timeout.
@@ -170,5 +212,17 @@ async fn unless_broken<T>(
         biased;
         done = work => done,
         error = source.broken() => Err(ConnectionError::Abandoned(error)),
+    }
+}
+
+/// Gives up when the peer goes away while it has nothing to say.
+async fn unless_left<T>(
+    source: &Socket,
+    work: impl Future<Output = T>,
+) -> Result<T, ConnectionError> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        error = source.left() => Err(ConnectionError::Left(error)),
     }
 }

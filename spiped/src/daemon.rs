@@ -11,6 +11,7 @@ use spiped_proto::Secret;
 use spiped_tokio::{Address, BoundListener, Endpoint, Handshaker};
 use tokio::sync::watch;
 
+use crate::admission::Limits;
 use crate::cli::SpipedOptions;
 use crate::connection::Route;
 use crate::daemonize::{self, Outcome, Readiness, Role};
@@ -164,7 +165,7 @@ impl Plan {
             pidfile::write(&self.pidfile())?;
         }
         self.start_log()?;
-        self.warn_of_few_descriptors()?;
+        let limits = self.limits()?;
         let prepared = match early {
             Some(prepared) => prepared,
             None => {
@@ -183,9 +184,10 @@ impl Plan {
             handshaker: Handshaker::new(self.secret)
                 .with_forward_secrecy(self.options.forward_secrecy),
             timeout: self.options.timeout,
+            idle: self.options.idle,
             keepalive: self.options.keepalive,
         };
-        let pipe = Pipe::new(self.options.mode, route, self.options.max_connections);
+        let pipe = Pipe::new(self.options.mode, route, limits);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;
@@ -218,21 +220,22 @@ impl Plan {
         given.unwrap_or_else(|| self.options.default_pidfile())
     }
 
-    fn warn_of_few_descriptors(&self) -> io::Result<()> {
-        let limit = DescriptorLimit::raise()?;
-        let Some(max) = self.options.max_connections else {
-            return Ok(());
-        };
-        if !limit.suffices_for(max.get()) {
+    /// What is asked for, as far as there are descriptors; says so if there are too few.
+    fn limits(&self) -> io::Result<Limits> {
+        let descriptors = DescriptorLimit::raise()?;
+        if let Some(max) = self.options.max_connections
+            && !descriptors.suffices_for(max.get())
+        {
             log::warning(
                 Class::Daemon,
                 format_args!(
-                    "the limit of {limit} open files is enough for {} connections, not for {max}",
-                    limit.connections()
+                    "the limit of {descriptors} open files is enough for {} connections, not for \
+                     {max}",
+                    descriptors.connections()
                 ),
             );
         }
-        Ok(())
+        Ok(Limits::new(&self.options, descriptors))
     }
 }
 

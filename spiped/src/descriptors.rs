@@ -6,8 +6,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// A connection is two sockets.
 const PER_CONNECTION: u64 = 2;
-/// For everything that is no connection: standard streams, listener, runtime, resolver, log, and
-/// handshakes that are not yet counted.
+/// For everything that is no connection: standard streams, listener, runtime, resolver and log.
 const RESERVE: u64 = 64;
 
 /// The limit on open file descriptors (`RLIMIT_NOFILE`).
@@ -34,6 +33,15 @@ impl DescriptorLimit {
         self.0.saturating_sub(RESERVE) / PER_CONNECTION
     }
 
+    /// How many descriptors are left for connections that are not served, beside as many as may be
+    /// (`None` for no limit): an eighth of all at least.
+    #[must_use]
+    pub fn beside(self, connections: Option<u64>) -> u64 {
+        let all = self.0.saturating_sub(RESERVE);
+        let taken = connections.map_or(all / 2, |max| max.saturating_mul(PER_CONNECTION));
+        all.saturating_sub(taken).max(all / 8)
+    }
+
     /// Whether that many connections fit at a time.
     #[must_use]
     pub fn suffices_for(self, connections: u64) -> bool {
@@ -58,6 +66,16 @@ mod tests {
         assert_eq!(limit.connections(), 480);
         assert!(limit.suffices_for(480));
         assert!(!limit.suffices_for(481));
+    }
+
+    #[test]
+    fn those_who_are_not_served_get_what_is_left() {
+        let limit = DescriptorLimit(1064);
+        assert_eq!(limit.beside(Some(100)), 800);
+        assert_eq!(limit.beside(Some(1000)), 125);
+        assert_eq!(limit.beside(Some(u64::MAX)), 125);
+        assert_eq!(limit.beside(None), 500);
+        assert_eq!(DescriptorLimit(10).beside(None), 0);
     }
 
     #[test]

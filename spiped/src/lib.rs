@@ -1,6 +1,7 @@
 //! The daemon `spiped` and its client `spipe`: what they read, say and need of the system. The
 //! protocol and the sockets are left to `spiped-proto` and `spiped-tokio`.
 
+pub mod admission;
 pub mod cli;
 pub mod connection;
 pub mod daemon;
@@ -8,6 +9,7 @@ pub mod daemonize;
 pub mod demo;
 pub mod descriptors;
 mod footprint;
+mod idle;
 pub mod keyfile;
 pub mod keygen;
 pub mod log;
@@ -18,5 +20,6 @@ pub mod reason;
 mod signals;
 pub mod spipe;
 pub mod start;
+pub mod strangers;
 pub mod target;
 mod tempdir;

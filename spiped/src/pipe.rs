@@ -1,21 +1,21 @@
-//! A pipe: accepts connections, admits as many as its limit allows, and serves each in a task.
+//! A pipe: accepts connections, admits as many as its limits allow, and serves each in a task.
 
 use std::io;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use spiped_tokio::{Address, Listener, Peer, Socket, Traffic};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
+use crate::admission::Limits;
 use crate::cli::Mode;
 use crate::connection::{ConnectionError, Route};
 use crate::footprint::{self, Footprint};
 use crate::log::{self, Class};
 use crate::reason::reason;
+use crate::strangers::{Stay, Strangers};
 
-/// How many connections may be in a handshake that has not proved anything yet.
-const UNPROVED_MAX: usize = 1000;
 /// How long accepting pauses when the system has no descriptors or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long memory is kept for others after a crowd has left.
@@ -28,18 +28,28 @@ pub struct Pipe {
     route: Route,
     /// One for each connection that may be served; `None` for no limit.
     slots: Option<Arc<Semaphore>>,
-    unproved: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
+    /// One for each connection that may wait for a slot after it has proved the key.
+    waiting: Arc<Semaphore>,
     footprint: Footprint,
 }
 
 /// Held by a connection as long as it counts.
 type Permit = Option<OwnedSemaphorePermit>;
 
+/// What a connection starts with.
+enum Admission {
+    /// A plaintext one is served at once.
+    Served(Permit),
+    /// An encrypted one has to prove the key first.
+    Stranger(Stay),
+}
+
 impl Pipe {
-    /// A pipe that serves up to `max_connections` at a time.
+    /// A pipe that serves no more at a time than its limits allow.
     #[must_use]
-    pub fn new(mode: Mode, route: Route, max_connections: Option<NonZeroU64>) -> Self {
-        let slots = max_connections.map(|max| {
+    pub fn new(mode: Mode, route: Route, limits: Limits) -> Self {
+        let slots = limits.served.map(|max| {
             usize::try_from(max.get()).map_or(Semaphore::MAX_PERMITS, |max| {
                 max.min(Semaphore::MAX_PERMITS)
             })
@@ -48,7 +58,8 @@ impl Pipe {
             mode,
             route,
             slots: slots.map(|slots| Arc::new(Semaphore::new(slots))),
-            unproved: Arc::new(Semaphore::new(UNPROVED_MAX)),
+            strangers: Arc::new(Strangers::new(limits.unproved)),
+            waiting: Arc::new(Semaphore::new(limits.waiting.get())),
             footprint: Footprint::default(),
         }
     }
@@ -79,14 +90,18 @@ impl Pipe {
 
     async fn accept(self: &Arc<Self>, listener: &Listener, running: mpsc::Sender<()>) {
         loop {
-            let permit = self.admit().await;
+            let slot = self.may_accept().await;
             match listener.accept().await {
                 Ok((source, peer)) => {
+                    let admission = match self.mode {
+                        Mode::Encrypt => Admission::Served(slot),
+                        Mode::Decrypt => Admission::Stranger(self.strangers.enter(peer)),
+                    };
                     let pipe = Arc::clone(self);
                     let running = running.clone();
                     self.footprint.enter();
                     tokio::spawn(async move {
-                        pipe.serve(source, peer, permit).await;
+                        pipe.serve(source, peer, admission).await;
                         drop(running);
                         if pipe.footprint.leave() {
                             tokio::spawn(return_memory());
@@ -99,43 +114,47 @@ impl Pipe {
                         Class::Accept,
                         format_args!("cannot accept a connection: {}", reason(&error)),
                     );
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    if !(is_shortage(&error) && self.strangers.relieve().await) {
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
                 }
             }
         }
     }
 
-    /// Waits until a connection may be accepted. A plaintext one takes its slot now, an encrypted
-    /// one only once it has proved itself.
-    async fn admit(&self) -> Permit {
-        let slot = self.slot().await;
+    /// Waits until a connection may be accepted, and takes the slot of a plaintext one. For encrypted
+    /// ones there is always room, unless so many that have proved the key wait for a slot that
+    /// another one would have to do so too.
+    async fn may_accept(&self) -> Permit {
         match self.mode {
-            Mode::Encrypt => slot,
-            Mode::Decrypt => acquire(&self.unproved).await,
+            Mode::Encrypt => self.slot().await,
+            Mode::Decrypt => {
+                drop(acquire(&self.waiting).await);
+                None
+            }
         }
     }
 
     async fn slot(&self) -> Permit {
         let slots = self.slots.as_ref()?;
-        if slots.available_permits() == 0 {
-            log::warning(
-                Class::Limit,
-                format_args!("connection limit reached: others wait until one ends"),
-            );
+        if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+            return Some(slot);
         }
+        log::warning(
+            Class::Limit,
+            format_args!("connection limit reached: others wait until one ends"),
+        );
+        let _waiting = acquire(&self.waiting).await;
         acquire(slots).await
     }
 
-    async fn serve(&self, source: Socket, peer: Peer, permit: Permit) {
+    async fn serve(&self, source: Socket, peer: Peer, admission: Admission) {
         let mut traffic = Traffic::default();
-        let served = match self.mode {
-            Mode::Encrypt => self.route.encrypt(&source, &mut traffic).await,
-            Mode::Decrypt => {
-                let admit = async {
-                    drop(permit);
-                    self.slot().await
-                };
-                self.route.decrypt(&source, admit, &mut traffic).await
+        let served = match admission {
+            Admission::Served(_slot) => self.route.encrypt(&source, &mut traffic).await,
+            Admission::Stranger(stay) => {
+                let admit = self.slot();
+                self.route.decrypt(&source, stay, admit, &mut traffic).await
             }
         };
         if let Err(error) = served {
@@ -166,12 +185,25 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// Whether accepting failed for want of something that another connection has.
+fn is_shortage(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
+    )
+}
+
 fn class(error: &ConnectionError) -> Class {
     match error {
         ConnectionError::Dial(_) => Class::Dial,
+        ConnectionError::Evicted(_) => Class::Unproved,
+        ConnectionError::Left(_) => Class::Limit,
         ConnectionError::Handshake(_)
         | ConnectionError::Refused
         | ConnectionError::HandshakeTimeout(_) => Class::Handshake,
-        ConnectionError::Relay(_) | ConnectionError::Abandoned(_) => Class::Broken,
+        ConnectionError::Relay(_) | ConnectionError::Abandoned(_) | ConnectionError::Idle(_) => {
+            Class::Broken
+        }
     }
 }

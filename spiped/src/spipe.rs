@@ -56,6 +56,7 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
         bind: start::resolve_bind(options.bind.as_deref())?,
         handshaker: Handshaker::new(secret).with_forward_secrecy(options.forward_secrecy),
         timeout: options.timeout,
+        idle: None,
         keepalive: options.keepalive,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

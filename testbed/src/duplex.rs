@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Child;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Type};
 
 use crate::{Address, PATIENCE, Pattern, within};
 
@@ -55,6 +55,17 @@ impl Duplex {
             .map(|s| Self::socket(s.into())),
         };
         connected.unwrap_or_else(|e| panic!("cannot connect to {address}: {e}"))
+    }
+
+    /// Connects from another address of this machine, such as 127.0.0.2.
+    #[track_caller]
+    pub fn connect_from(from: IpAddr, address: &Address) -> Self {
+        let to = address.tcp();
+        let socket = socket2::Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
+        let connected = socket.connect(&to.into());
+        connected.unwrap_or_else(|e| panic!("cannot connect from {from} to {address}: {e}"));
+        Self::socket(socket.into())
     }
 
     pub(crate) fn socket(socket: OwnedFd) -> Self {

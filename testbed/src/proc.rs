@@ -70,6 +70,11 @@ pub fn resident(pid: u32) -> u64 {
     kib.trim().parse::<u64>().unwrap() * 1024
 }
 
+/// How many descriptors a process has open.
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
 /// Of the established TCP connections of a process, how many have a keep-alive
 /// timer and how many have none. Asked while no data is on its way.
 pub fn keep_alives(pid: u32) -> (usize, usize) {

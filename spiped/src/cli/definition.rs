@@ -50,6 +50,27 @@ pub fn spiped_command() -> Command {
             )
             .help("Connections at once; 0 for no limit [default: 100]")
             .long_help(text::MAX_CONNECTIONS),
+            long_option(
+                "max-unproved",
+                "MAX",
+                utf8().try_map(|given| number::count(&given)),
+            )
+            .help("Connections without a proof of the key [default: 4096]")
+            .long_help(text::MAX_UNPROVED),
+            long_option(
+                "max-unproved-per-source",
+                "MAX",
+                utf8().try_map(|given| number::count(&given)),
+            )
+            .help("The same from one address; 0 for no limit [default: half]")
+            .long_help(text::MAX_UNPROVED_PER_SOURCE),
+            long_option(
+                "idle",
+                "SECONDS",
+                utf8().try_map(|given| number::seconds(&given, number::NO_TIME)),
+            )
+            .help("Close connections without data for this long [default: never]")
+            .long_help(text::IDLE),
             no_keepalive(),
         ])
         .next_help_heading("Looking up names")
@@ -159,9 +180,16 @@ where
     V: TypedValueParser,
     V::Value: Send + Sync + Clone,
 {
+    long_option(name, value, parser).short(short)
+}
+
+fn long_option<V>(name: &'static str, value: &'static str, parser: V) -> Arg
+where
+    V: TypedValueParser,
+    V::Value: Send + Sync + Clone,
+{
     Arg::new(name)
         .long(name)
-        .short(short)
         .value_name(value)
         .value_parser(parser)
         .value_hint(ValueHint::Other)

@@ -8,8 +8,12 @@ use std::time::Duration;
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between two look-ups of the target, unless `-r` says otherwise.
 pub(super) const RESOLVE_INTERVAL: Duration = Duration::from_secs(60);
+/// What an option without a default takes 0 for.
+pub(super) const NO_TIME: Duration = Duration::ZERO;
 /// Connections at once, unless `-n` says otherwise.
 pub(super) const MAX_CONNECTIONS: NonZeroU64 = NonZeroU64::new(100).unwrap();
+/// Connections that have not proved the key, unless `--max-unproved` says otherwise.
+pub(super) const MAX_UNPROVED: NonZeroU64 = NonZeroU64::new(4096).unwrap();
 /// What `spiped demo` sends unless `--size` says otherwise, in MiB.
 pub(super) const DEMO_SIZE: NonZeroU32 = NonZeroU32::new(512).unwrap();
 

@@ -16,6 +16,10 @@ use crate::keyfile::KeySource;
 
 /// What `spiped` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one, for as long as the process starts"
+)]
 pub enum SpipedCommand {
     /// Be one end of a pipe.
     Run(SpipedOptions),
@@ -38,6 +42,17 @@ pub enum Mode {
     Encrypt,
     /// Encrypted at the source, plain at the target (`-d`).
     Decrypt,
+}
+
+/// How many connections from one source may be without a proof of the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PerSource {
+    /// Half of all that may be.
+    Half,
+    /// So many.
+    Max(NonZeroU64),
+    /// As many as from all sources together.
+    NoLimit,
 }
 
 /// The options of the daemon.
@@ -63,8 +78,14 @@ pub struct SpipedOptions {
     pub keepalive: bool,
     /// `-n`; None is no limit.
     pub max_connections: Option<NonZeroU64>,
+    /// `--max-unproved`; None is no limit but that of open files.
+    pub max_unproved: Option<NonZeroU64>,
+    /// `--max-unproved-per-source`.
+    pub max_unproved_per_source: PerSource,
     /// `-o`: from 1 ms to 2^32 s.
     pub timeout: Duration,
+    /// `--idle`: from 1 ms to 2^32 s; None is no limit.
+    pub idle: Option<Duration>,
     /// `-p`; None is the default, [`default_pidfile`](Self::default_pidfile).
     pub pidfile: Option<PathBuf>,
     /// `-r`: from 1 ms to 2^32 s; None with `-R`.
@@ -133,7 +154,18 @@ impl SpipedOptions {
             max_connections: matches
                 .remove_one("max-connections")
                 .unwrap_or(Some(number::MAX_CONNECTIONS)),
+            max_unproved: matches
+                .remove_one("max-unproved")
+                .unwrap_or(Some(number::MAX_UNPROVED)),
+            max_unproved_per_source: match matches.remove_one("max-unproved-per-source") {
+                None => PerSource::Half,
+                Some(None) => PerSource::NoLimit,
+                Some(Some(max)) => PerSource::Max(max),
+            },
             timeout: timeout(matches),
+            idle: matches
+                .remove_one("idle")
+                .filter(|idle| *idle != number::NO_TIME),
             pidfile: matches.remove_one::<OsString>("pidfile").map(PathBuf::from),
             resolve_interval,
             syslog: matches.get_flag("syslog"),

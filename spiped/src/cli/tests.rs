@@ -125,7 +125,10 @@ fn defaults_are_those_of_c_spiped() {
         forward_secrecy: ForwardSecrecy::Enabled,
         keepalive: true,
         max_connections: NonZeroU64::new(100),
+        max_unproved: NonZeroU64::new(4096),
+        max_unproved_per_source: PerSource::Half,
         timeout: Duration::from_secs(5),
+        idle: None,
         pidfile: None,
         resolve_interval: Some(Duration::from_secs(60)),
         syslog: false,
@@ -149,16 +152,21 @@ fn every_option_arrives_whether_short_or_long() {
         forward_secrecy: ForwardSecrecy::Required,
         keepalive: false,
         max_connections: NonZeroU64::new(7),
+        max_unproved: NonZeroU64::new(8),
+        max_unproved_per_source: PerSource::Max(NonZeroU64::MIN),
         timeout: Duration::from_millis(2500),
+        idle: Some(Duration::from_secs(90)),
         pidfile: Some(PathBuf::from("/pid")),
         resolve_interval: Some(Duration::from_secs(30)),
         syslog: true,
         user: Some(":daemon".to_owned()),
     };
-    let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog";
+    let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog \
+        --max-unproved 8 --max-unproved-per-source 1 --idle 90";
     let long = "--decrypt --wait-for-dns --foreground --require-forward-secrecy --no-keepalive \
         --source /s --target=/t --key - --bind [127.0.0.7] --max-connections=7 --timeout 2.5 \
-        --pidfile /pid --resolve-interval 30 --user :daemon --syslog";
+        --pidfile /pid --resolve-interval 30 --user :daemon --syslog \
+        --max-unproved=8 --max-unproved-per-source=1 --idle=90";
     assert_eq!(options(short), expected);
     assert_eq!(options(long), expected);
 }
@@ -168,6 +176,12 @@ fn numbers_and_switches_have_their_effect() {
     let with = |more: &str| options(&format!("-e -s a -t b -k c {more}"));
     assert_eq!(with("-n 0").max_connections, None);
     assert_eq!(with("-n -1").max_connections, None);
+    assert_eq!(with("--max-unproved 0").max_unproved, None);
+    assert_eq!(
+        with("--max-unproved-per-source 0").max_unproved_per_source,
+        PerSource::NoLimit
+    );
+    assert_eq!(with("--idle 0").idle, None);
     assert_eq!(with("-o 0").timeout, Duration::from_secs(5));
     assert_eq!(with("-r 0").resolve_interval, Some(Duration::from_secs(60)));
     assert_eq!(with("-R").resolve_interval, None);

@@ -4,7 +4,8 @@
 pub(super) const SPIPED_USAGE: &str = "\
 spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
               [-f | -g] [-n MAX] [-o SECONDS] [-p PIDFILE] [-r SECONDS | -R]
-              [--syslog] [-u USER | :GROUP | USER:GROUP]
+              [-u USER | :GROUP | USER:GROUP] [--idle SECONDS]
+              [--max-unproved MAX] [--max-unproved-per-source MAX] [--syslog]
        spiped keygen FILE
        spiped demo [--size MIB]
        spiped {-v | --help}";
@@ -101,6 +102,23 @@ Have at most this many connections at once; the default is 100. At the limit \
 spiped warns and stops accepting; connections that wait are served as others \
 end. 0 is no limit, and so is a negative number. A number that starts with 0 \
 is octal, with 0x hexadecimal.";
+
+pub(super) const MAX_UNPROVED: &str = "\
+With -d, let at most this many connections be that have not proved yet that \
+they hold the key; the default is 4096. For one more, another one is closed: \
+one that has sent nothing if there is any, and the oldest. They take no \
+connection of -n and none to the target. However many are asked for, 0 for no \
+limit, they get at most half of the open files that those of -n leave.";
+
+pub(super) const MAX_UNPROVED_PER_SOURCE: &str = "\
+With -d, the same for those from one IPv4 address or one IPv6 network of 64 \
+bits; the default is half of all. For one more, one of its own is closed. 0 is \
+no limit, for when all come through one address, such as that of a balancer.";
+
+pub(super) const IDLE: &str = "\
+Close a connection, by reset, when no data has come from either side for this \
+long, also if that is because one side does not read. 0 is no limit, and the \
+default.";
 
 pub(super) const WAIT_FOR_DNS: &str = "\
 Start even if names cannot be looked up yet: go into the background first, and \

@@ -21,6 +21,8 @@ pub enum Class {
     Accept,
     /// A bound on connections is reached.
     Limit,
+    /// A connection that had not proved the key had to make room.
+    Unproved,
     /// A handshake failed.
     Handshake,
     /// No address of the target could be reached.
@@ -32,9 +34,10 @@ pub enum Class {
 }
 
 impl Class {
-    const LIMITED: [Self; 6] = [
+    const LIMITED: [Self; 7] = [
         Self::Accept,
         Self::Limit,
+        Self::Unproved,
         Self::Handshake,
         Self::Dial,
         Self::Broken,
@@ -47,6 +50,7 @@ impl Class {
             Self::Daemon => "the daemon",
             Self::Accept => "failed accepts",
             Self::Limit => "reached limits",
+            Self::Unproved => "connections that had to make room",
             Self::Handshake => "failed handshakes",
             Self::Dial => "failed connections to the target",
             Self::Broken => "broken streams",
