@@ -5,5 +5,6 @@
 //! are used is decided at run time. Everything that knows packets or keys is left to the crates
 //! above.
 
+pub mod aes256;
 pub mod group14;
 pub mod sha256;
