@@ -76,13 +76,16 @@ fn xor(keys: &RoundKeys, number: u64, first: u64, from: &[u8], to: &mut [u8]) {
     }
 }
 
+// Loops over indices here: those over iterators are not unrolled, and go through memory.
+
 #[inline]
 #[target_feature(enable = "avx2")]
 fn xor_pairs<const N: usize>(keystream: [__m256i; N], from: &[Pair; N], to: &mut [Pair; N]) {
-    for ((keystream, from), to) in keystream.into_iter().zip(from).zip(to) {
-        // SAFETY: a pair is 32 readable bytes; the load asks for no alignment.
-        let from = unsafe { _mm256_loadu_si256(from.as_ptr().cast()) };
-        store(to, _mm256_xor_si256(from, keystream));
+    for i in 0..N {
+        store(
+            &mut to[i],
+            _mm256_xor_si256(load_pair(&from[i]), keystream[i]),
+        );
     }
 }
 
@@ -90,37 +93,34 @@ fn xor_pairs<const N: usize>(keystream: [__m256i; N], from: &[Pair; N], to: &mut
 #[inline]
 #[target_feature(enable = "avx2,vaes")]
 fn keystream<const N: usize>(keys: &RoundKeys, number: u64, first: u64) -> [__m256i; N] {
-    let mut blocks = [_mm256_setzero_si256(); N];
-    for (block, i) in blocks.iter_mut().zip((0..).step_by(2)) {
-        *block = counters(number, first.wrapping_add(i));
-    }
-    let [whitening, middle @ .., last] = keys;
-    let whitening = load_twice(whitening);
-    for block in &mut blocks {
-        *block = _mm256_xor_si256(*block, whitening);
-    }
-    for key in middle {
-        let key = load_twice(key);
-        for block in &mut blocks {
-            *block = _mm256_aesenc_epi128(*block, key);
-        }
-    }
-    let last = load_twice(last);
-    for block in &mut blocks {
-        *block = _mm256_aesenclast_epi128(*block, last);
-    }
-    blocks
-}
-
-/// The counter blocks `first` and the one after it.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn counters(number: u64, first: u64) -> __m256i {
-    let [number, even, odd] = [number, first, first.wrapping_add(1)].map(|word| word as i64);
+    // Else the compiler keeps the keys of all rounds on the stack and goes block by block.
+    let keys = std::hint::black_box(keys);
+    let [number, first] = [number, first].map(|word| word as i64);
+    let counters = _mm256_add_epi64(
+        _mm256_broadcastsi128_si256(_mm_set_epi64x(number, first)),
+        _mm256_setr_epi64x(0, 0, 1, 0),
+    );
     let big_endian = _mm256_broadcastsi128_si256(_mm_setr_epi8(
         15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0,
     ));
-    _mm256_shuffle_epi8(_mm256_setr_epi64x(even, number, odd, number), big_endian)
+    let mut blocks = [_mm256_setzero_si256(); N];
+    let key = load_twice(&keys[0]);
+    for i in 0..N {
+        let further = 2 * i as i64;
+        let counters = _mm256_add_epi64(counters, _mm256_setr_epi64x(further, 0, further, 0));
+        blocks[i] = _mm256_xor_si256(_mm256_shuffle_epi8(counters, big_endian), key);
+    }
+    for round in 1..ROUNDS {
+        let key = load_twice(&keys[round]);
+        for i in 0..N {
+            blocks[i] = _mm256_aesenc_epi128(blocks[i], key);
+        }
+    }
+    let key = load_twice(&keys[ROUNDS]);
+    for i in 0..N {
+        blocks[i] = _mm256_aesenclast_epi128(blocks[i], key);
+    }
+    blocks
 }
 
 /// The key expansion (FIPS 197 section 5.2).
@@ -171,6 +171,13 @@ fn load_twice(key: &[u8; BLOCK_LEN]) -> __m256i {
 fn store_key(to: &mut [u8; BLOCK_LEN], key: __m128i) {
     // SAFETY: a round key is 16 writable bytes; the store asks for no alignment.
     unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), key) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_pair(pair: &Pair) -> __m256i {
+    // SAFETY: a pair is 32 readable bytes; the load asks for no alignment.
+    unsafe { _mm256_loadu_si256(pair.as_ptr().cast()) }
 }
 
 #[inline]
