@@ -40,8 +40,23 @@ impl MacKey {
     /// The last block of each has room for the number and the padding: a body's length modulo 64
     /// is below 48.
     pub(crate) fn tags<const LEN: usize>(&self, packets: &[[u8; LEN]], first: u64) -> [Tag; BATCH] {
-        let count = packets.len().min(BATCH);
-        let mut inner = [sha256::INITIAL; BATCH];
+        let mut tags = [[0; 32]; BATCH];
+        match packets {
+            // Often there is but one, and room for more costs it a tenth.
+            [_] => self.fill::<1, LEN>(&mut tags, packets, first),
+            _ => self.fill::<BATCH, LEN>(&mut tags, packets, first),
+        }
+        tags
+    }
+
+    fn fill<const MOST: usize, const LEN: usize>(
+        &self,
+        tags: &mut [Tag],
+        packets: &[[u8; LEN]],
+        first: u64,
+    ) {
+        let count = packets.len().min(MOST);
+        let mut inner = [sha256::INITIAL; MOST];
         let mut outer = inner;
         // Only those that become digests: what is left of the others would be the key.
         let (inner, _) = inner.split_at_mut(count);
@@ -49,8 +64,8 @@ impl MacKey {
         inner.fill(self.inner);
         outer.fill(self.outer);
 
-        let mut messages: [&[Block]; BATCH] = [&[]; BATCH];
-        let mut ends = [[0; sha256::BLOCK_LEN]; BATCH];
+        let mut messages: [&[Block]; MOST] = [&[]; MOST];
+        let mut ends = [[0; sha256::BLOCK_LEN]; MOST];
         for (((packet, message), end), number) in
             packets.iter().zip(&mut messages).zip(&mut ends).zip(0u64..)
         {
@@ -69,11 +84,9 @@ impl MacKey {
             pad(end, to_bytes(digest), size_of::<Tag>());
         }
         sha256::compress_many(outer, each_alone(&ends).split_at(count).0);
-        let mut tags = [[0; 32]; BATCH];
         for (tag, digest) in tags.iter_mut().zip(outer.iter()) {
             *tag = to_bytes(digest);
         }
-        tags
     }
 }
 
@@ -96,7 +109,7 @@ fn pad<const N: usize>(to: &mut [u8], last: [u8; N], message_len: usize) {
 }
 
 /// Each block as a message of its own.
-fn each_alone(blocks: &[Block; BATCH]) -> [&[Block]; BATCH] {
+fn each_alone<const N: usize>(blocks: &[Block; N]) -> [&[Block]; N] {
     blocks.each_ref().map(std::slice::from_ref)
 }
 

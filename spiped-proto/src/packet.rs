@@ -135,11 +135,16 @@ impl Sealer {
 
     /// Encrypts `payload || zeros || length`.
     fn seal_body(&self, payload: &[u8], body: &mut [u8], number: u64) {
-        let mut short = [0; PAYLOAD_LEN];
-        let padded = payload.try_into().unwrap_or_else(|_| {
-            short.split_at_mut(payload.len()).0.copy_from_slice(payload);
+        let mut short;
+        let padded = if payload.len() == PAYLOAD_LEN {
+            payload
+        } else {
+            short = [0; PAYLOAD_LEN];
+            for (to, from) in short.iter_mut().zip(payload) {
+                *to = *from;
+            }
             &short
-        });
+        };
         let (sealed, sealed_len) = body.split_at_mut(PAYLOAD_LEN);
         let len = (payload.len() as u32).to_be_bytes();
         self.0.crypt_padded(number, padded, sealed);

@@ -36,6 +36,9 @@ pub fn compress(state: &mut State, blocks: &[Block]) {
 /// AVX-512, else four with SHA-NI, else eight with AVX2. A state without a message stays, a message
 /// without a state is ignored.
 pub fn compress_many(states: &mut [State], messages: &[&[Block]]) {
+    if let ([state], [message]) = (&mut *states, messages) {
+        return compress(state, message);
+    }
     let mut rest = (states, messages);
     for (implementation, fewest) in preferred() {
         rest = implementation.compress_groups(fewest, rest.0, rest.1);
