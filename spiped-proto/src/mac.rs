@@ -42,7 +42,7 @@ impl MacKey {
     pub(crate) fn tags<const LEN: usize>(&self, packets: &[[u8; LEN]], first: u64) -> [Tag; BATCH] {
         let mut tags = [[0; 32]; BATCH];
         match packets {
-            // Often there is but one, and room for more costs it a tenth.
+            // Often there is but one, and zeroing room for more would delay it.
             [_] => self.fill::<1, LEN>(&mut tags, packets, first),
             _ => self.fill::<BATCH, LEN>(&mut tags, packets, first),
         }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use zeroize::ZeroizeOnDrop;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::BLOCK_LEN;
 
@@ -67,20 +67,22 @@ fn xor(keys: &RoundKeys, number: u64, first: u64, from: &[u8], to: &mut [u8]) {
         next = next.wrapping_add(2);
     }
     if !to_rest.is_empty() {
-        let mut last: Pair = [0; _];
         let [keystream] = keystream(keys, number, next);
-        store(&mut last, keystream);
-        for ((to, from), keystream) in to_rest.iter_mut().zip(from_rest).zip(last) {
+        let mut last = [0u64; 4];
+        // SAFETY: four words are 32 writable bytes; the store asks for no alignment.
+        unsafe { _mm256_storeu_si256(last.as_mut_ptr().cast(), keystream) };
+        let bytes = last.iter().flat_map(|word| word.to_ne_bytes());
+        for ((to, from), keystream) in to_rest.iter_mut().zip(from_rest).zip(bytes) {
             *to = from ^ keystream;
         }
+        last.zeroize();
     }
 }
-
-// Loops over indices here: those over iterators are not unrolled, and go through memory.
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn xor_pairs<const N: usize>(keystream: [__m256i; N], from: &[Pair; N], to: &mut [Pair; N]) {
+    // A loop over three iterators is not unrolled and goes through memory.
     for i in 0..N {
         store(
             &mut to[i],
@@ -92,6 +94,10 @@ fn xor_pairs<const N: usize>(keystream: [__m256i; N], from: &[Pair; N], to: &mut
 /// Keystream from block number `first` on.
 #[inline]
 #[target_feature(enable = "avx2,vaes")]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "loops over several iterators go through memory"
+)]
 fn keystream<const N: usize>(keys: &RoundKeys, number: u64, first: u64) -> [__m256i; N] {
     // Else the compiler keeps the keys of all rounds on the stack and goes block by block.
     let keys = std::hint::black_box(keys);
@@ -132,17 +138,22 @@ fn expand(key: &[u8; 32], keys: &mut RoundKeys) {
     store_key(&mut keys[1], odd);
     macro_rules! expand {
         ($($round:literal $constant:literal)*) => {$(
-            let word = _mm_aeskeygenassist_si128::<$constant>(odd);
-            even = _mm_xor_si128(running_xor(even), _mm_shuffle_epi32::<0xff>(word));
+            even = next_even::<$constant>(even, odd);
             store_key(&mut keys[$round], even);
-            if $round < ROUNDS {
-                let word = _mm_aeskeygenassist_si128::<0>(even);
-                odd = _mm_xor_si128(running_xor(odd), _mm_shuffle_epi32::<0xaa>(word));
-                store_key(&mut keys[$round + 1], odd);
-            }
+            let word = _mm_aeskeygenassist_si128::<0>(even);
+            odd = _mm_xor_si128(running_xor(odd), _mm_shuffle_epi32::<0xaa>(word));
+            store_key(&mut keys[$round + 1], odd);
         )*};
     }
-    expand!(2 0x01 4 0x02 6 0x04 8 0x08 10 0x10 12 0x20 14 0x40);
+    expand!(2 0x01 4 0x02 6 0x04 8 0x08 10 0x10 12 0x20);
+    store_key(&mut keys[14], next_even::<0x40>(even, odd));
+}
+
+#[inline]
+#[target_feature(enable = "aes")]
+fn next_even<const CONSTANT: i32>(even: __m128i, odd: __m128i) -> __m128i {
+    let word = _mm_aeskeygenassist_si128::<CONSTANT>(odd);
+    _mm_xor_si128(running_xor(even), _mm_shuffle_epi32::<0xff>(word))
 }
 
 /// Each word XORed with all words before it.
