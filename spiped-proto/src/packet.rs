@@ -2,6 +2,7 @@
 
 use spiped_simd::aes256;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::kdf::DirectionKeys;
@@ -139,11 +140,11 @@ impl Sealer {
         let padded = if payload.len() == PAYLOAD_LEN {
             payload
         } else {
-            short = [0; PAYLOAD_LEN];
+            short = Zeroizing::new([0; PAYLOAD_LEN]);
             for (to, from) in short.iter_mut().zip(payload) {
                 *to = *from;
             }
-            &short
+            &*short
         };
         let (sealed, sealed_len) = body.split_at_mut(PAYLOAD_LEN);
         let len = (payload.len() as u32).to_be_bytes();
