@@ -12,6 +12,7 @@ use spiped_simd::group14;
 const SAMPLES: usize = 501;
 
 fn main() {
+    group14::fma::bench();
     let base = std::array::from_fn(|i| 0x0123_4567_89ab_cdef_u64.wrapping_mul(i as u64 + 3));
     let exponent = [
         0x1234_5678_9abc_def0,

@@ -4,6 +4,8 @@
 //! There is no portable twin here: where [`pow`] returns `None` the caller uses its own arithmetic.
 
 #[cfg(target_arch = "x86_64")]
+pub mod fma;
+#[cfg(target_arch = "x86_64")]
 mod ifma;
 #[cfg(target_arch = "x86_64")]
 mod residue;
@@ -55,7 +57,10 @@ pub const P: Number = [
 pub fn pow(base: &Number, exponent: &[u64; 5]) -> Option<Number> {
     #[cfg(target_arch = "x86_64")]
     {
-        ifma::Token::detect().map(|token| token.pow(base, exponent))
+        if let Some(token) = ifma::Token::detect() {
+            return Some(token.pow(base, exponent));
+        }
+        fma::Token::detect().map(|token| token.pow(base, exponent))
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
