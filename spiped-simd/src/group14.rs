@@ -1,14 +1,15 @@
-//! y^x modulo the 2048-bit MODP prime of RFC 3526 section 3 ("group 14"), in constant time, on CPUs
-//! with AVX-512 IFMA.
+//! Powers modulo the 2048-bit MODP prime of RFC 3526 section 3 ("group 14"), in constant time, on
+//! CPUs with AVX-512 IFMA, or with AVX2 and fused multiply-add.
 //!
-//! There is no portable twin here: where [`pow`] returns `None` the caller uses its own arithmetic.
+//! There is no portable twin here: where a function returns `None` the caller uses its own
+//! arithmetic.
 
 #[cfg(target_arch = "x86_64")]
 pub mod fma;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
 #[cfg(target_arch = "x86_64")]
-mod residue;
+mod powers;
 
 /// A number below 2^2048: 64-bit limbs, least significant first.
 pub type Number = [u64; 32];
@@ -49,7 +50,7 @@ pub const P: Number = [
     0xffffffffffffffff,
 ];
 
-/// base^exponent mod p, below p, or `None` where the CPU lacks AVX-512 F and IFMA.
+/// base^exponent mod p, below p, or `None` where the CPU lacks the instructions.
 ///
 /// The exponent's limbs are least significant first. The base need not be below p. No branch and
 /// no address depends on base or exponent, except that an exponent of more than 260 bits, which
@@ -65,6 +66,24 @@ pub fn pow(base: &Number, exponent: &[u64; 5]) -> Option<Number> {
     #[cfg(not(target_arch = "x86_64"))]
     {
         let _ = (base, exponent);
+        None
+    }
+}
+
+/// 2^exponent mod p, as [`pow`] with the base 2 but about five times as fast.
+///
+/// The first call computes tables, for which it takes as long as for two calls of [`pow`].
+pub fn power_of_two(exponent: &[u64; 5]) -> Option<Number> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if let Some(token) = ifma::Token::detect() {
+            return Some(token.power_of_two(exponent));
+        }
+        fma::Token::detect().map(|token| token.power_of_two(exponent))
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = exponent;
         None
     }
 }

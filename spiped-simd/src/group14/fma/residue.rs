@@ -38,6 +38,7 @@
 //! All numbers are zero or whole numbers below 2^105, so none is denormal, and the CPU's time for
 //! each operation depends on none.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use zeroize::Zeroize;
@@ -94,6 +95,16 @@ impl Scratch {
             columns: [[0; LANES]; VECTORS],
             limbs: [[0.0; LANES]; VECTORS],
             sums: [[[0; LANES]; FULL]; 2],
+        }
+    }
+}
+
+impl Scratch {
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn rows(&mut self) {
+        for from in (0..FULL).step_by(2) {
+            rows::<2>(self, from);
         }
     }
 }
@@ -287,29 +298,30 @@ impl Residue {
             store(twice, _mm256_add_pd(once, once));
         }
         let mut combine = Combine::new();
-        for c in 0..WIDE {
-            let mut sums = start(&SQUARE[c]);
-            for i in c.saturating_sub(FULL - 1)..c.div_ceil(2).min(FULL) {
-                add_block(&mut sums, load(&self.0[c - i]), &scratch.twice[i]);
+        macro_rules! all { ($($c:literal)*) => {$({
+            const C: usize = $c;
+            let mut sums = start(&SQUARE[C]);
+            let (a, twice) = (launder(&self.0), launder(&scratch.twice));
+            for i in C.saturating_sub(FULL - 1)..C.div_ceil(2).min(FULL) {
+                add_block(&mut sums, load(&a[C - i]), &twice[i]);
             }
-            if c % 2 == 0 && c < 2 * FULL {
-                add_block(&mut sums, load(&self.0[c / 2]), &self.0[c / 2]);
+            if C % 2 == 0 && C < 2 * FULL {
+                add_block(&mut sums, load(&a[C / 2]), &a[C / 2]);
             }
-            if c >= FULL {
-                let top = if c < 2 * FULL { &scratch.twice } else { &self.0 };
-                add(&mut sums, load(&self.0[c - FULL]), broadcast(&top[FULL][0]));
+            if C >= FULL {
+                let top = if C < 2 * FULL { twice } else { a };
+                add(&mut sums, load(&a[C - FULL]), broadcast(&top[FULL][0]));
             }
-            combine.next(&sums, c, scratch);
-        }
+            combine.next(&sums, C, scratch);
+        })*} }
+        all!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20);
         self.reduce(scratch);
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn reduce(&mut self, scratch: &mut Scratch) {
-        const A: usize = 5;
-        rows::<0, A>(scratch);
-        rows::<A, A>(scratch);
+    pub(super) fn reduce(&mut self, scratch: &mut Scratch) {
+        scratch.rows();
         // Column 40 and 41.
         let mut low = _mm256_set1_epi64x(LOW.to_bits().wrapping_mul(VECTORS as u64).wrapping_neg() as i64);
         let mut high = _mm256_set1_epi64x(HIGH.to_bits().wrapping_mul(VECTORS as u64).wrapping_neg() as i64);
@@ -345,7 +357,7 @@ impl Residue {
 
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn look_up<'a>(&mut self, table: impl IntoIterator<Item = &'a Self>, index: u64) {
+    pub(super) fn look_up(&mut self, table: &[Self], index: u64) {
         let index = _mm256_set1_epi64x(std::hint::black_box(index) as i64);
         let mut sum = [_mm256_setzero_pd(); VECTORS];
         for (number, entry) in (0..).zip(table) {
@@ -387,41 +399,77 @@ static MULTIPLE_OF_P: [i64; LIMBS] = {
 /// Sums for vectors FROM to FROM + N.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn rows<const FROM: usize, const N: usize>(scratch: &mut Scratch) {
+fn rows<const N: usize>(scratch: &mut Scratch, from: usize) {
     let pairs = (LIMBS / 2) as u64;
     let low_offset = _mm256_set1_epi64x(LOW.to_bits().wrapping_mul(pairs + 2).wrapping_neg() as i64);
     let high_offset = _mm256_set1_epi64x(HIGH.to_bits().wrapping_mul(pairs + 2).wrapping_neg() as i64);
     let mut lows = [low_offset; N];
     let mut highs = [high_offset; N];
     for i in 0..N {
-        lows[i] = _mm256_add_epi64(low_offset, load_int(&scratch.columns[FROM + i]));
+        lows[i] = _mm256_add_epi64(low_offset, load_int(&scratch.columns[from + i]));
     }
     let digits = scratch.limbs.as_flattened();
     let first = broadcast(&digits[1]);
     for i in 0..N {
-        let (low, high) = product(load(&POWERS.0[0][FROM + i]), first);
+        let (low, high) = product(load(&POWERS.0[0][from + i]), first);
         lows[i] = _mm256_add_epi64(lows[i], low);
         highs[i] = _mm256_add_epi64(highs[i], high);
     }
-    let (rows, _) = POWERS.0[1..].as_chunks::<2>();
-    let (digits, _) = digits[2..].as_chunks::<2>();
-    let (h, l) = (_mm256_set1_pd(HIGH), _mm256_set1_pd(HIGH + LOW));
-    for ([row0, row1], [digit0, digit1]) in rows.iter().zip(digits) {
-        let (digit0, digit1) = (broadcast(digit0), broadcast(digit1));
-        for i in 0..N {
-            let (a, b) = (load(&row0[FROM + i]), load(&row1[FROM + i]));
-            let first = _mm256_fmadd_pd(a, digit0, h);
-            let second = _mm256_fmadd_pd(b, digit1, first);
-            let low0 = _mm256_fmadd_pd(a, digit0, _mm256_sub_pd(l, first));
-            let low1 = _mm256_fmadd_pd(b, digit1, _mm256_sub_pd(first, second));
-            let low = _mm256_castpd_si256(_mm256_add_pd(low0, low1));
-            lows[i] = _mm256_add_epi64(lows[i], low);
-            highs[i] = _mm256_add_epi64(highs[i], _mm256_castpd_si256(second));
+    let [mut low0, mut low1] = [lows[0], lows[1]];
+    let [mut high0, mut high1] = [highs[0], highs[1]];
+    for (rows, digits) in POWERS.0[1..].as_chunks::<2>().0.iter().zip(digits[2..].as_chunks::<2>().0) {
+        // SAFETY: reads the two digits and the rows
+        unsafe {
+            asm!(
+                "vbroadcastsd {d0}, [{d}]",
+                "vmovapd {h0}, {high}",
+                "vmovapd {h1}, {high}",
+                "vbroadcastsd {d1}, [{d} + 8]",
+                "vfmadd231pd {h0}, {d0}, [{row}]",
+                "vfmadd231pd {h1}, {d0}, [{row} + 32]",
+                "vmovapd {g0}, {h0}",
+                "vmovapd {g1}, {h1}",
+                "vfmadd231pd {g0}, {d1}, [{row} + 320]",
+                "vfmadd231pd {g1}, {d1}, [{row} + 352]",
+                "vsubpd {l0}, {both}, {h0}",
+                "vsubpd {l1}, {both}, {h1}",
+                "vfmadd231pd {l0}, {d0}, [{row}]",
+                "vfmadd231pd {l1}, {d0}, [{row} + 32]",
+                "vsubpd {h0}, {h0}, {g0}",
+                "vsubpd {h1}, {h1}, {g1}",
+                "vfmadd231pd {h0}, {d1}, [{row} + 320]",
+                "vfmadd231pd {h1}, {d1}, [{row} + 352]",
+                "vpaddq {high0}, {high0}, {g0}",
+                "vpaddq {high1}, {high1}, {g1}",
+                "vaddpd {l0}, {l0}, {h0}",
+                "vaddpd {l1}, {l1}, {h1}",
+                "vpaddq {low0}, {low0}, {l0}",
+                "vpaddq {low1}, {low1}, {l1}",
+                row = in(reg) &rows[0][from],
+                d = in(reg) digits,
+                high = in(ymm_reg) _mm256_set1_pd(HIGH),
+                both = in(ymm_reg) _mm256_set1_pd(HIGH + LOW),
+                low0 = inout(ymm_reg) low0,
+                low1 = inout(ymm_reg) low1,
+                high0 = inout(ymm_reg) high0,
+                high1 = inout(ymm_reg) high1,
+                d0 = out(ymm_reg) _,
+                d1 = out(ymm_reg) _,
+                h0 = out(ymm_reg) _,
+                h1 = out(ymm_reg) _,
+                g0 = out(ymm_reg) _,
+                g1 = out(ymm_reg) _,
+                l0 = out(ymm_reg) _,
+                l1 = out(ymm_reg) _,
+                options(pure, readonly, nostack, preserves_flags),
+            );
         }
     }
+    [lows[0], lows[1]] = [low0, low1];
+    [highs[0], highs[1]] = [high0, high1];
     for i in 0..N {
-        store_int(&mut scratch.sums[0][FROM + i], lows[i]);
-        store_int(&mut scratch.sums[1][FROM + i], highs[i]);
+        store_int(&mut scratch.sums[0][from + i], lows[i]);
+        store_int(&mut scratch.sums[1][from + i], highs[i]);
     }
 }
 
@@ -459,10 +507,57 @@ fn add(sums: &mut Sums, a: __m256d, b: __m256d) {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn add_block(sums: &mut Sums, a: __m256d, b: &[f64; LANES]) {
-    for place in 0..LANES {
-        let (low, high) = product(a, broadcast(&b[place]));
-        sums[place] = _mm256_add_epi64(sums[place], low);
-        sums[place + 1] = _mm256_add_epi64(sums[place + 1], high);
+    let [s0, s1, s2, s3, s4] = sums;
+    // SAFETY: reads the four limbs, and nothing else but registers.
+    unsafe {
+        asm!(
+            "vbroadcastsd {b0}, [{b}]",
+            "vbroadcastsd {b1}, [{b} + 8]",
+            "vbroadcastsd {b2}, [{b} + 16]",
+            "vbroadcastsd {b3}, [{b} + 24]",
+            "vmovapd {h0}, {high}",
+            "vmovapd {h1}, {high}",
+            "vmovapd {h2}, {high}",
+            "vmovapd {h3}, {high}",
+            "vfmadd231pd {h0}, {a}, {b0}",
+            "vfmadd231pd {h1}, {a}, {b1}",
+            "vfmadd231pd {h2}, {a}, {b2}",
+            "vfmadd231pd {h3}, {a}, {b3}",
+            "vpaddq {s1}, {s1}, {h0}",
+            "vsubpd {h0}, {both}, {h0}",
+            "vpaddq {s2}, {s2}, {h1}",
+            "vsubpd {h1}, {both}, {h1}",
+            "vpaddq {s3}, {s3}, {h2}",
+            "vsubpd {h2}, {both}, {h2}",
+            "vpaddq {s4}, {s4}, {h3}",
+            "vsubpd {h3}, {both}, {h3}",
+            "vfmadd231pd {h0}, {a}, {b0}",
+            "vfmadd231pd {h1}, {a}, {b1}",
+            "vfmadd231pd {h2}, {a}, {b2}",
+            "vfmadd231pd {h3}, {a}, {b3}",
+            "vpaddq {s0}, {s0}, {h0}",
+            "vpaddq {s1}, {s1}, {h1}",
+            "vpaddq {s2}, {s2}, {h2}",
+            "vpaddq {s3}, {s3}, {h3}",
+            b = in(reg) b,
+            a = in(ymm_reg) a,
+            high = in(ymm_reg) _mm256_set1_pd(HIGH),
+            both = in(ymm_reg) _mm256_set1_pd(HIGH + LOW),
+            s0 = inout(ymm_reg) *s0,
+            s1 = inout(ymm_reg) *s1,
+            s2 = inout(ymm_reg) *s2,
+            s3 = inout(ymm_reg) *s3,
+            s4 = inout(ymm_reg) *s4,
+            b0 = out(ymm_reg) _,
+            b1 = out(ymm_reg) _,
+            b2 = out(ymm_reg) _,
+            b3 = out(ymm_reg) _,
+            h0 = out(ymm_reg) _,
+            h1 = out(ymm_reg) _,
+            h2 = out(ymm_reg) _,
+            h3 = out(ymm_reg) _,
+            options(pure, readonly, nostack, preserves_flags),
+        );
     }
 }
 
@@ -590,4 +685,13 @@ fn load_int(columns: &[i64; LANES]) -> __m256i {
 fn store_int(columns: &mut [i64; LANES], vector: __m256i) {
     // SAFETY: the columns are 32 writable bytes; the store asks for no alignment.
     unsafe { _mm256_storeu_si256(columns.as_mut_ptr().cast(), vector) };
+}
+
+const UNROLL: usize = 4;
+
+#[inline]
+fn launder<T>(reference: &T) -> &T {
+    let mut pointer: *const T = reference;
+    unsafe { std::arch::asm!("/* {0} */", inout(reg) pointer, options(nostack, preserves_flags, pure, readonly)) };
+    unsafe { &*pointer }
 }
