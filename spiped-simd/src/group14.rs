@@ -5,7 +5,7 @@
 //! arithmetic.
 
 #[cfg(target_arch = "x86_64")]
-pub mod fma;
+mod fma;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
 #[cfg(target_arch = "x86_64")]
@@ -56,35 +56,73 @@ pub const P: Number = [
 /// no address depends on base or exponent, except that an exponent of more than 260 bits, which
 /// version 1 of the protocol never has, takes longer.
 pub fn pow(base: &Number, exponent: &[u64; 5]) -> Option<Number> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if let Some(token) = ifma::Token::detect() {
-            return Some(token.pow(base, exponent));
-        }
-        fma::Token::detect().map(|token| token.pow(base, exponent))
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = (base, exponent);
-        None
-    }
+    let way = Implementation::available().next()?;
+    Some(way.pow(base, exponent))
 }
 
-/// 2^exponent mod p, as [`pow`] with the base 2 but about five times as fast.
+/// 2^exponent mod p, as [`pow`] with the base 2 but several times as fast.
 ///
-/// The first call computes tables, for which it takes as long as for two calls of [`pow`].
+/// The first call computes tables, for which it takes about as long as two calls of [`pow`].
 pub fn power_of_two(exponent: &[u64; 5]) -> Option<Number> {
+    let way = Implementation::available().next()?;
+    Some(way.power_of_two(exponent))
+}
+
+/// A way to compute powers that this CPU has. Only tests and measurements choose; everyone else
+/// calls [`pow`](fn@pow) and [`power_of_two`](fn@power_of_two).
+#[derive(Clone, Copy, Debug)]
+pub struct Implementation(Kind);
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
     #[cfg(target_arch = "x86_64")]
-    {
-        if let Some(token) = ifma::Token::detect() {
-            return Some(token.power_of_two(exponent));
-        }
-        fma::Token::detect().map(|token| token.power_of_two(exponent))
+    Ifma(ifma::Token),
+    #[cfg(target_arch = "x86_64")]
+    Fma(fma::Token),
+}
+
+const KINDS: usize = if cfg!(target_arch = "x86_64") { 2 } else { 0 };
+
+impl Implementation {
+    /// All that this CPU has, the fastest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        let all: [Option<Kind>; KINDS] = [
+            #[cfg(target_arch = "x86_64")]
+            ifma::Token::detect().map(Kind::Ifma),
+            #[cfg(target_arch = "x86_64")]
+            fma::Token::detect().map(Kind::Fma),
+        ];
+        all.into_iter().flatten().map(Self)
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = exponent;
-        None
+
+    /// A short name for tables.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(_) => "AVX-512 IFMA",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Fma(_) => "AVX2 and FMA",
+        }
+    }
+
+    /// As [`pow`](fn@pow), with this implementation.
+    pub fn pow(self, base: &Number, exponent: &[u64; 5]) -> Number {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(token) => token.pow(base, exponent),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Fma(token) => token.pow(base, exponent),
+        }
+    }
+
+    /// As [`power_of_two`](fn@power_of_two), with this implementation.
+    pub fn power_of_two(self, exponent: &[u64; 5]) -> Number {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(token) => token.power_of_two(exponent),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Fma(token) => token.power_of_two(exponent),
+        }
     }
 }
 

@@ -18,10 +18,7 @@ pub(super) fn is_long(exponent: &[u64; 5]) -> bool {
 }
 
 /// The bits at these positions as a number, the first of them its lowest bit.
-pub(super) fn digit(
-    exponent: &[u64; 5],
-    positions: impl DoubleEndedIterator<Item = usize>,
-) -> u64 {
+pub(super) fn digit(exponent: &[u64; 5], positions: impl DoubleEndedIterator<Item = usize>) -> u64 {
     let bits = positions.map(|position| (exponent[position / 64] >> (position % 64)) & 1);
     bits.rev().fold(0, |digit, bit| (digit << 1) | bit)
 }
