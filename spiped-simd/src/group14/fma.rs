@@ -22,7 +22,7 @@ fn from_number(number: &Number, _: &mut Scratch) -> Residue {
 }
 
 fn to_number(residue: &Residue, _: &mut Scratch) -> Number {
-    residue.to_number()
+    residue.reduced()
 }
 
 #[inline]

@@ -67,11 +67,11 @@ macro_rules! powers {
             let mut table = Zeroizing::new([one; 1 << WINDOW]);
             table[1] = from_number(base, &mut scratch);
             for i in 2..table.len() {
-                table[i] = table[i / 2];
-                square(&mut table[i], &mut scratch);
+                let (done, new) = table.split_at_mut(i);
+                new[0] = done[i / 2];
+                square(&mut new[0], &mut scratch);
                 if i % 2 == 1 {
-                    let base = table[1];
-                    multiply(&mut table[i], &base, &mut scratch);
+                    multiply(&mut new[0], &done[1], &mut scratch);
                 }
             }
             let bits = if is_long(exponent) { 5 * 64 } else { EXPONENT_BITS };

@@ -46,7 +46,8 @@ const fn move_up(number: &Number) -> Number {
         below = number[i] >> (64 - LIMB_BITS);
         i += 1;
     }
-    fold(&moved, below)
+    fold(&mut moved, below, &mut [0; 32]);
+    moved
 }
 
 /// The negative of what the offsets of all products add to the sums for each vector of columns.

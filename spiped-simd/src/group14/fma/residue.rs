@@ -40,7 +40,7 @@
 
 use std::arch::x86_64::*;
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::super::{Number, P};
 use super::columns::{load, store};
@@ -78,6 +78,7 @@ impl Zeroize for Residue {
 }
 
 impl Residue {
+    /// The number, which need not be below p.
     pub(super) const fn from_number(number: &Number) -> Self {
         let mut limbs = [[0.0; LANES]; VECTORS];
         let mut carry = 0;
@@ -101,9 +102,9 @@ impl Residue {
     }
 
     /// The number below p.
-    pub(super) fn to_number(self) -> Number {
+    pub(super) fn reduced(&self) -> Number {
         // Adds 2^43 · p, which is more than the residue is below 0.
-        let mut number = [0u64; 33];
+        let mut number = Zeroizing::new([0u64; 33]);
         let mut carry = 0i64;
         for (i, &limb) in self.0.as_flattened().iter().take(LIMBS).enumerate() {
             let sum = limb as i64 + MULTIPLE_OF_P[i] + carry;
@@ -115,8 +116,10 @@ impl Residue {
                 number[word + 1] |= limb >> (64 - shift);
             }
         }
-        let [low @ .., top] = number;
-        fold(&low, top)
+        let mut reduced = [0; 32];
+        reduced.copy_from_slice(&number[..32]);
+        fold(&mut reduced, number[32], &mut Zeroizing::new([0; 32]));
+        reduced
     }
 
     #[inline]
@@ -159,22 +162,18 @@ static MULTIPLE_OF_P: [i64; LIMBS] = {
     limbs
 };
 
-/// (number + top · 2^2048) mod p, for a top below 2^62.
-pub(super) const fn fold(number: &Number, top: u64) -> Number {
+/// number = (number + top · 2^2048) mod p, for a top below 2^62. Leaves a secret in `less_p`.
+pub(super) const fn fold(number: &mut Number, top: u64, less_p: &mut Number) {
     // 2^2048 mod p is 2^2048 - p, so that the sum is below p + 2^2047.
-    let (mut sum, mut carry, mut borrow) = ([0; 32], 0u128, 0i128);
+    let (mut carry, mut borrow) = (0u128, 0i128);
     let mut i = 0;
     while i < number.len() {
-        let negated = if i == 0 { !P[0] + 1 } else { !P[i] };
+        // p's lowest limb is all ones.
+        let negated = if i == 0 { 1 } else { !P[i] };
         carry += number[i] as u128 + top as u128 * negated as u128;
-        sum[i] = carry as u64;
+        number[i] = carry as u64;
         carry >>= 64;
-        i += 1;
-    }
-    let mut less_p = [0; 32];
-    let mut i = 0;
-    while i < sum.len() {
-        borrow += sum[i] as i128 - P[i] as i128;
+        borrow += number[i] as i128 - P[i] as i128;
         less_p[i] = borrow as u64;
         borrow >>= 64;
         i += 1;
@@ -182,9 +181,8 @@ pub(super) const fn fold(number: &Number, top: u64) -> Number {
     // All ones if the sum was less than p.
     let keep = std::hint::black_box((borrow + carry as i128) as u64);
     let mut i = 0;
-    while i < sum.len() {
-        sum[i] = (sum[i] & keep) | (less_p[i] & !keep);
+    while i < number.len() {
+        number[i] = (number[i] & keep) | (less_p[i] & !keep);
         i += 1;
     }
-    sum
 }
