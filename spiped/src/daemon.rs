@@ -15,11 +15,13 @@ use crate::cli::SpipedOptions;
 use crate::connection::Route;
 use crate::daemonize::{self, Outcome, Readiness, Role};
 use crate::descriptors::DescriptorLimit;
+use crate::locked;
 use crate::log::{self, Class, Destination};
 use crate::pidfile::{self, PidfileError};
 use crate::pipe::Pipe;
 use crate::privileges::{Identity, IdentityError, PrivilegeError};
 use crate::reason::reason;
+use crate::sandbox::{Needs, SandboxError, Walls};
 use crate::signals::{self, Termination};
 use crate::start::{self, StartError};
 use crate::target::Target;
@@ -53,6 +55,9 @@ pub enum DaemonError {
         /// Why not.
         error: io::Error,
     },
+    /// The sandbox has a gap, and none is allowed.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// A signal ended the process in the background before it was up.
     #[error("the daemon was ended by {0} before it was up")]
     Killed(nix::sys::signal::Signal),
@@ -163,7 +168,8 @@ impl Plan {
         if readiness.is_some() {
             pidfile::write(&self.pidfile())?;
         }
-        self.start_log()?;
+        let destination = self.log_destination();
+        log::open(destination);
         self.warn_of_few_descriptors()?;
         let prepared = match early {
             Some(prepared) => prepared,
@@ -177,16 +183,25 @@ impl Plan {
         if let Some(identity) = self.identity {
             identity.assume()?;
         }
+        let needs = self.needs(&prepared, destination);
+        let (secret, key_lock) = match locked::lock(&self.secret) {
+            Ok(secret) => (secret, Ok(())),
+            Err(error) => (self.secret, Err(error)),
+        };
         let route = Route {
             target: Target::new(self.target, prepared.target),
             bind: prepared.bind,
-            handshaker: Handshaker::new(self.secret)
-                .with_forward_secrecy(self.options.forward_secrecy),
+            handshaker: Handshaker::new(secret).with_forward_secrecy(self.options.forward_secrecy),
             timeout: self.options.timeout,
             keepalive: self.options.keepalive,
         };
         let pipe = Pipe::new(self.options.mode, route, self.options.max_connections);
+        // Asked before the sandbox, which hides the limits of a container.
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let walls = self.options.sandbox.enter(&needs, key_lock)?;
+        log::start()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(workers)
             .enable_all()
             .build()?;
         runtime.block_on(serve(
@@ -194,6 +209,7 @@ impl Plan {
             prepared.listener,
             self.options.resolve_interval,
             readiness,
+            walls,
         ))?;
         // A look-up that hangs must not keep the process alive.
         runtime.shutdown_background();
@@ -201,16 +217,30 @@ impl Plan {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Starts the log's writer. In the background, lines that nobody would see on standard error go
-    /// to syslog where there is one.
-    fn start_log(&self) -> io::Result<()> {
+    /// In the background, lines that nobody would see on standard error go to syslog where there is
+    /// one.
+    fn log_destination(&self) -> Destination {
         let unseen = !self.options.foreground && !daemonize::stderr_is_kept();
         let unseen = unseen && Path::new("/dev/log").exists();
-        log::start(if self.options.syslog || unseen {
+        if self.options.syslog || unseen {
             Destination::Syslog
         } else {
             Destination::Stderr
-        })
+        }
+    }
+
+    /// What is left to do once the daemon runs.
+    fn needs(&self, prepared: &Prepared, log: Destination) -> Needs {
+        let unix_target = prepared
+            .target
+            .iter()
+            .any(|to| matches!(to, Endpoint::Unix(_)));
+        Needs {
+            names: self.options.resolve_interval.is_some() && self.target.is_name(),
+            unix_sockets: unix_target || log == Destination::Syslog,
+            connect: prepared.target.iter().filter_map(Endpoint::port).collect(),
+            bind: prepared.bind.iter().map(SocketAddr::port).collect(),
+        }
     }
 
     fn pidfile(&self) -> PathBuf {
@@ -242,11 +272,16 @@ async fn serve(
     listener: BoundListener,
     resolve_interval: Option<Duration>,
     readiness: Option<Readiness>,
+    walls: Option<Walls>,
 ) -> io::Result<()> {
     let mut termination = Termination::watch()?;
     let listener = listener.start()?;
     if let Some(readiness) = readiness {
         readiness.ready()?;
+    }
+    // Only now, so that nobody who waits for the daemon to be up gets to see it.
+    if let Some(walls) = walls {
+        log::info(Class::Daemon, format_args!("{walls}"));
     }
     if let Some(interval) = resolve_interval {
         let pipe = Arc::clone(&pipe);

@@ -3,11 +3,12 @@
 
 use std::ffi::OsString;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Command, ValueHint};
 
 use super::number;
 use super::text;
+use crate::sandbox::Sandbox;
 
 /// The command line of `spiped`.
 #[must_use]
@@ -78,6 +79,21 @@ pub fn spiped_command() -> Command {
                 .value_hint(ValueHint::Username)
                 .help("Become USER, :GROUP or USER:GROUP, once listening")
                 .long_help(text::USER),
+            Arg::new("sandbox")
+                .long("sandbox")
+                .value_name("MODE")
+                .value_parser(
+                    PossibleValuesParser::new(["on", "off", "require"]).map(|mode| {
+                        match mode.as_str() {
+                            "off" => Sandbox::Off,
+                            "require" => Sandbox::Require,
+                            _ => Sandbox::On,
+                        }
+                    }),
+                )
+                .hide_possible_values(true)
+                .help("Lock itself in: on, off, or require all of it [default: on]")
+                .long_help(text::SANDBOX),
             flag("syslog", None)
                 .help("Send warnings to syslog in place of standard error")
                 .long_help(text::SYSLOG),

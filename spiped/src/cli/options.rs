@@ -13,6 +13,7 @@ use spiped_proto::ForwardSecrecy;
 
 use super::number;
 use crate::keyfile::KeySource;
+use crate::sandbox::Sandbox;
 
 /// What `spiped` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub struct SpipedOptions {
     pub pidfile: Option<PathBuf>,
     /// `-r`: from 1 ms to 2^32 s; None with `-R`.
     pub resolve_interval: Option<Duration>,
+    /// `--sandbox`.
+    pub sandbox: Sandbox,
     /// `--syslog`.
     pub syslog: bool,
     /// `-u`, as given.
@@ -136,6 +139,7 @@ impl SpipedOptions {
             timeout: timeout(matches),
             pidfile: matches.remove_one::<OsString>("pidfile").map(PathBuf::from),
             resolve_interval,
+            sandbox: matches.remove_one("sandbox").unwrap_or_default(),
             syslog: matches.get_flag("syslog"),
             user: matches.remove_one("user"),
         })

@@ -12,6 +12,7 @@ use spiped_proto::ForwardSecrecy;
 
 use super::*;
 use crate::keyfile::KeySource;
+use crate::sandbox::Sandbox;
 
 #[path = "../../tests/command_line/table/mod.rs"]
 mod table;
@@ -128,6 +129,7 @@ fn defaults_are_those_of_c_spiped() {
         timeout: Duration::from_secs(5),
         pidfile: None,
         resolve_interval: Some(Duration::from_secs(60)),
+        sandbox: Sandbox::On,
         syslog: false,
         user: None,
     };
@@ -152,13 +154,14 @@ fn every_option_arrives_whether_short_or_long() {
         timeout: Duration::from_millis(2500),
         pidfile: Some(PathBuf::from("/pid")),
         resolve_interval: Some(Duration::from_secs(30)),
+        sandbox: Sandbox::Require,
         syslog: true,
         user: Some(":daemon".to_owned()),
     };
-    let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog";
+    let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --sandbox=require --syslog";
     let long = "--decrypt --wait-for-dns --foreground --require-forward-secrecy --no-keepalive \
         --source /s --target=/t --key - --bind [127.0.0.7] --max-connections=7 --timeout 2.5 \
-        --pidfile /pid --resolve-interval 30 --user :daemon --syslog";
+        --pidfile /pid --resolve-interval 30 --user :daemon --sandbox require --syslog";
     assert_eq!(options(short), expected);
     assert_eq!(options(long), expected);
 }
@@ -231,6 +234,12 @@ fn the_reason_is_one_line_that_names_the_option() {
         ("-o", "-o/--timeout needs a value"),
         ("--key", "-k/--key needs a value"),
         ("--syslog=x", "--syslog takes no value"),
+        ("--sandbox", "--sandbox needs a value"),
+        ("--sandbox=", "--sandbox needs a value"),
+        (
+            "--sandbox=no",
+            "--sandbox: \"no\" is none of on, off, require",
+        ),
         ("-o 5s", "-o/--timeout: \"5s\" is not a number of seconds"),
         (
             "-r -1",

@@ -4,7 +4,7 @@
 pub(super) const SPIPED_USAGE: &str = "\
 spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
               [-f | -g] [-n MAX] [-o SECONDS] [-p PIDFILE] [-r SECONDS | -R]
-              [--syslog] [-u USER | :GROUP | USER:GROUP]
+              [--sandbox MODE] [--syslog] [-u USER | :GROUP | USER:GROUP]
        spiped keygen FILE
        spiped demo [--size MIB]
        spiped {-v | --help}";
@@ -122,3 +122,8 @@ source address, reading the key and writing the pidfile.";
 
 pub(super) const SYSLOG: &str = "\
 Send warnings to syslog in place of standard error, once start-up is over.";
+
+pub(super) const SANDBOX: &str = "\
+Once listening, give up what is not needed to serve: files, ports, system calls. \
+The default, on, takes what the system has; require refuses to start without \
+all of it; off gives up nothing, for a debugger.";
