@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::cli::SpipedOptions;
 use crate::connection::Route;
 use crate::daemonize::{self, Outcome, Readiness, Role};
 use crate::descriptors::DescriptorLimit;
+use crate::inherited;
 use crate::locked;
 use crate::log::{self, Class, Destination};
 use crate::pidfile::{self, PidfileError};
@@ -73,6 +75,8 @@ struct Plan {
     target: Address,
     identity: Option<Identity>,
     secret: Secret,
+    /// A socket that was passed, to be listened on.
+    inherited: Option<OwnedFd>,
 }
 
 /// What the look-ups brought: everything that needs the original user is done.
@@ -93,6 +97,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
         target: start::parse_address("target", &options.target)?,
         identity: options.user.as_deref().map(Identity::parse).transpose()?,
         secret: start::read_key(&options.key)?,
+        inherited: inherited::take()?,
         options,
     };
     if let Some(bind) = &plan.options.bind {
@@ -135,7 +140,13 @@ impl Plan {
             );
         }
         signals::hold_termination()?;
-        let listener = BoundListener::bind(endpoint).map_err(|error| DaemonError::Bind {
+        let listener = match &self.inherited {
+            None => BoundListener::bind(endpoint),
+            Some(socket) => socket
+                .try_clone()
+                .and_then(|socket| BoundListener::adopt(socket, endpoint)),
+        };
+        let listener = listener.map_err(|error| DaemonError::Bind {
             endpoint: endpoint.clone(),
             error,
         })?;
@@ -207,7 +218,7 @@ impl Plan {
         runtime.block_on(serve(
             Arc::new(pipe),
             prepared.listener,
-            self.options.resolve_interval,
+            &self.options,
             readiness,
             walls,
         ))?;
@@ -266,11 +277,11 @@ impl Plan {
     }
 }
 
-/// Serves connections until SIGTERM has come and the last of them has ended.
+/// Serves connections until SIGTERM has come and the last of them has ended, or has had its time.
 async fn serve(
     pipe: Arc<Pipe>,
     listener: BoundListener,
-    resolve_interval: Option<Duration>,
+    options: &SpipedOptions,
     readiness: Option<Readiness>,
     walls: Option<Walls>,
 ) -> io::Result<()> {
@@ -283,20 +294,32 @@ async fn serve(
     if let Some(walls) = walls {
         log::info(Class::Daemon, format_args!("{walls}"));
     }
-    if let Some(interval) = resolve_interval {
+    if let Some(interval) = options.resolve_interval {
         let pipe = Arc::clone(&pipe);
         tokio::spawn(async move { pipe.keep_target_fresh(interval).await });
     }
     let (drain, draining) = watch::channel(false);
     // On a task of its own, so that accepting is done by the runtime's workers.
-    let mut running = tokio::spawn(pipe.run(listener, draining));
+    let mut running = tokio::spawn(pipe.run(listener, draining, options.drain));
     tokio::select! {
-        ended = &mut running => return ended.map_err(io::Error::other),
+        ended = &mut running => return ended.map(drop).map_err(io::Error::other),
         () = termination.requested() => {}
     }
     drain.send_replace(true);
-    tokio::select! {
-        ended = running => ended.map_err(io::Error::other),
+    let left = tokio::select! {
+        ended = running => ended.map_err(io::Error::other)?,
         () = termination.requested() => termination.obey(),
+    };
+    if left > 0 {
+        let connections = if left == 1 {
+            "connection"
+        } else {
+            "connections"
+        };
+        log::warning(
+            Class::Daemon,
+            format_args!("the time to end is over: resetting {left} {connections}"),
+        );
     }
+    Ok(())
 }

@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod daemonize;
 pub mod demo;
 pub mod descriptors;
+pub mod inherited;
 pub mod keyfile;
 pub mod keygen;
 pub mod locked;

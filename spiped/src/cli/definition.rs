@@ -2,6 +2,7 @@
 //! from it.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Command, ValueHint};
@@ -79,6 +80,13 @@ pub fn spiped_command() -> Command {
                 .value_hint(ValueHint::Username)
                 .help("Become USER, :GROUP or USER:GROUP, once listening")
                 .long_help(text::USER),
+            Arg::new("drain")
+                .long("drain")
+                .value_name("SECONDS")
+                .value_hint(ValueHint::Other)
+                .value_parser(utf8().try_map(|given| number::seconds(&given, Duration::ZERO)))
+                .help("Reset connections still open so long after SIGTERM")
+                .long_help(text::DRAIN),
             Arg::new("sandbox")
                 .long("sandbox")
                 .value_name("MODE")

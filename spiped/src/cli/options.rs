@@ -56,6 +56,8 @@ pub struct SpipedOptions {
     pub bind: Option<String>,
     /// `-D`.
     pub wait_for_dns: bool,
+    /// `--drain`: from 0 to 2^32 s; None is no bound.
+    pub drain: Option<Duration>,
     /// `-F`.
     pub foreground: bool,
     /// `-f` or `-g`.
@@ -130,6 +132,7 @@ impl SpipedOptions {
             key: key(matches)?,
             bind: matches.remove_one("bind"),
             wait_for_dns: matches.get_flag("wait-for-dns"),
+            drain: matches.remove_one("drain"),
             foreground: matches.get_flag("foreground"),
             forward_secrecy: forward_secrecy(matches)?,
             keepalive: !matches.get_flag("no-keepalive"),

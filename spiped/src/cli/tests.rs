@@ -129,6 +129,7 @@ fn defaults_are_those_of_c_spiped() {
         timeout: Duration::from_secs(5),
         pidfile: None,
         resolve_interval: Some(Duration::from_secs(60)),
+        drain: None,
         sandbox: Sandbox::On,
         syslog: false,
         user: None,
@@ -154,14 +155,15 @@ fn every_option_arrives_whether_short_or_long() {
         timeout: Duration::from_millis(2500),
         pidfile: Some(PathBuf::from("/pid")),
         resolve_interval: Some(Duration::from_secs(30)),
+        drain: Some(Duration::from_millis(1500)),
         sandbox: Sandbox::Require,
         syslog: true,
         user: Some(":daemon".to_owned()),
     };
-    let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --sandbox=require --syslog";
+    let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --drain=1.5 --sandbox=require --syslog";
     let long = "--decrypt --wait-for-dns --foreground --require-forward-secrecy --no-keepalive \
         --source /s --target=/t --key - --bind [127.0.0.7] --max-connections=7 --timeout 2.5 \
-        --pidfile /pid --resolve-interval 30 --user :daemon --sandbox require --syslog";
+        --pidfile /pid --resolve-interval 30 --user :daemon --drain 1.5 --sandbox require --syslog";
     assert_eq!(options(short), expected);
     assert_eq!(options(long), expected);
 }
@@ -234,6 +236,12 @@ fn the_reason_is_one_line_that_names_the_option() {
         ("-o", "-o/--timeout needs a value"),
         ("--key", "-k/--key needs a value"),
         ("--syslog=x", "--syslog takes no value"),
+        ("--drain", "--drain needs a value"),
+        ("--drain=x", "--drain: \"x\" is not a number of seconds"),
+        (
+            "--drain=-1",
+            "--drain: \"-1\" is not between 0.001 and 4294967296 seconds",
+        ),
         ("--sandbox", "--sandbox needs a value"),
         ("--sandbox=", "--sandbox needs a value"),
         (
