@@ -29,6 +29,17 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
+impl Endpoint {
+    /// The TCP port.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(address) => Some(address.port()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 /// Why a text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -131,6 +142,12 @@ impl Address {
     #[must_use]
     pub fn unix(path: &Path) -> Self {
         Self(Form::Unix(path.to_owned()))
+    }
+
+    /// Whether it takes the system's resolver to look it up.
+    #[must_use]
+    pub fn is_name(&self) -> bool {
+        matches!(self.0, Form::Name { .. })
     }
 
     /// Looks the address up; a host name goes to the system's resolver. May block.

@@ -39,7 +39,7 @@ impl Handshaker {
         Self {
             secret,
             forward_secrecy: ForwardSecrecy::default(),
-            pool: KeyExchangePool::default(),
+            pool: KeyExchangePool::new(),
         }
     }
 

@@ -14,10 +14,10 @@ use crate::priority;
 
 /// As many threads as there are processors. They start with the first computation and end with the
 /// last clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct KeyExchangePool(Arc<Owner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Owner(Arc<Queue>);
 
 impl Drop for Owner {
@@ -27,8 +27,10 @@ impl Drop for Owner {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
+    /// Asked of the system early: a sandbox may hide what a container is allowed.
+    threads: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -36,7 +38,7 @@ struct Queue {
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Job>,
-    threads: usize,
+    started: bool,
     closed: bool,
 }
 
@@ -47,6 +49,14 @@ struct Job {
 }
 
 impl KeyExchangePool {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Owner(Arc::new(Queue {
+            threads: thread::available_parallelism().map_or(1, usize::from),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }))))
+    }
+
     /// Has a computation done after those that wait already. One whose future is dropped while it
     /// waits is never done.
     pub(crate) async fn run(&self, computation: Computation) -> io::Result<Step> {
@@ -67,8 +77,9 @@ impl Queue {
 
     fn push(self: &Arc<Self>, job: Job) -> io::Result<()> {
         let mut state = self.lock();
-        if state.threads == 0 {
-            self.start(&mut state)?;
+        if !state.started {
+            self.start()?;
+            state.started = true;
         }
         state.jobs.push_back(job);
         drop(state);
@@ -77,15 +88,14 @@ impl Queue {
     }
 
     /// Starts the threads, or as many as the system allows; none at all is an error.
-    fn start(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
-        let wanted = thread::available_parallelism().map_or(1, usize::from);
-        for _ in 0..wanted {
+    fn start(self: &Arc<Self>) -> io::Result<()> {
+        for number in 0..self.threads {
             let queue = Arc::clone(self);
             let thread = thread::Builder::new().name("key-exchange".to_owned());
             match thread.spawn(move || queue.work()) {
-                Ok(_) => state.threads += 1,
-                Err(error) if state.threads == 0 => return Err(error),
+                Err(error) if number == 0 => return Err(error),
                 Err(_) => break,
+                Ok(_) => {}
             }
         }
         Ok(())
@@ -143,7 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn computations_are_done_and_the_threads_end_with_the_pool() {
-        let pool = KeyExchangePool::default();
+        let pool = KeyExchangePool::new();
         for _ in 0..3 {
             let step = pool.run(computation()).await.unwrap();
             assert!(matches!(step, Step::Receive(_)), "{step:?}");
