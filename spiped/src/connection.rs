@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use spiped_tokio::{
-    DialError, HandshakeError, Handshaker, ProvedPeer, RelayError, Socket, Traffic, dial, relay,
+    DialError, HandshakeError, Handshaker, ProvedPeer, RelayError, Socket, SpipedStream, Traffic,
+    dial, relay,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -112,11 +114,15 @@ impl Route {
         traffic: &mut Traffic,
     ) -> Result<(), ConnectionError> {
         source.set_keepalive(self.keepalive);
-        // What leads to the stream is boxed, here and below: it takes several times the memory of the
-        // relay, which may last for days.
+        // Each stage has a box of its own, here and below: what leads to the stream takes several
+        // times the memory of the relay, which may last for days, and a stranger needs neither.
         let peer = Box::pin(unless_broken(source, self.dial())).await?;
         let mut stream = Box::pin(unless_broken(source, self.connect(&peer))).await?;
-        self.unless_idle(relay(source, &mut stream, traffic)).await
+        Box::pin(async move {
+            let relay = pin!(relay(source, &mut stream, traffic));
+            self.unless_idle(relay).await
+        })
+        .await
     }
 
     /// Serves an encrypted connection: shakes hands, dials and relays (`spiped -d`).
@@ -140,14 +146,13 @@ impl Route {
         let proved = Box::pin(self.prove(source, stay, deadline)).await?;
         let waits = Instant::now();
         let _slot = Box::pin(unless_left(source, admit)).await?;
-        let deadline = deadline + waits.elapsed();
-        let finish = async {
-            let finished = timeout_at(deadline, proved.finish()).await;
-            Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
-        };
-        let dial_and_finish = async { tokio::try_join!(self.dial(), finish) };
-        let (target, mut stream) = Box::pin(unless_broken(source, dial_and_finish)).await?;
-        self.unless_idle(relay(&target, &mut stream, traffic)).await
+        let reached = self.reach(proved, deadline + waits.elapsed());
+        let (target, mut stream) = Box::pin(unless_broken(source, reached)).await?;
+        Box::pin(async move {
+            let relay = pin!(relay(&target, &mut stream, traffic));
+            self.unless_idle(relay).await
+        })
+        .await
     }
 
     /// The first half of a handshake, to its end or to that of the stay.
@@ -164,6 +169,18 @@ impl Route {
             }
             shortage = stay.evicted(source) => Err(ConnectionError::Evicted(shortage)),
         }
+    }
+
+    /// The second half, beside which the target is dialled.
+    async fn reach<'a>(
+        &self,
+        proved: ProvedPeer<&'a Socket>,
+        deadline: Instant,
+    ) -> Result<(Socket, SpipedStream<&'a Socket>), ConnectionError> {
+        tokio::try_join!(self.dial(), async {
+            let finished = timeout_at(deadline, proved.finish()).await;
+            Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
+        })
     }
 
     async fn unless_idle(
@@ -197,7 +214,7 @@ impl Route {
     pub async fn connect<'a>(
         &self,
         peer: &'a Socket,
-    ) -> Result<spiped_tokio::SpipedStream<&'a Socket>, ConnectionError> {
+    ) -> Result<SpipedStream<&'a Socket>, ConnectionError> {
         let connected = tokio::time::timeout(self.timeout, self.handshaker.connect(peer)).await;
         Ok(connected.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
     }

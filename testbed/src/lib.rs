@@ -26,6 +26,7 @@ mod program;
 mod proxy;
 mod site;
 mod tunnel;
+mod wire;
 
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,7 @@ pub use program::{Daemonized, Program, signal};
 pub use proxy::{Fault, Proxy, Way};
 pub use site::{Site, in_private_view};
 pub use tunnel::{Client, Plan, Tunnel};
+pub use wire::{End, Wire};
 
 /// How long anything may take before a test calls it stuck. Long, because it
 /// must never be the machine's load that fails a test.

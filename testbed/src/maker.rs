@@ -91,12 +91,12 @@ pub fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// See [`need!`](crate::need). `root` stands for the right to do what only
-/// root may, `unshare --KIND` for that to make a namespace of a kind, which not
-/// every container has.
+/// root may; a program with arguments, such as `unshare --KIND` or `strace -f`,
+/// for that to run another one in this way, which not every container allows.
 pub fn present(test: &str, programs: &[&str]) -> bool {
     let missing = programs.iter().find(|&&program| match program {
         "root" => !is_root(),
-        _ if program.starts_with("unshare ") => !can_run(program),
+        _ if program.contains(' ') => !can_run(program),
         _ => find(program).is_none(),
     });
     let Some(program) = missing else { return true };

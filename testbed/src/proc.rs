@@ -3,19 +3,26 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::time::Duration;
 
 use crate::Address;
 
 /// Whether something listens there. Asking makes no connection, so that it
 /// takes no slot of a limit and shows in no log.
 pub fn is_listening(address: &Address) -> bool {
+    is_listening_for("self", address)
+}
+
+/// The same in the network of a process.
+pub(crate) fn is_listening_for(pid: &str, address: &Address) -> bool {
+    let table = |name: &str| format!("/proc/{pid}/net/{name}");
     match address {
         // Listeners come first in the table, which may be long.
-        Address::Tcp(address) => sockets(if address.is_ipv6() { TCP6 } else { TCP4 })
+        Address::Tcp(address) => sockets(&table(if address.is_ipv6() { "tcp6" } else { "tcp" }))
             .take_while(|s| s.state == LISTEN)
             .any(|s| s.local_port == address.port()),
-        Address::Unix(path) => fs::read_to_string("/proc/net/unix")
-            .unwrap()
+        Address::Unix(path) => fs::read_to_string(table("unix"))
+            .unwrap_or_default()
             .lines()
             .filter(|line| line.ends_with(&*path.to_string_lossy()))
             .any(|line| line.split_ascii_whitespace().nth(3) == Some("00010000")),
@@ -78,6 +85,13 @@ pub fn descriptors(pid: u32) -> usize {
 /// Of the established TCP connections of a process, how many have a keep-alive
 /// timer and how many have none. Asked while no data is on its way.
 pub fn keep_alives(pid: u32) -> (usize, usize) {
+    let (with, without): (Vec<_>, Vec<_>) = established(pid)
+        .into_iter()
+        .partition(|s| s.timer == KEEP_ALIVE);
+    (with.len(), without.len())
+}
+
+fn established(pid: u32) -> Vec<Socket> {
     let inodes: HashSet<String> = fs::read_dir(format!("/proc/{pid}/fd"))
         .unwrap()
         .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
@@ -86,12 +100,19 @@ pub fn keep_alives(pid: u32) -> (usize, usize) {
             Some(link.strip_suffix(']')?.to_owned())
         })
         .collect();
-    let established = [TCP4, TCP6]
+    [TCP4, TCP6]
         .into_iter()
         .flat_map(sockets)
-        .filter(|s| s.state == ESTABLISHED && inodes.contains(&s.inode));
-    let (with, without): (Vec<_>, Vec<_>) = established.partition(|s| s.timer == KEEP_ALIVE);
-    (with.len(), without.len())
+        .filter(|s| s.state == ESTABLISHED && inodes.contains(&s.inode))
+        .collect()
+}
+
+/// How long it is until the keep-alive timers of a process's established TCP
+/// connections go off.
+pub fn keep_alive_timers(pid: u32) -> Vec<Duration> {
+    let sockets = established(pid).into_iter();
+    let with = sockets.filter(|s| s.timer == KEEP_ALIVE);
+    with.map(|s| s.timer_left).collect()
 }
 
 const ESTABLISHED: &str = "01";
@@ -105,6 +126,7 @@ struct Socket {
     local_port: u16,
     state: String,
     timer: String,
+    timer_left: Duration,
     inode: String,
 }
 
@@ -121,11 +143,13 @@ fn sockets(table: &str) -> impl Iterator<Item = Socket> {
 fn socket(line: &str) -> Option<Socket> {
     let fields: Vec<_> = line.split_ascii_whitespace().collect();
     let (_, port) = fields.get(1)?.rsplit_once(':')?;
-    let (timer, _) = fields.get(5)?.split_once(':')?;
+    let (timer, left) = fields.get(5)?.split_once(':')?;
     Some(Socket {
         local_port: u16::from_str_radix(port, 16).ok()?,
         state: (*fields.get(3)?).to_owned(),
         timer: timer.to_owned(),
+        // In hundredths of a second.
+        timer_left: Duration::from_millis(10 * u64::from_str_radix(left, 16).ok()?),
         inode: (*fields.get(9)?).to_owned(),
     })
 }

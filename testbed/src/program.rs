@@ -58,7 +58,8 @@ impl Program {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("{status} instead of listening: {}", self.stderr());
             }
-            proc::is_listening(source).then_some(())
+            // Its own view, as it may be in another network namespace.
+            proc::is_listening_for(&self.child.id().to_string(), source).then_some(())
         });
     }
 

@@ -42,8 +42,10 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Passes every connection on to `server`, tampered with in the same way.
-    pub fn start(dir: &TempDir, server: Address, way: Way, at: u64, fault: Fault) -> Self {
+    /// Passes every connection on to `server`, each tampered with at the next of some places, and
+    /// from the first again after the last.
+    pub fn start(dir: &TempDir, server: Address, way: Way, places: Vec<u64>, fault: Fault) -> Self {
+        let mut places = places.into_iter().cycle();
         let listener = Listener::bind(Transport::V4, dir);
         let address = listener.address().clone();
         let stop = Arc::new(AtomicBool::new(false));
@@ -51,6 +53,7 @@ impl Proxy {
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 if let Some(client) = listener.accept_within(Duration::from_millis(20)) {
+                    let at = places.next().unwrap();
                     let tamper = Tamper::new(way, at, fault);
                     let server = Duplex::connect(&server);
                     let stopped = Arc::clone(&stopped);

@@ -19,8 +19,10 @@ pub struct Plan<'a> {
     server_args: Vec<String>,
     client_key: Vec<u8>,
     server_key: Vec<u8>,
+    client_in: Vec<String>,
+    server_in: Vec<String>,
     target: Option<Address>,
-    tampered: Option<(Way, u64, Fault)>,
+    tampered: Option<(Way, Vec<u64>, Fault)>,
 }
 
 impl<'a> Plan<'a> {
@@ -37,6 +39,8 @@ impl<'a> Plan<'a> {
             server_args: Vec::new(),
             client_key: key.clone(),
             server_key: key,
+            client_in: Vec::new(),
+            server_in: Vec::new(),
             target: None,
             tampered: None,
         }
@@ -78,6 +82,19 @@ impl<'a> Plan<'a> {
         self
     }
 
+    /// A command that starts the encrypting daemon, which it has for its last
+    /// arguments; it must become that daemon.
+    pub fn client_in(mut self, command: &[&str]) -> Self {
+        self.client_in = command.iter().map(|&a| a.to_owned()).collect();
+        self
+    }
+
+    /// The same for the decrypting daemon.
+    pub fn server_in(mut self, command: &[&str]) -> Self {
+        self.server_in = command.iter().map(|&a| a.to_owned()).collect();
+        self
+    }
+
     /// Leads to a service that somebody else plays.
     pub fn to(mut self, target: &Address) -> Self {
         self.target = Some(target.clone());
@@ -85,8 +102,14 @@ impl<'a> Plan<'a> {
     }
 
     /// Puts an attacker between the two ends.
-    pub fn tampered(mut self, way: Way, at: u64, fault: Fault) -> Self {
-        self.tampered = Some((way, at, fault));
+    pub fn tampered(self, way: Way, at: u64, fault: Fault) -> Self {
+        self.tampered_in_turn(way, &[at], fault)
+    }
+
+    /// Puts an attacker between the two ends, who tampers with each connection
+    /// at the next of these places.
+    pub fn tampered_in_turn(mut self, way: Way, places: &[u64], fault: Fault) -> Self {
+        self.tampered = Some((way, places.to_vec(), fault));
         self
     }
 
@@ -104,11 +127,12 @@ impl<'a> Plan<'a> {
             .server
             .spiped(Mode::Decrypt, &server_source, target, &server_key);
         command.args(&self.server_args);
+        let command = inside(&self.server_in, command);
         let server = Program::serving(&dir, "server", command, &server_source);
 
-        let proxy = self
-            .tampered
-            .map(|(way, at, fault)| Proxy::start(&dir, server_source.clone(), way, at, fault));
+        let proxy = self.tampered.map(|(way, places, fault)| {
+            Proxy::start(&dir, server_source.clone(), way, places, fault)
+        });
         let middle = proxy
             .as_ref()
             .map_or(&server_source, Proxy::address)
@@ -127,6 +151,7 @@ impl<'a> Plan<'a> {
                 .client
                 .spiped(Mode::Encrypt, &source, &middle, &client_key);
             command.args(&self.client_args);
+            let command = inside(&self.client_in, command);
             let program = Program::serving(&dir, "client", command, &source);
             Entry::Spiped { program, source }
         };
@@ -139,6 +164,18 @@ impl<'a> Plan<'a> {
             dir,
         }
     }
+}
+
+fn inside(outer: &[String], command: Command) -> Command {
+    let [program, args @ ..] = outer else {
+        return command;
+    };
+    let mut outer = Command::new(program);
+    outer
+        .args(args)
+        .arg(command.get_program())
+        .args(command.get_args());
+    outer
 }
 
 /// A running tunnel. Its programs end with it.

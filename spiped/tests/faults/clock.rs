@@ -1,0 +1,32 @@
+//! Somebody sets the clock of the machine.
+//!
+//! No namespace of Linux has a clock of its own for the time of day, so the test is of the source:
+//! deadlines, intervals and limits on rates hang on the clock that nobody can set.
+
+use std::fs;
+use std::path::Path;
+
+const TIME_OF_DAY: [&str; 4] = ["SystemTime", "UNIX_EPOCH", "CLOCK_REALTIME", "gettimeofday"];
+
+#[test]
+fn nothing_that_the_daemons_do_asks_for_the_time_of_day() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut read = 0;
+    for name in ["spiped", "spiped-tokio", "spiped-proto", "spiped-simd"] {
+        let mut folders = vec![root.join(name).join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = fs::read_to_string(&path).unwrap();
+                let found = TIME_OF_DAY.iter().find(|word| text.contains(**word));
+                assert_eq!(found, None, "{}", path.display());
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 30, "{read} files");
+}
