@@ -297,7 +297,7 @@ fn streams() -> Vec<Vec<u8>> {
         (&[0], &[3, 0, 9]),
     ] {
         for (cuts, stalls) in [(WHOLE, never), (UNEVEN, often)] {
-            let socket = [cuts, cuts, &stalls].concat();
+            let socket = [cuts, cuts, &stalls, &stalls].concat();
             let rest = [cuts, cuts, cuts, cuts, &message].concat();
             seeds.push([up, down, &socket, &socket, &rest].concat());
         }

@@ -61,27 +61,34 @@ impl Pipe {
     }
 }
 
+/// Which calls find a direction not ready.
+struct Stalls(u64);
+
+impl Stalls {
+    fn take(input: &mut Input) -> Self {
+        // Not always, or it would never be ready.
+        Self(u64::from_le_bytes(input.array()) & !1)
+    }
+
+    fn next(&mut self, cx: &Context<'_>) -> bool {
+        let stalls = self.0 & 1 == 1;
+        self.0 = self.0.rotate_right(1);
+        if stalls {
+            cx.waker().wake_by_ref();
+        }
+        stalls
+    }
+}
+
 /// One end of the connection.
 struct Socket {
     from: Rc<RefCell<Pipe>>,
     to: Rc<RefCell<Pipe>>,
     reads: Cuts,
     writes: Cuts,
-    /// Its lowest bit says whether the next call finds it not ready.
-    stalls: u64,
-}
-
-impl Socket {
-    fn stalls(&mut self, cx: &Context<'_>) -> bool {
-        let stalls = self.stalls & 1 == 1;
-        self.stalls = self.stalls.rotate_right(1);
-        // Else it would never be ready.
-        if stalls && self.stalls != u64::MAX {
-            cx.waker().wake_by_ref();
-            return true;
-        }
-        false
-    }
+    // One each: if both took turns, the same one might find it not ready every time.
+    read_stalls: Stalls,
+    write_stalls: Stalls,
 }
 
 impl AsyncRead for Socket {
@@ -90,7 +97,7 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.stalls(cx) {
+        if self.read_stalls.next(cx) {
             return Poll::Pending;
         }
         let from = Rc::clone(&self.from);
@@ -119,7 +126,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.stalls(cx) {
+        if self.write_stalls.next(cx) {
             return Poll::Pending;
         }
         let to = Rc::clone(&self.to);
@@ -201,7 +208,8 @@ pub fn stream(data: &[u8]) {
         to: Rc::clone(to),
         reads: input.cuts(),
         writes: input.cuts(),
-        stalls: u64::from_le_bytes(input.array()),
+        read_stalls: Stalls::take(&mut input),
+        write_stalls: Stalls::take(&mut input),
     };
     let (client, server) = (socket(&down, &up), socket(&up, &down));
     let cuts: [Cuts; 4] = std::array::from_fn(|_| input.cuts());
