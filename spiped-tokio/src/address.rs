@@ -223,7 +223,7 @@ impl FromStr for BindAddress {
         {
             return any_port(parse_ip(ip)?);
         }
-        if text.starts_with('/') || text.contains(':') {
+        if text.starts_with(['/', '[']) || text.contains(':') {
             return text.parse().map(Self);
         }
         if text.is_empty() {
@@ -317,6 +317,7 @@ mod tests {
         }
         assert!("".parse::<BindAddress>().is_err());
         assert!("[x]".parse::<BindAddress>().is_err());
+        assert!("[x".parse::<BindAddress>().is_err());
     }
 
     #[tokio::test]
