@@ -4,9 +4,9 @@
 pub(super) const SPIPED_USAGE: &str = "\
 spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
               [-f | -g] [-n MAX] [-o SECONDS] [-p PIDFILE] [-r SECONDS | -R]
-              [-u USER | :GROUP | USER:GROUP] [--drain SECONDS] [--idle SECONDS]
-              [--max-unproved MAX] [--max-unproved-per-source MAX]
-              [--sandbox MODE] [--syslog]
+              [-u USER | :GROUP | USER:GROUP] [--drain SECONDS]
+              [--idle SECONDS] [--max-unproved MAX]
+              [--max-unproved-per-source MAX] [--sandbox MODE] [--syslog]
        spiped keygen FILE
        spiped demo [--size MIB]
        spiped {-v | --help}";
