@@ -78,9 +78,12 @@ fn spipe_is_inside_and_silent() {
     client.tx.send(&mut Pattern::new(1), 100_000);
     target.rx.expect(&mut Pattern::new(1), 100_000);
     let mut spipe = client.spipe.take().unwrap();
-    // The main thread, and those of standard input and output.
-    assert_eq!(threads(spipe.pid(), "Seccomp:"), ["2"; 3]);
-    assert_eq!(threads(spipe.pid(), "NoNewPrivs:"), ["1"; 3]);
+    // The main thread, and those of standard input and output, at least.
+    let filtered = threads(spipe.pid(), "Seccomp:");
+    assert!(filtered.len() >= 3, "{filtered:?}");
+    assert!(filtered.iter().all(|mode| mode == "2"), "{filtered:?}");
+    let fixed = threads(spipe.pid(), "NoNewPrivs:");
+    assert!(fixed.iter().all(|set| set == "1"), "{fixed:?}");
     client.tx.finish();
     target.rx.expect_end();
     target.tx.finish();
