@@ -37,7 +37,7 @@ complete -c spiped -n "__fish_spiped_needs_command" -s r -l resolve-interval -d 
 complete -c spiped -n "__fish_spiped_needs_command" -s p -l pidfile -d 'Write the process id here [default: SOURCE.pid]' -r -F
 complete -c spiped -n "__fish_spiped_needs_command" -s u -l user -d 'Become USER, :GROUP or USER:GROUP, once listening' -r -f -a "(__fish_complete_users)"
 complete -c spiped -n "__fish_spiped_needs_command" -l drain -d 'Reset connections still open so long after SIGTERM' -r -f
-complete -c spiped -n "__fish_spiped_needs_command" -l sandbox -d 'Lock itself in: on, off, or require all of it [default: on]' -r -f -a "on\t''
+complete -c spiped -n "__fish_spiped_needs_command" -l sandbox -d 'Lock itself in: on, off or require [default: on]' -r -f -a "on\t''
 off\t''
 require\t''"
 complete -c spiped -n "__fish_spiped_needs_command" -s e -l encrypt -d 'Take plain connections, send them encrypted to the target'

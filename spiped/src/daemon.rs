@@ -196,10 +196,7 @@ impl Plan {
             identity.assume()?;
         }
         let needs = self.needs(&prepared, destination);
-        let (secret, key_lock) = match locked::lock(&self.secret) {
-            Ok(secret) => (secret, Ok(())),
-            Err(error) => (self.secret, Err(error)),
-        };
+        let (secret, key_lock) = locked::lock(self.secret);
         let route = Route {
             target: Target::new(self.target, prepared.target),
             bind: prepared.bind,
@@ -244,16 +241,10 @@ impl Plan {
 
     /// What is left to do once the daemon runs.
     fn needs(&self, prepared: &Prepared, log: Destination) -> Needs {
-        let unix_target = prepared
-            .target
-            .iter()
-            .any(|to| matches!(to, Endpoint::Unix(_)));
-        Needs {
-            names: self.options.resolve_interval.is_some() && self.target.is_name(),
-            unix_sockets: unix_target || log == Destination::Syslog,
-            connect: prepared.target.iter().filter_map(Endpoint::port).collect(),
-            bind: prepared.bind.iter().map(SocketAddr::port).collect(),
-        }
+        let mut needs = Needs::of(&prepared.target, &prepared.bind);
+        needs.names = self.options.resolve_interval.is_some() && self.target.is_name();
+        needs.unix_sockets |= log == Destination::Syslog;
+        needs
     }
 
     fn pidfile(&self) -> PathBuf {

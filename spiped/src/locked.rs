@@ -14,18 +14,19 @@ use nix::sys::mman::{self, MapFlags, ProtFlags};
 use spiped_proto::Secret;
 use zeroize::Zeroize;
 
-/// Moves a secret into locked memory.
-///
-/// # Errors
-///
-/// The page, or a property of it, is refused, `RLIMIT_MEMLOCK` being 0 for one. The secret is fine
-/// where it was.
-pub fn lock(secret: &Secret) -> io::Result<Secret> {
-    let mut page = Page::new()?;
-    Ok(secret.placed(|key| {
-        page.key_mut().copy_from_slice(key);
-        page
-    }))
+/// Moves a secret into locked memory, and says how that went. Where the page, or a property of it, is
+/// refused, `RLIMIT_MEMLOCK` being 0 for one, the secret stays where it was.
+pub fn lock(secret: Secret) -> (Secret, io::Result<()>) {
+    match Page::new() {
+        Ok(mut page) => {
+            let locked = secret.placed(|key| {
+                page.key_mut().copy_from_slice(key);
+                page
+            });
+            (locked, Ok(()))
+        }
+        Err(error) => (secret, Err(error)),
+    }
 }
 
 /// A page that begins with the key.
@@ -122,7 +123,8 @@ mod tests {
     fn a_locked_secret_is_the_same_secret() {
         let bytes = std::cell::Cell::new([0; 32]);
         let secret = Secret::from_key_file(b"key");
-        let locked = lock(&secret).unwrap();
+        let (locked, outcome) = lock(secret.clone());
+        outcome.unwrap();
         let see = |secret: &Secret| {
             let _ = secret.placed(|key| {
                 bytes.set(*key);

@@ -18,6 +18,9 @@ mod syscalls;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
+
+use spiped_tokio::Endpoint;
 
 use crate::reason::reason;
 
@@ -44,6 +47,19 @@ pub struct Needs {
     pub connect: Vec<u16>,
     /// The TCP ports that its connections start from; 0 leaves each to the system.
     pub bind: Vec<u16>,
+}
+
+impl Needs {
+    /// Those of connections to a target from some addresses.
+    #[must_use]
+    pub fn of(target: &[Endpoint], from: &[SocketAddr]) -> Self {
+        Self {
+            names: false,
+            unix_sockets: target.iter().any(|to| matches!(to, Endpoint::Unix(_))),
+            connect: target.iter().filter_map(Endpoint::port).collect(),
+            bind: from.iter().map(SocketAddr::port).collect(),
+        }
+    }
 }
 
 /// What stands, and what does not.

@@ -68,6 +68,31 @@ fn every_thread_of_both_ends_is_inside() {
 }
 
 #[test]
+fn spipe_is_inside_and_silent() {
+    if !complete() {
+        return;
+    }
+    let ours = testbed::ours!();
+    let tunnel = Plan::new(&ours, &ours).with_spipe().start();
+    let (mut client, mut target) = tunnel.open();
+    client.tx.send(&mut Pattern::new(1), 100_000);
+    target.rx.expect(&mut Pattern::new(1), 100_000);
+    let mut spipe = client.spipe.take().unwrap();
+    // The main thread, and those of standard input and output, at least.
+    let filtered = threads(spipe.pid(), "Seccomp:");
+    assert!(filtered.len() >= 3, "{filtered:?}");
+    assert!(filtered.iter().all(|mode| mode == "2"), "{filtered:?}");
+    let fixed = threads(spipe.pid(), "NoNewPrivs:");
+    assert!(fixed.iter().all(|set| set == "1"), "{fixed:?}");
+    client.tx.finish();
+    target.rx.expect_end();
+    target.tx.finish();
+    client.rx.expect_end();
+    assert!(spipe.wait().success());
+    assert_eq!(spipe.stderr(), "");
+}
+
+#[test]
 fn one_line_says_what_is_in_force() {
     if !complete() {
         return;

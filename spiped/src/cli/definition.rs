@@ -121,7 +121,7 @@ pub fn spiped_command() -> Command {
                     }),
                 )
                 .hide_possible_values(true)
-                .help("Lock itself in: on, off, or require all of it [default: on]")
+                .help("Lock itself in: on, off or require [default: on]")
                 .long_help(text::SANDBOX),
             flag("syslog", None)
                 .help("Send warnings to syslog in place of standard error")

@@ -5,8 +5,6 @@ use std::io;
 
 use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid, setgroups};
 
-/// Where the resolver of glibc finds which modules to use.
-const NSSWITCH: &str = "/etc/nsswitch.conf";
 /// The user and group of nobody, as the kernel has it.
 const NOBODY: u32 = 65534;
 
@@ -16,7 +14,7 @@ const NOBODY: u32 = 65534;
 /// A module that cannot be loaded is one that the resolver does without, too.
 pub(super) fn load_modules() {
     #[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
-    for module in modules(&std::fs::read_to_string(NSSWITCH).unwrap_or_default()) {
+    for module in modules(&std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default()) {
         let Ok(library) = std::ffi::CString::new(format!("libnss_{module}.so.2")) else {
             continue;
         };
