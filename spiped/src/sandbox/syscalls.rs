@@ -73,6 +73,7 @@ const ALWAYS: &[&[c_long]] = &[
         libc::SYS_exit,
         libc::SYS_exit_group,
         libc::SYS_getpid,
+        libc::SYS_getpriority,
         libc::SYS_gettid,
         libc::SYS_rseq,
         libc::SYS_rt_sigaction,
@@ -309,6 +310,11 @@ fn for_all(needs: &Needs) -> Result<Rules, seccompiler::BackendError> {
             one_of(1, &[libc::FIONBIO as c_int, libc::FIONREAD as c_int])?,
         ),
         (libc::SYS_prctl, one_of(0, &[libc::PR_SET_NAME])?),
+        // The key exchange's threads stand behind the others.
+        (
+            libc::SYS_setpriority,
+            one_of(0, &[libc::PRIO_PROCESS as c_int])?,
+        ),
         // Limits are read, not set.
         (libc::SYS_prlimit64, vec![all([is(0, 0)?, null(2)?])?]),
         // A process that ends by a signal sends it to itself.
