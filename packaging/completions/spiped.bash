@@ -29,7 +29,7 @@ _spiped() {
 
     case "${cmd}" in
         spiped)
-            opts="-e -d -s -t -k -b -f -g -o -n -j -D -r -R -F -p -u -v --encrypt --decrypt --source --target --key --bind --fast --require-forward-secrecy --timeout --max-connections --max-unproved --max-unproved-per-source --idle --no-keepalive --wait-for-dns --resolve-interval --no-resolve --foreground --pidfile --user --syslog --version --help keygen demo"
+            opts="-e -d -s -t -k -b -f -g -o -n -j -D -r -R -F -p -u -v --encrypt --decrypt --source --target --key --bind --fast --require-forward-secrecy --timeout --max-connections --max-unproved --max-unproved-per-source --idle --no-keepalive --wait-for-dns --resolve-interval --no-resolve --foreground --pidfile --user --drain --sandbox --syslog --version --help keygen demo"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -206,6 +206,17 @@ _spiped() {
                     ;;
                 -u)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --drain)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --sandbox)
+                    COMPREPLY=($(compgen -W "on off require" -- "${cur}"))
                     return 0
                     ;;
                 *)

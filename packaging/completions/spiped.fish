@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spiped_global_optspecs
-    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= f/fast g/require-forward-secrecy o/timeout= n/max-connections= max-unproved= max-unproved-per-source= idle= j/no-keepalive D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= syslog v/version help
+    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= f/fast g/require-forward-secrecy o/timeout= n/max-connections= max-unproved= max-unproved-per-source= idle= j/no-keepalive D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= drain= sandbox= syslog v/version help
 end
 
 function __fish_spiped_needs_command
@@ -36,6 +36,10 @@ complete -c spiped -n "__fish_spiped_needs_command" -l idle -d 'Close connection
 complete -c spiped -n "__fish_spiped_needs_command" -s r -l resolve-interval -d 'Look the target\'s name up again this often [default: 60]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s p -l pidfile -d 'Write the process id here [default: SOURCE.pid]' -r -F
 complete -c spiped -n "__fish_spiped_needs_command" -s u -l user -d 'Become USER, :GROUP or USER:GROUP, once listening' -r -f -a "(__fish_complete_users)"
+complete -c spiped -n "__fish_spiped_needs_command" -l drain -d 'Reset connections still open so long after SIGTERM' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -l sandbox -d 'Lock itself in: on, off or require [default: on]' -r -f -a "on\t''
+off\t''
+require\t''"
 complete -c spiped -n "__fish_spiped_needs_command" -s e -l encrypt -d 'Take plain connections, send them encrypted to the target'
 complete -c spiped -n "__fish_spiped_needs_command" -s d -l decrypt -d 'Take encrypted connections, send them plain to the target'
 complete -c spiped -n "__fish_spiped_needs_command" -s f -l fast -d 'Save time in the handshake by giving up forward secrecy'

@@ -92,12 +92,20 @@ fn portable_power(base: &Element, exponent: &Exponent) -> Element {
 const WINDOW: usize = 4;
 const WINDOWS: usize = EXPONENT_BITS / WINDOW;
 
-/// 2^x mod p, from tables of powers of 2.
+/// 2^x mod p.
+pub(crate) fn power_of_two(exponent: &Exponent) -> Element {
+    match spiped_simd::group14::power_of_two(&exponent.0) {
+        Some(power) => residue::to_bytes(&Zeroizing::new(power)),
+        None => portable_power_of_two(exponent),
+    }
+}
+
+/// [`power_of_two`] on any CPU, from tables of powers of 2.
 ///
 /// The exponent is read as five rows of 52 bits, side by side: with the bits at position i of every
 /// row as a digit d, 2^x is the product over all i of `TABLE[d]^(2^i)`. The 52 positions are split
 /// into four parts with a table each, so that 12 squarings serve all of them.
-pub(crate) fn power_of_two(exponent: &Exponent) -> Element {
+fn portable_power_of_two(exponent: &Exponent) -> Element {
     static TABLES: LazyLock<[Table; PARTS]> = LazyLock::new(tables);
     let mut multiplier = Multiplier::new();
     let mut power = Residue::one();
@@ -187,8 +195,10 @@ mod tests {
                 assert_eq!(portable_power(&base, &exponent), expected);
             }
         }
-        assert_eq!(power_of_two(&exponent([0; 5])), ONE);
-        assert_eq!(power_of_two(&all_bits), slow_power(&TWO, &all_bits));
+        for power_of_two in [power_of_two, portable_power_of_two] {
+            assert_eq!(power_of_two(&exponent([0; 5])), ONE);
+            assert_eq!(power_of_two(&all_bits), slow_power(&TWO, &all_bits));
+        }
     }
 
     #[test]
@@ -198,6 +208,7 @@ mod tests {
             let mut bit = exponent([0; 5]);
             bit.0[position / 64] = 1 << (position % 64);
             assert_eq!(power_of_two(&bit), expected);
+            assert_eq!(portable_power_of_two(&bit), expected);
             assert_eq!(power(&TWO, &bit), expected);
             assert_eq!(portable_power(&TWO, &bit), expected);
             expected = slow::multiply(&expected, &expected);
@@ -222,7 +233,9 @@ mod tests {
             let expected = slow_power(&base, &exponent);
             prop_assert_eq!(power(&base, &exponent), expected);
             prop_assert_eq!(portable_power(&base, &exponent), expected);
-            prop_assert_eq!(power_of_two(&exponent), slow_power(&TWO, &exponent));
+            let expected = slow_power(&TWO, &exponent);
+            prop_assert_eq!(power_of_two(&exponent), expected);
+            prop_assert_eq!(portable_power_of_two(&exponent), expected);
         }
 
         #[test]

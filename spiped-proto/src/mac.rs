@@ -34,13 +34,29 @@ impl MacKey {
         }
     }
 
-    /// HMAC(H, body || number) of up to [`BATCH`] bodies with consecutive numbers from `first`.
+    /// HMAC(H, body || number) of up to [`BATCH`] packets with consecutive numbers from `first`; a
+    /// packet's body is what comes before its tag.
     ///
-    /// The bodies are equally long, and the last block of each has room for the number and the
-    /// padding: their length modulo 64 is below 48.
-    pub(crate) fn tags(&self, bodies: &[&[u8]], first: u64) -> [Tag; BATCH] {
-        let count = bodies.len().min(BATCH);
-        let mut inner = [sha256::INITIAL; BATCH];
+    /// The last block of each has room for the number and the padding: a body's length modulo 64
+    /// is below 48.
+    pub(crate) fn tags<const LEN: usize>(&self, packets: &[[u8; LEN]], first: u64) -> [Tag; BATCH] {
+        let mut tags = [[0; 32]; BATCH];
+        match packets {
+            // Often there is but one, and zeroing room for more would delay it.
+            [_] => self.fill::<1, LEN>(&mut tags, packets, first),
+            _ => self.fill::<BATCH, LEN>(&mut tags, packets, first),
+        }
+        tags
+    }
+
+    fn fill<const MOST: usize, const LEN: usize>(
+        &self,
+        tags: &mut [Tag],
+        packets: &[[u8; LEN]],
+        first: u64,
+    ) {
+        let count = packets.len().min(MOST);
+        let mut inner = [sha256::INITIAL; MOST];
         let mut outer = inner;
         // Only those that become digests: what is left of the others would be the key.
         let (inner, _) = inner.split_at_mut(count);
@@ -48,53 +64,52 @@ impl MacKey {
         inner.fill(self.inner);
         outer.fill(self.outer);
 
-        let mut messages: [&[Block]; BATCH] = [&[]; BATCH];
-        let mut ends = [[0; sha256::BLOCK_LEN]; BATCH];
-        for (((body, message), end), number) in
-            bodies.iter().zip(&mut messages).zip(&mut ends).zip(0u64..)
+        let mut messages: [&[Block]; MOST] = [&[]; MOST];
+        let mut ends = [[0; sha256::BLOCK_LEN]; MOST];
+        for (((packet, message), end), number) in
+            packets.iter().zip(&mut messages).zip(&mut ends).zip(0u64..)
         {
+            let (body, _) = packet.split_at(LEN.saturating_sub(size_of::<Tag>()));
             let (blocks, rest) = body.as_chunks();
             *message = blocks;
+            let (start, end) = end.split_at_mut(rest.len());
+            start.copy_from_slice(rest);
             let number = first.wrapping_add(number).to_be_bytes();
-            *end = final_block(&[rest, &number], body.len().wrapping_add(number.len()));
+            pad(end, number, body.len().wrapping_add(number.len()));
         }
         sha256::compress_many(inner, messages.split_at(count).0);
         sha256::compress_many(inner, each_alone(&ends).split_at(count).0);
 
         for (end, digest) in ends.iter_mut().zip(inner.iter()) {
-            *end = final_block(&[&to_bytes(digest)], size_of::<Tag>());
+            pad(end, to_bytes(digest), size_of::<Tag>());
         }
         sha256::compress_many(outer, each_alone(&ends).split_at(count).0);
-        let mut tags = [[0; 32]; BATCH];
         for (tag, digest) in tags.iter_mut().zip(outer.iter()) {
             *tag = to_bytes(digest);
         }
-        tags
     }
 }
 
 type Block = [u8; sha256::BLOCK_LEN];
 
-/// The last block of a message that follows a pad: its rest, the padding and the length in bits of
-/// pad and message (FIPS 180-4 section 5.1.1).
-fn final_block(rest: &[&[u8]], message_len: usize) -> Block {
-    let mut block = [0; sha256::BLOCK_LEN];
-    let bytes = rest.iter().copied().flatten().chain(&[0x80]);
-    for (to, from) in block.iter_mut().zip(bytes) {
-        *to = *from;
-    }
+/// Writes the end of a message that follows a pad: its last bytes, the padding and the length in
+/// bits of pad and message (FIPS 180-4 section 5.1.1). There is room.
+fn pad<const N: usize>(to: &mut [u8], last: [u8; N], message_len: usize) {
     let bits = (message_len as u64)
         .wrapping_add(sha256::BLOCK_LEN as u64)
-        .wrapping_mul(8)
-        .to_be_bytes();
-    for (to, from) in block.iter_mut().rev().zip(bits.iter().rev()) {
-        *to = *from;
+        .wrapping_mul(8);
+    to.fill(0);
+    if let Some((start, [one, ..])) = to.split_first_chunk_mut() {
+        *start = last;
+        *one = 0x80;
     }
-    block
+    if let Some(end) = to.last_chunk_mut() {
+        *end = bits.to_be_bytes();
+    }
 }
 
 /// Each block as a message of its own.
-fn each_alone(blocks: &[Block; BATCH]) -> [&[Block]; BATCH] {
+fn each_alone<const N: usize>(blocks: &[Block; N]) -> [&[Block]; N] {
     blocks.each_ref().map(std::slice::from_ref)
 }
 
@@ -115,23 +130,32 @@ mod tests {
 
     #[test]
     fn tags_are_hmac_sha256_for_every_count_and_length() {
-        let key: [u8; 32] = std::array::from_fn(|i| i as u8);
-        let bytes: Vec<u8> = (0..1028 + BATCH).map(|i| (i * 31) as u8).collect();
-        for (count, len) in (0..=BATCH).zip([1028, 0, 4, 47, 64, 64 + 47, 128].into_iter().cycle())
-        {
+        fn check<const LEN: usize>(count: usize, first: u64) {
+            let key: [u8; 32] = std::array::from_fn(|i| i as u8);
+            let packets: Vec<[u8; LEN]> = (0..count)
+                .map(|k| std::array::from_fn(|i| ((i + k) * 31) as u8))
+                .collect();
+            let tags = MacKey::new(&key).tags(&packets, first);
+            for (k, tag) in tags.iter().enumerate() {
+                let Some(packet) = packets.get(k) else {
+                    assert_eq!(*tag, [0; 32]);
+                    continue;
+                };
+                let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+                mac.update(&packet[..LEN - 32]);
+                mac.update(&first.wrapping_add(k as u64).to_be_bytes());
+                assert_eq!(mac.finalize().into_bytes()[..], tag[..]);
+            }
+        }
+        for count in 0..=BATCH {
             for first in [0, 255, u64::MAX - 3] {
-                let bodies: Vec<&[u8]> = (0..count).map(|k| &bytes[k..k + len]).collect();
-                let tags = MacKey::new(&key).tags(&bodies, first);
-                for (k, tag) in tags.iter().enumerate() {
-                    let Some(body) = bodies.get(k) else {
-                        assert_eq!(*tag, [0; 32]);
-                        continue;
-                    };
-                    let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
-                    mac.update(body);
-                    mac.update(&first.wrapping_add(k as u64).to_be_bytes());
-                    assert_eq!(mac.finalize().into_bytes()[..], tag[..]);
-                }
+                check::<{ 1028 + 32 }>(count, first);
+                check::<32>(count, first);
+                check::<{ 4 + 32 }>(count, first);
+                check::<{ 47 + 32 }>(count, first);
+                check::<{ 64 + 32 }>(count, first);
+                check::<{ 64 + 47 + 32 }>(count, first);
+                check::<{ 128 + 32 }>(count, first);
             }
         }
     }

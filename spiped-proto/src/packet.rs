@@ -1,9 +1,8 @@
 //! Packets: any number of bytes in, whole packets out, and back (protocol v1, "Packets").
 
-use aes::Aes256Enc;
-use ctr::cipher::{InnerIvInit, KeyInit, StreamCipher, StreamCipherCoreWrapper};
-use ctr::{CtrCore, flavors};
+use spiped_simd::aes256;
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::kdf::DirectionKeys;
@@ -35,7 +34,7 @@ impl Progress {
 
 /// One direction's keys, expanded once, and the number of its next packet.
 struct Direction {
-    cipher: Aes256Enc,
+    cipher: aes256::Key,
     mac: MacKey,
     /// `None` once packet 2^64 - 1 is done.
     next: Option<u64>,
@@ -44,20 +43,22 @@ struct Direction {
 impl Direction {
     fn new(keys: &DirectionKeys) -> Self {
         Self {
-            cipher: Aes256Enc::new((&keys.encryption).into()),
+            cipher: aes256::Key::new(&keys.encryption),
             mac: MacKey::new(&keys.authentication),
             next: Some(0),
         }
     }
 
-    /// The keystream of one packet: its counter blocks are `number || block number`, 8 bytes each.
-    fn keystream(&self, number: u64) -> impl StreamCipher {
-        let counter = u128::from(number) << 64;
-        let core = CtrCore::<_, flavors::Ctr64BE>::inner_iv_init(
-            &self.cipher,
-            &counter.to_be_bytes().into(),
-        );
-        StreamCipherCoreWrapper::from_core(core)
+    /// Encrypts or decrypts the padded payload of a packet: its counter blocks are
+    /// `number || block number`, 8 bytes each.
+    fn crypt_padded(&self, number: u64, from: &[u8], to: &mut [u8]) {
+        self.cipher.xor(number, 0, from, to);
+    }
+
+    /// The same for the length, which follows the payload.
+    fn crypt_length(&self, number: u64, from: &[u8], to: &mut [u8]) {
+        const BLOCK: usize = PAYLOAD_LEN / aes256::BLOCK_LEN;
+        self.cipher.xor(number, BLOCK as u64, from, to);
     }
 
     /// The number of the next packet and how many packets, up to `wanted`, have a number.
@@ -66,16 +67,6 @@ impl Direction {
         let left =
             usize::try_from(first.abs_diff(u64::MAX)).map_or(wanted, |more| more.saturating_add(1));
         Ok((first, wanted.min(left)))
-    }
-
-    fn tags(&self, packets: &[Packet], first: u64) -> [Tag; BATCH] {
-        let empty: &[u8] = &[];
-        let mut bodies = [empty; BATCH];
-        for (body, packet) in bodies.iter_mut().zip(packets) {
-            *body = packet.split_at(BODY_LEN).0;
-        }
-        self.mac
-            .tags(bodies.split_at(packets.len().min(BATCH)).0, first)
     }
 
     fn advance(&mut self, packets: usize) {
@@ -130,7 +121,7 @@ impl Sealer {
             {
                 self.seal_body(payload, packet.split_at_mut(BODY_LEN).0, number);
             }
-            let tags = self.0.tags(batch, first);
+            let tags = self.0.mac.tags(batch, first);
             for (packet, tag) in batch.iter_mut().zip(&tags) {
                 packet.split_at_mut(BODY_LEN).1.copy_from_slice(tag);
             }
@@ -145,14 +136,20 @@ impl Sealer {
 
     /// Encrypts `payload || zeros || length`.
     fn seal_body(&self, payload: &[u8], body: &mut [u8], number: u64) {
-        let mut keystream = self.0.keystream(number);
-        let (sealed, rest) = body.split_at_mut(payload.len());
-        keystream.apply_keystream_b2b(payload, sealed);
-        if let Some((zeros, length)) = rest.split_last_chunk_mut() {
-            zeros.fill(0);
-            *length = (payload.len() as u32).to_be_bytes();
-        }
-        keystream.apply_keystream(rest);
+        let mut short;
+        let padded = if payload.len() == PAYLOAD_LEN {
+            payload
+        } else {
+            short = Zeroizing::new([0; PAYLOAD_LEN]);
+            for (to, from) in short.iter_mut().zip(payload) {
+                *to = *from;
+            }
+            &*short
+        };
+        let (sealed, sealed_len) = body.split_at_mut(PAYLOAD_LEN);
+        let len = (payload.len() as u32).to_be_bytes();
+        self.0.crypt_padded(number, padded, sealed);
+        self.0.crypt_length(number, &len, sealed_len);
     }
 }
 
@@ -245,7 +242,7 @@ impl Opener {
             }
         };
         let (batch, _) = batch.split_at(count);
-        let tags = self.direction.tags(batch, first);
+        let tags = self.direction.mac.tags(batch, first);
         for ((packet, tag), number) in batch.iter().zip(&tags).zip(first..=u64::MAX) {
             let (_, room) = plaintext.split_at_mut(progress.produced);
             match self.open_packet(packet, tag, number, room) {
@@ -272,20 +269,28 @@ impl Opener {
         plaintext: &mut [u8],
     ) -> Result<usize, Error> {
         let (body, mac) = packet.split_at(BODY_LEN);
-        if !bool::from(tag[..].ct_eq(mac)) {
+        if !mac.try_into().is_ok_and(|mac| same(tag, mac)) {
             return Err(Error::PacketMac);
         }
         let (padded, sealed_len) = body.split_at(PAYLOAD_LEN);
         let mut len = [0; LENGTH_LEN];
-        let mut keystream = self.direction.keystream(number);
-        keystream.apply_keystream_b2b(padded, plaintext.split_at_mut(PAYLOAD_LEN).0);
-        keystream.apply_keystream_b2b(sealed_len, &mut len);
+        self.direction.crypt_padded(number, padded, plaintext);
+        self.direction.crypt_length(number, sealed_len, &mut len);
         let len = u32::from_be_bytes(len);
         match usize::try_from(len) {
             Ok(payload_len @ 1..=PAYLOAD_LEN) => Ok(payload_len),
             _ => Err(Error::PacketLength(len)),
         }
     }
+}
+
+/// Compares in constant time, eight bytes at a step.
+fn same(a: &Tag, b: &Tag) -> bool {
+    let mut differing = 0;
+    for (a, b) in a.as_chunks().0.iter().zip(b.as_chunks().0) {
+        differing |= u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b);
+    }
+    differing.ct_eq(&0).into()
 }
 
 impl std::fmt::Debug for Opener {
@@ -364,8 +369,9 @@ mod tests {
             body.split_at_mut(PAYLOAD_LEN)
                 .1
                 .copy_from_slice(&len.to_be_bytes());
-            direction.keystream(0).apply_keystream(body);
-            let tags = direction.tags(&[packet], 0);
+            let zeros = body.to_vec();
+            direction.cipher.xor(0, 0, &zeros, body);
+            let tags = direction.mac.tags(&[packet], 0);
             packet.split_at_mut(BODY_LEN).1.copy_from_slice(&tags[0]);
 
             let mut opener = Opener {

@@ -1,13 +1,16 @@
 //! K, the secret that both ends share, made from a key file's bytes.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The shared secret K: SHA-256 of all bytes of a key file.
 ///
-/// It is wiped when dropped and never printed.
-#[derive(Clone, ZeroizeOnDrop)]
-pub struct Secret([u8; 32]);
+/// It is wiped when its last clone is dropped, and never printed. Clones share one K, so that it
+/// lies in memory once however many handshakes run; [`placed`](Self::placed) says where.
+#[derive(Clone)]
+pub struct Secret(Arc<dyn AsRef<[u8; 32]> + Send + Sync>);
 
 impl Secret {
     /// Makes K from the contents of a key file. Any length is legal, 0 included.
@@ -20,14 +23,34 @@ impl Secret {
         hasher.finish()
     }
 
+    /// The same K in memory that the caller chooses, locked for one: `place` copies it there, and
+    /// what it returns is in charge of wiping it when dropped.
+    #[must_use]
+    pub fn placed<P>(&self, place: impl FnOnce(&[u8; 32]) -> P) -> Self
+    where
+        P: AsRef<[u8; 32]> + Send + Sync + 'static,
+    {
+        Self(Arc::new(place(self.as_bytes())))
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        (*self.0).as_ref()
     }
 }
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(..)")
+    }
+}
+
+/// K on the heap.
+#[derive(ZeroizeOnDrop)]
+struct Held([u8; 32]);
+
+impl AsRef<[u8; 32]> for Held {
+    fn as_ref(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 
@@ -50,15 +73,53 @@ impl SecretHasher {
     /// The secret of all bytes added so far.
     #[must_use]
     pub fn finish(self) -> Secret {
+        let mut held = Arc::new(Held([0; 32]));
         let mut digest = self.0.finalize();
-        let secret = Secret(digest.into());
+        // Copied into its place rather than moved there, which would leave bytes behind.
+        if let Some(held) = Arc::get_mut(&mut held) {
+            held.0.copy_from_slice(&digest);
+        }
         digest.zeroize();
-        secret
+        Secret(held)
     }
 }
 
 impl std::fmt::Debug for SecretHasher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SecretHasher(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shows whether it is still there.
+    struct Place {
+        key: [u8; 32],
+        _alive: Arc<()>,
+    }
+
+    impl AsRef<[u8; 32]> for Place {
+        fn as_ref(&self) -> &[u8; 32] {
+            &self.key
+        }
+    }
+
+    #[test]
+    fn clones_share_one_place_until_the_last_is_gone() {
+        let alive = Arc::new(());
+        let secret = Secret::from_key_file(b"key");
+        let placed = secret.placed(|&key| Place {
+            key,
+            _alive: Arc::clone(&alive),
+        });
+        assert_eq!(placed.as_bytes(), secret.as_bytes());
+        let clone = placed.clone();
+        assert_eq!(clone.as_bytes().as_ptr(), placed.as_bytes().as_ptr());
+        drop(placed);
+        assert_eq!(Arc::strong_count(&alive), 2);
+        drop(clone);
+        assert_eq!(Arc::strong_count(&alive), 1);
     }
 }

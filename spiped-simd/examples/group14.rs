@@ -1,4 +1,4 @@
-//! Measures y^x mod p with AVX-512 IFMA beside crypto-bigint, for exponents of 259 bits.
+//! Measures the powers mod p that this CPU has, beside crypto-bigint's, for exponents of 259 bits.
 //!
 //! `cargo run --release -p spiped-simd --example group14`
 
@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
 use crypto_bigint::{Odd, U320, U2048};
-use spiped_simd::group14;
+use spiped_simd::group14::{self, Implementation, Number};
 
 const SAMPLES: usize = 501;
+
+type Power<'a> = Box<dyn Fn() -> Number + 'a>;
 
 fn main() {
     let base = std::array::from_fn(|i| 0x0123_4567_89ab_cdef_u64.wrapping_mul(i as u64 + 3));
@@ -29,23 +31,32 @@ fn main() {
         let power = base.pow_bounded_exp(&U320::from_words(*black_box(&exponent)), 259);
         power.retrieve().to_words()
     };
-    let ifma = || group14::pow(black_box(&base), black_box(&exponent));
-    if ifma().is_none() {
-        println!("this CPU has no AVX-512 IFMA");
-    }
 
-    let mut samples = [const { Vec::new() }; 2];
-    for _ in 0..SAMPLES {
+    let mut ways: Vec<(String, Power)> = Vec::new();
+    for way in Implementation::available() {
+        let pow = move || way.pow(black_box(&base), black_box(&exponent));
+        ways.push((format!("y^x, {}", way.name()), Box::new(pow)));
         let start = Instant::now();
-        black_box(ifma());
-        samples[0].push(start.elapsed().as_secs_f64());
-        let start = Instant::now();
-        black_box(portable());
-        samples[1].push(start.elapsed().as_secs_f64());
+        black_box(way.power_of_two(&exponent));
+        let first = start.elapsed().as_secs_f64() * 1e6;
+        println!("tables of {}: {first:.0} us", way.name());
+        let pow = move || way.power_of_two(black_box(&exponent));
+        ways.push((format!("2^x, {}", way.name()), Box::new(pow)));
     }
-    for (name, samples) in ["AVX-512 IFMA", "crypto-bigint"].iter().zip(&mut samples) {
+    ways.push(("y^x, crypto-bigint".to_owned(), Box::new(portable)));
+
+    // In turn, so that noise hits all of them.
+    let mut samples = vec![Vec::new(); ways.len()];
+    for _ in 0..SAMPLES {
+        for ((_, way), samples) in ways.iter().zip(&mut samples) {
+            let start = Instant::now();
+            black_box(way());
+            samples.push(start.elapsed().as_secs_f64() * 1e6);
+        }
+    }
+    for ((name, _), samples) in ways.iter().zip(&mut samples) {
         samples.sort_by(f64::total_cmp);
-        let (median, best) = (samples[SAMPLES / 2] * 1e6, samples[0] * 1e6);
-        println!("{name:<14} {median:>7.1} us, best {best:.1}");
+        let (median, best) = (samples[SAMPLES / 2], samples[0]);
+        println!("{name:<20} {median:>7.1} us, best {best:.1}");
     }
 }

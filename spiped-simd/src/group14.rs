@@ -1,12 +1,15 @@
-//! y^x modulo the 2048-bit MODP prime of RFC 3526 section 3 ("group 14"), in constant time, on CPUs
-//! with AVX-512 IFMA.
+//! Powers modulo the 2048-bit MODP prime of RFC 3526 section 3 ("group 14"), in constant time, on
+//! CPUs with AVX-512 IFMA, or with AVX2 and fused multiply-add.
 //!
-//! There is no portable twin here: where [`pow`] returns `None` the caller uses its own arithmetic.
+//! There is no portable twin here: where a function returns `None` the caller uses its own
+//! arithmetic.
 
+#[cfg(target_arch = "x86_64")]
+mod fma;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
 #[cfg(target_arch = "x86_64")]
-mod residue;
+mod powers;
 
 /// A number below 2^2048: 64-bit limbs, least significant first.
 pub type Number = [u64; 32];
@@ -47,20 +50,79 @@ pub const P: Number = [
     0xffffffffffffffff,
 ];
 
-/// base^exponent mod p, below p, or `None` where the CPU lacks AVX-512 F and IFMA.
+/// base^exponent mod p, below p, or `None` where the CPU lacks the instructions.
 ///
 /// The exponent's limbs are least significant first. The base need not be below p. No branch and
 /// no address depends on base or exponent, except that an exponent of more than 260 bits, which
 /// version 1 of the protocol never has, takes longer.
 pub fn pow(base: &Number, exponent: &[u64; 5]) -> Option<Number> {
+    let way = Implementation::available().next()?;
+    Some(way.pow(base, exponent))
+}
+
+/// 2^exponent mod p, as [`pow`] with the base 2 but several times as fast.
+///
+/// The first call computes tables, for which it takes about as long as two calls of [`pow`].
+pub fn power_of_two(exponent: &[u64; 5]) -> Option<Number> {
+    let way = Implementation::available().next()?;
+    Some(way.power_of_two(exponent))
+}
+
+/// A way to compute powers that this CPU has. Only tests and measurements choose; everyone else
+/// calls [`pow`](fn@pow) and [`power_of_two`](fn@power_of_two).
+#[derive(Clone, Copy, Debug)]
+pub struct Implementation(Kind);
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
     #[cfg(target_arch = "x86_64")]
-    {
-        ifma::Token::detect().map(|token| token.pow(base, exponent))
+    Ifma(ifma::Token),
+    #[cfg(target_arch = "x86_64")]
+    Fma(fma::Token),
+}
+
+const KINDS: usize = if cfg!(target_arch = "x86_64") { 2 } else { 0 };
+
+impl Implementation {
+    /// All that this CPU has, the fastest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        let all: [Option<Kind>; KINDS] = [
+            #[cfg(target_arch = "x86_64")]
+            ifma::Token::detect().map(Kind::Ifma),
+            #[cfg(target_arch = "x86_64")]
+            fma::Token::detect().map(Kind::Fma),
+        ];
+        all.into_iter().flatten().map(Self)
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = (base, exponent);
-        None
+
+    /// A short name for tables.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(_) => "AVX-512 IFMA",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Fma(_) => "AVX2 and FMA",
+        }
+    }
+
+    /// As [`pow`](fn@pow), with this implementation.
+    pub fn pow(self, base: &Number, exponent: &[u64; 5]) -> Number {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(token) => token.pow(base, exponent),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Fma(token) => token.pow(base, exponent),
+        }
+    }
+
+    /// As [`power_of_two`](fn@power_of_two), with this implementation.
+    pub fn power_of_two(self, exponent: &[u64; 5]) -> Number {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Ifma(token) => token.power_of_two(exponent),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Fma(token) => token.power_of_two(exponent),
+        }
     }
 }
 

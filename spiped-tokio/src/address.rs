@@ -29,6 +29,17 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
+impl Endpoint {
+    /// The TCP port.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(address) => Some(address.port()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 /// Why a text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -133,6 +144,12 @@ impl Address {
         Self(Form::Unix(path.to_owned()))
     }
 
+    /// Whether it takes the system's resolver to look it up.
+    #[must_use]
+    pub fn is_name(&self) -> bool {
+        matches!(self.0, Form::Name { .. })
+    }
+
     /// Looks the address up; a host name goes to the system's resolver. May block.
     ///
     /// # Errors
@@ -206,7 +223,7 @@ impl FromStr for BindAddress {
         {
             return any_port(parse_ip(ip)?);
         }
-        if text.starts_with('/') || text.contains(':') {
+        if text.starts_with(['/', '[']) || text.contains(':') {
             return text.parse().map(Self);
         }
         if text.is_empty() {
@@ -300,6 +317,7 @@ mod tests {
         }
         assert!("".parse::<BindAddress>().is_err());
         assert!("[x]".parse::<BindAddress>().is_err());
+        assert!("[x".parse::<BindAddress>().is_err());
     }
 
     #[tokio::test]

@@ -1,13 +1,20 @@
 //! Connects to the first endpoint of a list that answers.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::address::Endpoint;
 use crate::socket::Socket;
+
+/// How long an endpoint may stay silent before the next one is tried beside it (the "Connection
+/// Attempt Delay" of RFC 8305 section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Why none of the endpoints could be connected to.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +23,7 @@ pub enum DialError {
     /// There was no endpoint to try.
     #[error("no address to connect to")]
     NoEndpoint,
-    /// The last endpoint that was tried did not work out.
+    /// No endpoint worked out; this one was the last to say so.
     #[error("cannot connect to {endpoint}: {source}")]
     Connect {
         /// The endpoint.
@@ -26,40 +33,91 @@ pub enum DialError {
     },
 }
 
-/// Tries the endpoints in turn until one accepts a connection.
+/// Tries the endpoints until one accepts a connection.
 ///
-/// `timeout` bounds all of them together: each gets an equal part of what is left, so that a silent
-/// one leaves time for those behind it. A TCP connection starts from the first address in `from` of
-/// its family, if `from` is not empty.
+/// Each is tried when the one before it has failed or has been silent for 250 ms; a silent one goes
+/// on being tried beside those after it. `limit` bounds all of it together. A TCP connection starts
+/// from the first address in `from` of its family, if `from` is not empty.
 ///
 /// # Errors
 ///
-/// What the last endpoint that was tried said.
+/// What the last endpoint to fail said, or that the first silent one did not answer in time.
 pub async fn dial(
     endpoints: &[Endpoint],
     from: &[SocketAddr],
-    timeout: Duration,
+    limit: Duration,
 ) -> Result<Socket, DialError> {
-    let deadline = Instant::now() + timeout;
-    let mut outcome = Err(DialError::NoEndpoint);
-    for (endpoint, left) in endpoints.iter().zip((1..=endpoints.len() as u32).rev()) {
-        let now = Instant::now();
-        let turn = now + deadline.saturating_duration_since(now) / left;
-        let connecting = connect(endpoint, from);
-        let connected = timeout_at(turn, connecting)
-            .await
-            .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
-        match connected {
-            Ok(socket) => return Ok(socket),
-            Err(source) => {
-                outcome = Err(DialError::Connect {
-                    endpoint: endpoint.clone(),
-                    source,
-                });
+    let mut attempts = Attempts::default();
+    let outcome = timeout(limit, async {
+        let mut failure = DialError::NoEndpoint;
+        let mut untried = endpoints.iter();
+        loop {
+            if let Some(endpoint) = untried.next() {
+                attempts.start(endpoint, from);
+            }
+            if attempts.0.is_empty() {
+                return Err(failure);
+            }
+            let patience = if untried.len() > 0 { HEAD_START } else { limit };
+            match attempts.first(pin!(sleep(patience))).await {
+                Some(Ok(socket)) => return Ok(socket),
+                Some(Err(error)) => failure = error,
+                None => {}
             }
         }
+    });
+    match outcome.await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(attempts.too_late()),
     }
-    outcome
+}
+
+/// Endpoints that are being connected to, in the order they were started.
+#[derive(Default)]
+struct Attempts<'a>(Vec<(&'a Endpoint, Connecting<'a>)>);
+
+type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send + 'a>>;
+
+impl<'a> Attempts<'a> {
+    fn start(&mut self, endpoint: &'a Endpoint, from: &'a [SocketAddr]) {
+        self.0.push((endpoint, Box::pin(connect(endpoint, from))));
+    }
+
+    /// Waits for the first that succeeds or fails, or `until` nobody is waited for any more.
+    async fn first(
+        &mut self,
+        mut until: Pin<&mut impl Future>,
+    ) -> Option<Result<Socket, DialError>> {
+        poll_fn(|cx| match self.poll_first(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending => until.as_mut().poll(cx).map(|_| None),
+        })
+        .await
+    }
+
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<Socket, DialError>> {
+        for (index, (_, connecting)) in self.0.iter_mut().enumerate() {
+            let Poll::Ready(connected) = connecting.as_mut().poll(cx) else {
+                continue;
+            };
+            let (endpoint, _) = self.0.remove(index);
+            return Poll::Ready(connected.map_err(|source| DialError::Connect {
+                endpoint: endpoint.clone(),
+                source,
+            }));
+        }
+        Poll::Pending
+    }
+
+    fn too_late(self) -> DialError {
+        match self.0.first() {
+            Some((endpoint, _)) => DialError::Connect {
+                endpoint: (*endpoint).clone(),
+                source: io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
+            },
+            None => DialError::NoEndpoint,
+        }
+    }
 }
 
 async fn connect(endpoint: &Endpoint, from: &[SocketAddr]) -> io::Result<Socket> {

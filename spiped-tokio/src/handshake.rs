@@ -4,13 +4,12 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use spiped_proto::{Computation, Entropy, ForwardSecrecy, Incoming, Proved, Secret, Session, Step};
+use spiped_proto::{Entropy, ForwardSecrecy, Incoming, Proved, Secret, Session, Step};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Semaphore;
 
+use crate::pool::KeyExchangePool;
 use crate::stream::SpipedStream;
 
 /// Why there is no stream.
@@ -23,32 +22,6 @@ pub enum HandshakeError {
     /// The connection, or this system, failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-}
-
-/// Where key exchange arithmetic is done: on blocking threads, as many at a time as there are
-/// processors, so that neither other connections nor the system wait for it.
-#[derive(Clone, Debug)]
-struct KeyExchangePool(Arc<Semaphore>);
-
-impl KeyExchangePool {
-    fn new() -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new(threads)))
-    }
-
-    async fn run(&self, computation: Computation) -> io::Result<Step> {
-        let permit = Arc::clone(&self.0)
-            .acquire_owned()
-            .await
-            .map_err(io::Error::other)?;
-        let computed = tokio::task::spawn_blocking(move || {
-            // Held by the thread, not by the future: an abandoned connection's arithmetic still
-            // occupies a processor until it is done.
-            let _permit = permit;
-            computation.run()
-        });
-        computed.await.map_err(io::Error::other)
-    }
 }
 
 /// Makes encrypted streams out of connected ones, as either end.
@@ -183,7 +156,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 Step::Receive(incoming) => self.receive(incoming).await?,
                 Step::Compute(computation) => {
                     self.flush().await?;
-                    self.pool.run(computation).await?
+                    // To wake another thread and be woken by it costs as much as the short one.
+                    if computation.is_short() {
+                        computation.run()
+                    } else {
+                        self.pool.run(computation).await?
+                    }
                 }
                 Step::Proved(proved) => return Ok(Milestone::Proved(Box::new(proved))),
                 Step::Done(session) => {

@@ -76,6 +76,8 @@ mod buffer;
 mod dial;
 mod handshake;
 mod listener;
+mod pool;
+mod priority;
 mod relay;
 mod socket;
 mod stream;

@@ -77,10 +77,41 @@ impl BoundListener {
             },
         }
         socket.listen(BACKLOG)?;
-        Ok(Self(match endpoint {
+        Ok(Self::of(endpoint, socket))
+    }
+
+    /// Takes over a socket that somebody else has bound, to the same endpoint, and listens on.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
+    pub fn adopt(socket: OwnedFd, endpoint: &Endpoint) -> io::Result<Self> {
+        let socket = socket2::Socket::from(socket);
+        if !socket.is_listener()? || socket.r#type()? != Type::STREAM {
+            return Err(io::Error::other("what was passed is no listening socket"));
+        }
+        let local = socket.local_addr()?;
+        let is_there = match endpoint {
+            Endpoint::Tcp(wanted) => local.as_socket().is_some_and(|local| {
+                // Flow label and scope are nobody's wish.
+                (local.ip(), local.port()) == (wanted.ip(), wanted.port())
+            }),
+            Endpoint::Unix(path) => local.as_pathname() == Some(path),
+        };
+        if !is_there {
+            return Err(io::Error::other(
+                "the socket that was passed listens elsewhere",
+            ));
+        }
+        socket.set_nonblocking(true)?;
+        Ok(Self::of(endpoint, socket))
+    }
+
+    fn of(endpoint: &Endpoint, socket: socket2::Socket) -> Self {
+        Self(match endpoint {
             Endpoint::Tcp(_) => Kind::Tcp(socket.into()),
             Endpoint::Unix(_) => Kind::Unix(socket.into()),
-        }))
+        })
     }
 
     /// Goes on in the current runtime.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, PLAINTEXT_LEN};
 use crate::socket::Socket;
 use crate::stream::SpipedStream;
 
@@ -160,7 +160,8 @@ impl Direction {
     where
         R: AsyncRead + Unpin,
     {
-        let mut room = ReadBuf::new(self.data.room());
+        // As much as becomes full packets in one go: the buffer itself has room for their overhead.
+        let mut room = ReadBuf::new(self.data.room().split_at_mut(PLAINTEXT_LEN).0);
         let polled = Pin::new(reader).poll_read(cx, &mut room);
         let len = room.filled().len();
         self.data.fill(len);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,11 +17,14 @@ use crate::cli::SpipedOptions;
 use crate::connection::Route;
 use crate::daemonize::{self, Outcome, Readiness, Role};
 use crate::descriptors::DescriptorLimit;
+use crate::inherited;
+use crate::locked;
 use crate::log::{self, Class, Destination};
 use crate::pidfile::{self, PidfileError};
 use crate::pipe::Pipe;
 use crate::privileges::{Identity, IdentityError, PrivilegeError};
 use crate::reason::reason;
+use crate::sandbox::{Needs, SandboxError, Walls};
 use crate::signals::{self, Termination};
 use crate::start::{self, StartError};
 use crate::target::Target;
@@ -54,6 +58,9 @@ pub enum DaemonError {
         /// Why not.
         error: io::Error,
     },
+    /// The sandbox has a gap, and none is allowed.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// A signal ended the process in the background before it was up.
     #[error("the daemon was ended by {0} before it was up")]
     Killed(nix::sys::signal::Signal),
@@ -69,6 +76,8 @@ struct Plan {
     target: Address,
     identity: Option<Identity>,
     secret: Secret,
+    /// A socket that was passed, to be listened on.
+    inherited: Option<OwnedFd>,
 }
 
 /// What the look-ups brought: everything that needs the original user is done.
@@ -89,6 +98,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
         target: start::parse_address("target", &options.target)?,
         identity: options.user.as_deref().map(Identity::parse).transpose()?,
         secret: start::read_key(&options.key)?,
+        inherited: inherited::take()?,
         options,
     };
     if let Some(bind) = &plan.options.bind {
@@ -131,7 +141,13 @@ impl Plan {
             );
         }
         signals::hold_termination()?;
-        let listener = BoundListener::bind(endpoint).map_err(|error| DaemonError::Bind {
+        let listener = match &self.inherited {
+            None => BoundListener::bind(endpoint),
+            Some(socket) => socket
+                .try_clone()
+                .and_then(|socket| BoundListener::adopt(socket, endpoint)),
+        };
+        let listener = listener.map_err(|error| DaemonError::Bind {
             endpoint: endpoint.clone(),
             error,
         })?;
@@ -164,7 +180,8 @@ impl Plan {
         if readiness.is_some() {
             pidfile::write(&self.pidfile())?;
         }
-        self.start_log()?;
+        let destination = self.log_destination();
+        log::open(destination);
         let limits = self.limits()?;
         let prepared = match early {
             Some(prepared) => prepared,
@@ -178,24 +195,31 @@ impl Plan {
         if let Some(identity) = self.identity {
             identity.assume()?;
         }
+        let needs = self.needs(&prepared, destination);
+        let (secret, key_lock) = locked::lock(self.secret);
         let route = Route {
             target: Target::new(self.target, prepared.target),
             bind: prepared.bind,
-            handshaker: Handshaker::new(self.secret)
-                .with_forward_secrecy(self.options.forward_secrecy),
+            handshaker: Handshaker::new(secret).with_forward_secrecy(self.options.forward_secrecy),
             timeout: self.options.timeout,
             idle: self.options.idle,
             keepalive: self.options.keepalive,
         };
         let pipe = Pipe::new(self.options.mode, route, limits);
+        // Asked before the sandbox, which hides the limits of a container.
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let walls = self.options.sandbox.enter(&needs, key_lock)?;
+        log::start()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(workers)
             .enable_all()
             .build()?;
         runtime.block_on(serve(
             Arc::new(pipe),
             prepared.listener,
-            self.options.resolve_interval,
+            &self.options,
             readiness,
+            walls,
         ))?;
         // A look-up that hangs must not keep the process alive.
         runtime.shutdown_background();
@@ -203,16 +227,24 @@ impl Plan {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Starts the log's writer. In the background, lines that nobody would see on standard error go
-    /// to syslog where there is one.
-    fn start_log(&self) -> io::Result<()> {
+    /// In the background, lines that nobody would see on standard error go to syslog where there is
+    /// one.
+    fn log_destination(&self) -> Destination {
         let unseen = !self.options.foreground && !daemonize::stderr_is_kept();
         let unseen = unseen && Path::new("/dev/log").exists();
-        log::start(if self.options.syslog || unseen {
+        if self.options.syslog || unseen {
             Destination::Syslog
         } else {
             Destination::Stderr
-        })
+        }
+    }
+
+    /// What is left to do once the daemon runs.
+    fn needs(&self, prepared: &Prepared, log: Destination) -> Needs {
+        let mut needs = Needs::of(&prepared.target, &prepared.bind);
+        needs.names = self.options.resolve_interval.is_some() && self.target.is_name();
+        needs.unix_sockets |= log == Destination::Syslog;
+        needs
     }
 
     fn pidfile(&self) -> PathBuf {
@@ -239,32 +271,49 @@ impl Plan {
     }
 }
 
-/// Serves connections until SIGTERM has come and the last of them has ended.
+/// Serves connections until SIGTERM has come and the last of them has ended, or has had its time.
 async fn serve(
     pipe: Arc<Pipe>,
     listener: BoundListener,
-    resolve_interval: Option<Duration>,
+    options: &SpipedOptions,
     readiness: Option<Readiness>,
+    walls: Option<Walls>,
 ) -> io::Result<()> {
     let mut termination = Termination::watch()?;
     let listener = listener.start()?;
     if let Some(readiness) = readiness {
         readiness.ready()?;
     }
-    if let Some(interval) = resolve_interval {
+    // Only now, so that nobody who waits for the daemon to be up gets to see it.
+    if let Some(walls) = walls {
+        log::info(Class::Daemon, format_args!("{walls}"));
+    }
+    if let Some(interval) = options.resolve_interval {
         let pipe = Arc::clone(&pipe);
         tokio::spawn(async move { pipe.keep_target_fresh(interval).await });
     }
     let (drain, draining) = watch::channel(false);
     // On a task of its own, so that accepting is done by the runtime's workers.
-    let mut running = tokio::spawn(pipe.run(listener, draining));
+    let mut running = tokio::spawn(pipe.run(listener, draining, options.drain));
     tokio::select! {
-        ended = &mut running => return ended.map_err(io::Error::other),
+        ended = &mut running => return ended.map(drop).map_err(io::Error::other),
         () = termination.requested() => {}
     }
     drain.send_replace(true);
-    tokio::select! {
-        ended = running => ended.map_err(io::Error::other),
+    let left = tokio::select! {
+        ended = running => ended.map_err(io::Error::other)?,
         () = termination.requested() => termination.obey(),
+    };
+    if left > 0 {
+        let connections = if left == 1 {
+            "connection"
+        } else {
+            "connections"
+        };
+        log::warning(
+            Class::Daemon,
+            format_args!("the time to end is over: resetting {left} {connections}"),
+        );
     }
+    Ok(())
 }

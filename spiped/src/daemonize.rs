@@ -45,13 +45,15 @@ pub enum Outcome {
 #[must_use = "the parent waits until the daemon is ready or gone"]
 pub struct Readiness {
     ready: PipeWriter,
+    /// `/dev/null`, opened while the process may still open files.
+    null: File,
 }
 
 /// Splits the process in two; the child is the leader of a session of its own.
 ///
 /// # Errors
 ///
-/// The process has other threads already, or the system refuses.
+/// The process has other threads already, `/dev/null` is unusable, or the system refuses.
 pub fn fork() -> io::Result<Role> {
     if threads().is_some_and(|count| count > 1) {
         return Err(io::Error::other("cannot fork: other threads are running"));
@@ -59,6 +61,10 @@ pub fn fork() -> io::Result<Role> {
     // Text still buffered here would otherwise be printed by both.
     io::stdout().flush()?;
     let (reader, writer) = io::pipe()?;
+    let null = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
     // SAFETY: the process has one thread (checked above where the system can tell, and before any
     // runtime starts elsewhere), so no lock is held by a thread that the child lacks.
     match unsafe { nix::unistd::fork() }? {
@@ -68,7 +74,10 @@ pub fn fork() -> io::Result<Role> {
         })),
         ForkResult::Child => {
             setsid()?;
-            Ok(Role::Child(Readiness { ready: writer }))
+            Ok(Role::Child(Readiness {
+                ready: writer,
+                null,
+            }))
         }
     }
 }
@@ -101,18 +110,14 @@ impl Readiness {
     /// # Errors
     ///
     /// `BrokenPipe` if the parent is gone, which means that whoever started this daemon gave up on
-    /// it; otherwise `/dev/null` is unusable. The daemon should end either way.
+    /// it; otherwise the system refuses. The daemon should end either way.
     pub fn ready(mut self) -> io::Result<()> {
-        let null = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/null")?;
-        dup2_stdin(&null)?;
+        dup2_stdin(&self.null)?;
         if !is_kept(io::stdout().as_fd()) {
-            dup2_stdout(&null)?;
+            dup2_stdout(&self.null)?;
         }
         if !stderr_is_kept() {
-            dup2_stderr(&null)?;
+            dup2_stderr(&self.null)?;
         }
         self.ready.write_all(&[1])
     }
@@ -140,6 +145,6 @@ fn is_kept(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// How many threads this process has, where `/proc` tells.
-fn threads() -> Option<usize> {
+pub(crate) fn threads() -> Option<usize> {
     Some(std::fs::read_dir("/proc/self/task").ok()?.count())
 }

@@ -1,7 +1,7 @@
 //! One line an event, to standard error or to syslog, without ever making a connection wait.
 //!
-//! Until [`start`] each line is written at once to standard error. From then on lines pass through
-//! a bounded queue to a thread of their own. A full pipe, a full disk or a dead syslog daemon
+//! Until [`start`] each line is written at once, to standard error or to what [`open`] has chosen.
+//! From then on lines pass through a bounded queue to a thread of their own. A full pipe, a full disk or a dead syslog daemon
 //! stalls that thread alone; what finds no room is counted, and the count is logged when lines get
 //! through again. Lines that a stranger can cause come in [`Class`]es, each with a rate limit.
 //! Control characters in a line are escaped, so that no name from outside forges another line.
@@ -53,16 +53,13 @@ fn program() -> &'static str {
     PROGRAM.get().unwrap_or(&"spiped")
 }
 
-/// Starts the queue and its writer; call it after the fork.
+/// Chooses where lines go from now on. They are still written at once, by whoever logs; one that
+/// standard error has no room for is lost and counted.
 ///
 /// A syslog daemon that cannot be reached now is reported on standard error, and tried again with
 /// every line.
-///
-/// # Errors
-///
-/// The log runs already, or the system refuses a thread.
-pub fn start(destination: Destination) -> io::Result<()> {
-    let sink = match destination {
+pub fn open(destination: Destination) {
+    LOG.open(match destination {
         Destination::Stderr => Sink::stderr(),
         Destination::Syslog => Sink::syslog().unwrap_or_else(|(sink, error)| {
             warning_now(format_args!(
@@ -71,8 +68,16 @@ pub fn start(destination: Destination) -> io::Result<()> {
             ));
             sink
         }),
-    };
-    LOG.start(sink)
+    });
+}
+
+/// Starts the queue and its writer, a thread; call it after the fork.
+///
+/// # Errors
+///
+/// The log runs already, or the system refuses a thread.
+pub fn start() -> io::Result<()> {
+    LOG.start()
 }
 
 /// Writes out what is queued and ends the log, waiting for at most `patience`; says whether all of

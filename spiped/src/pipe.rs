@@ -65,8 +65,13 @@ impl Pipe {
     }
 
     /// Accepts and serves connections until `drain` turns true; returns when the last of them has
-    /// ended.
-    pub async fn run(self: Arc<Self>, listener: Listener, mut drain: watch::Receiver<bool>) {
+    /// ended, or when `patience` is over. Says how many go on then, until the runtime ends.
+    pub async fn run(
+        self: Arc<Self>,
+        listener: Listener,
+        mut drain: watch::Receiver<bool>,
+        patience: Option<Duration>,
+    ) -> usize {
         // Every connection holds a sender; the receiver learns when the last one is gone.
         let (running, mut none_running) = mpsc::channel::<()>(1);
         tokio::select! {
@@ -74,7 +79,15 @@ impl Pipe {
             _ = drain.wait_for(|&drain| drain) => {}
         }
         drop(listener);
-        none_running.recv().await;
+        let none_left = none_running.recv();
+        let over = match patience {
+            None => none_left.await.is_none(),
+            Some(patience) => tokio::time::timeout(patience, none_left).await.is_ok(),
+        };
+        if over {
+            return 0;
+        }
+        none_running.sender_strong_count()
     }
 
     /// Looks the target up again every so often, for ever.

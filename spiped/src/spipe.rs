@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::cli::SpipeOptions;
 use crate::connection::{ConnectionError, Route};
+use crate::locked;
+use crate::sandbox::{Needs, Sandbox};
 use crate::start::{self, StartError};
 use crate::target::Target;
 
@@ -51,14 +53,19 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let secret = start::read_key(&options.key)?;
     let target = start::parse_address("target", &options.target)?;
     let endpoints = start::resolve("target", &target)?;
+    let bind = start::resolve_bind(options.bind.as_deref())?;
+    let needs = Needs::of(&endpoints, &bind);
+    let (secret, key_lock) = locked::lock(secret);
     let route = Route {
         target: Target::new(target, endpoints),
-        bind: start::resolve_bind(options.bind.as_deref())?,
+        bind,
         handshaker: Handshaker::new(secret).with_forward_secrecy(options.forward_secrecy),
         timeout: options.timeout,
         idle: None,
         keepalive: options.keepalive,
     };
+    // As much as there is, without a word: standard error is for errors.
+    let _ = Sandbox::On.enter(&needs, key_lock);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -122,6 +122,69 @@ mod ours_only {
     }
 
     #[test]
+    fn what_is_open_when_its_time_is_over_is_reset_and_counted() {
+        let ours = testbed::ours!();
+        let plan = Plan::new(&ours, &ours).client_args(&["--drain", "0.3"]);
+        let mut tunnel = plan.start();
+        let (mut finished, mut finished_target) = tunnel.open();
+        let (mut open, mut open_target) = tunnel.open();
+        let mut half = tunnel.connect();
+        half.tx.send(&mut Pattern::new(3), 100);
+        let mut half_target = tunnel.target().accept();
+        half_target.rx.expect(&mut Pattern::new(3), 100);
+        half.tx.finish();
+        half_target.rx.expect_end();
+        open.tx.send(&mut Pattern::new(1), 100);
+        open_target.rx.expect(&mut Pattern::new(1), 100);
+        tunnel.client().terminate();
+        finished.tx.finish();
+        finished_target.rx.expect_end();
+        finished_target.tx.finish();
+        finished.rx.expect_end();
+        open.rx.expect_reset();
+        half.rx.expect_reset();
+        // The break travels through the other daemon.
+        open_target.rx.expect_reset();
+        assert_eq!(tunnel.client().wait().code(), Some(0));
+        let stderr = tunnel.client().stderr();
+        assert!(
+            stderr.ends_with("spiped: the time to end is over: resetting 2 connections\n"),
+            "{stderr}"
+        );
+    }
+
+    #[test]
+    fn no_time_at_all_resets_at_once() {
+        let ours = testbed::ours!();
+        let plan = Plan::new(&ours, &ours).client_args(&["--drain", "0"]);
+        let mut tunnel = plan.start();
+        let (mut client, mut target) = tunnel.open();
+        client.tx.send(&mut Pattern::new(1), 100);
+        target.rx.expect(&mut Pattern::new(1), 100);
+        tunnel.client().terminate();
+        client.rx.expect_reset();
+        assert_eq!(tunnel.client().wait().code(), Some(0));
+        let stderr = tunnel.client().stderr();
+        assert!(stderr.ends_with("resetting 1 connection\n"), "{stderr}");
+    }
+
+    #[test]
+    fn who_ends_in_time_ends_the_daemon() {
+        let ours = testbed::ours!();
+        let plan = Plan::new(&ours, &ours).client_args(&["--drain", "1000"]);
+        let mut tunnel = plan.start();
+        let (mut client, mut target) = tunnel.open();
+        tunnel.client().terminate();
+        client.tx.finish();
+        target.rx.expect_end();
+        target.tx.finish();
+        client.rx.expect_end();
+        assert_eq!(tunnel.client().wait().code(), Some(0));
+        let stderr = tunnel.client().stderr();
+        assert!(!stderr.contains("resetting"), "{stderr}");
+    }
+
+    #[test]
     fn a_new_daemon_can_take_over_the_address_meanwhile() {
         let ours = testbed::ours!();
         for transport in [Transport::V4, Transport::Unix] {

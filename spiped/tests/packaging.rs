@@ -186,3 +186,20 @@ fn set(word: &str) -> String {
         false => format!("{before}\\f{font}{}\\fR{after}", inner.replace('-', "\\-")),
     }
 }
+
+/// Every system call that the sandbox names is explained.
+#[test]
+fn the_list_of_system_calls_is_complete() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let code = fs::read_to_string(root.join("src/sandbox/syscalls.rs")).unwrap();
+    let text = fs::read_to_string(root.join("../docs/hardening.md")).unwrap();
+    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let named = code.split("libc::SYS_").skip(1);
+    let named: Vec<_> = named
+        .map(|rest| rest.split(|character| !is_part(character)).next().unwrap())
+        .collect();
+    assert!(named.len() > 100, "{named:?}");
+    for call in named {
+        assert!(text.contains(&format!("`{call}`")), "{call}");
+    }
+}

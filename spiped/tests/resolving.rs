@@ -138,3 +138,44 @@ fn the_last_address_is_used_while_none_is_found(maker: &Maker) {
     });
     assert!(lost.is_none());
 }
+
+mod ours_only {
+    use super::*;
+
+    /// As editors and DHCP clients do it; the sandbox must not hold on to the old file.
+    #[test]
+    fn a_hosts_file_that_is_replaced_is_followed() {
+        testbed::need!("root", "unshare --mount");
+        let ours = testbed::ours!();
+        let moving = Moving::new();
+        let etc = moving.site.dir.join("etc");
+        let replace = |address: &str| {
+            let new = etc.join("hosts.new");
+            fs::write(&new, format!("{LOCALHOST}{address} moving.invalid\n")).unwrap();
+            fs::rename(new, etc.join("hosts")).unwrap();
+        };
+        let copied = std::process::Command::new("cp")
+            .args(["-a", "/etc"])
+            .arg(&etc)
+            .status();
+        assert!(copied.unwrap().success());
+        replace("127.0.0.2");
+
+        let source = moving.site.source.to_string();
+        let target = format!("moving.invalid:{}", moving.first.address().tcp().port());
+        let mut daemon = std::process::Command::new("unshare");
+        daemon.args(["--mount", "--", "sh", "-ec"]);
+        daemon.args(["mount --bind etc /etc; exec \"$@\"", "sh"]);
+        daemon.arg(ours.bare_spiped().get_program());
+        daemon.args(["-e", "-F", "-r", "1", "--sandbox=require"]);
+        daemon.args(["-s", &source, "-t", &target, "-k"]);
+        daemon.arg(&moving.site.key);
+        let mut daemon = Program::start(&moving.site.dir, "e", daemon);
+        daemon.listens_on(&moving.site.source);
+        assert!(moving.leads_to(&moving.first));
+        replace("127.0.0.3");
+        until("the new address in use", || {
+            moving.leads_to(&moving.second).then_some(())
+        });
+    }
+}

@@ -14,18 +14,48 @@ pub(super) fn random(seed: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Compares, where this CPU can compute a power at all.
-fn check(base: &Number, exponent: &[u64; 5]) {
-    let Some(power) = pow(base, exponent) else {
-        eprintln!("not tested: this CPU has no AVX-512 IFMA");
-        return;
-    };
+fn expected(base: &Number, exponent: &[u64; 5]) -> Number {
     let params = FixedMontyParams::new_vartime(Odd::new(U2048::from_words(P)).unwrap());
-    let expected = FixedMontyForm::new(&U2048::from_words(*base), &params)
+    FixedMontyForm::new(&U2048::from_words(*base), &params)
         .pow(&U320::from_words(*exponent))
         .retrieve()
-        .to_words();
-    assert_eq!(power, expected, "{base:x?} ^ {exponent:x?}");
+        .to_words()
+}
+
+/// Compares all ways that this CPU has.
+fn check(base: &Number, exponent: &[u64; 5]) {
+    let expected = expected(base, exponent);
+    for way in Implementation::available() {
+        let power = way.pow(base, exponent);
+        assert_eq!(power, expected, "{way:?}: {base:x?} ^ {exponent:x?}");
+    }
+    assert!(pow(base, exponent).is_none_or(|power| power == expected));
+}
+
+fn check_power_of_two(exponent: &[u64; 5]) {
+    let expected = expected(&small(2), exponent);
+    for way in Implementation::available() {
+        let power = way.power_of_two(exponent);
+        assert_eq!(power, expected, "{way:?}: 2 ^ {exponent:x?}");
+    }
+    assert!(power_of_two(exponent).is_none_or(|power| power == expected));
+}
+
+fn small(value: u64) -> Number {
+    std::array::from_fn(|i| if i == 0 { value } else { 0 })
+}
+
+#[test]
+fn it_is_said_what_is_tested() {
+    let all: Vec<_> = Implementation::available()
+        .map(Implementation::name)
+        .collect();
+    eprintln!("tested, as this CPU has them: {all:?}");
+    #[cfg(target_arch = "x86_64")]
+    assert_eq!(
+        all.contains(&"AVX2 and FMA"),
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    );
 }
 
 #[test]
@@ -52,7 +82,6 @@ fn edge_values_agree() {
     let mut p_plus_one = P;
     p_plus_one[0] = 0;
     p_plus_one[1] += 1;
-    let small = |value| std::array::from_fn(|i| if i == 0 { value } else { 0 });
     let bases = [
         small(0),
         small(1),
@@ -80,6 +109,27 @@ fn edge_values_agree() {
             check(base, exponent);
         }
     }
+    for exponent in &exponents {
+        check_power_of_two(exponent);
+    }
+}
+
+#[test]
+fn each_bit_of_an_exponent_counts() {
+    for position in 0..320 {
+        let mut exponent = [0; 5];
+        exponent[position / 64] = 1 << (position % 64);
+        check_power_of_two(&exponent);
+        if position < 260 {
+            // Together with all bits below it.
+            let below = |i| match position / 64 {
+                limb if i < limb => u64::MAX,
+                limb if i == limb => u64::MAX >> (63 - position % 64),
+                _ => 0,
+            };
+            check_power_of_two(&std::array::from_fn(below));
+        }
+    }
 }
 
 #[test]
@@ -91,5 +141,6 @@ fn random_values_agree() {
         check(&base, &exponent);
         exponent[4] = 4;
         check(&base, &exponent);
+        check_power_of_two(&exponent);
     }
 }

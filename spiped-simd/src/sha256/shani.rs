@@ -1,11 +1,12 @@
-//! Two messages at once with the SHA instructions: while a round of one message waits for its
-//! result, a round of the other is computed.
+//! Up to four messages at once with the SHA instructions: while a round of one message waits for
+//! its result, rounds of the others are computed.
+//!
+//! The SHA instructions know no registers but those of 128 bits. Compiled with AVX, what is around
+//! them needs fewer copies.
 
 use std::arch::x86_64::*;
 
 use super::{Block, K, State, common_len};
-
-const LANES: usize = 2;
 
 /// The words of a state in the order that the instructions want: (A, B, E, F) and (C, D, G, H).
 type Halves = [__m128i; 2];
@@ -16,23 +17,28 @@ pub(super) struct Token(());
 
 impl Token {
     pub(super) fn detect() -> Option<Self> {
-        let detected = is_x86_feature_detected!("sha") && is_x86_feature_detected!("sse4.1");
+        let detected = is_x86_feature_detected!("sha")
+            && is_x86_feature_detected!("sse4.1")
+            && is_x86_feature_detected!("avx");
         detected.then_some(Self(()))
     }
 
-    /// Absorbs as many blocks as the shorter message has, and returns how many.
-    pub(super) fn compress(
+    /// Absorbs as many blocks as the shortest message has, and returns how many.
+    pub(super) fn compress<const LANES: usize>(
         self,
         states: &mut [State; LANES],
         messages: &[&[Block]; LANES],
     ) -> usize {
-        // SAFETY: a token exists only where `detect` found sha and sse4.1.
+        // SAFETY: a token exists only where `detect` found sha, sse4.1 and avx.
         unsafe { compress(states, messages) }
     }
 }
 
-#[target_feature(enable = "sha,sse4.1")]
-fn compress(states: &mut [State; LANES], messages: &[&[Block]; LANES]) -> usize {
+#[target_feature(enable = "sha,sse4.1,avx")]
+fn compress<const LANES: usize>(
+    states: &mut [State; LANES],
+    messages: &[&[Block]; LANES],
+) -> usize {
     let mut halves = states.each_ref().map(|state| load_state(state));
     let blocks = common_len(messages);
     for block in 0..blocks {
@@ -46,8 +52,8 @@ fn compress(states: &mut [State; LANES], messages: &[&[Block]; LANES]) -> usize 
 }
 
 #[inline]
-#[target_feature(enable = "sha,sse4.1")]
-fn absorb(states: &mut [Halves; LANES], mut w: [[__m128i; 4]; LANES]) {
+#[target_feature(enable = "sha,sse4.1,avx")]
+fn absorb<const LANES: usize>(states: &mut [Halves; LANES], mut w: [[__m128i; 4]; LANES]) {
     let before = *states;
     let (k, _) = K.as_flattened().as_chunks::<4>();
     macro_rules! rounds {
@@ -104,24 +110,33 @@ fn load_block(block: &Block) -> [__m128i; 4] {
 }
 
 #[inline]
-#[target_feature(enable = "sse2")]
-fn load_state(&[a, b, c, d, e, f, g, h]: &State) -> Halves {
-    let [a, b, c, d, e, f, g, h] = [a, b, c, d, e, f, g, h].map(|word| word as i32);
-    [_mm_setr_epi32(f, e, b, a), _mm_setr_epi32(h, g, d, c)]
+#[target_feature(enable = "sse4.1")]
+fn load_state(state: &State) -> Halves {
+    // SAFETY: a state is 32 readable bytes; the loads ask for no alignment.
+    let (abcd, efgh) = unsafe {
+        let state = state.as_ptr().cast::<__m128i>();
+        (_mm_loadu_si128(state), _mm_loadu_si128(state.add(1)))
+    };
+    // As written here, the lowest word is the last.
+    let cdab = _mm_shuffle_epi32::<0xb1>(abcd);
+    let efgh = _mm_shuffle_epi32::<0x1b>(efgh);
+    [
+        _mm_alignr_epi8::<8>(cdab, efgh),
+        _mm_blend_epi16::<0xf0>(efgh, cdab),
+    ]
 }
 
 #[inline]
 #[target_feature(enable = "sse4.1")]
 fn store_state(state: &mut State, [abef, cdgh]: Halves) {
-    *state = [
-        _mm_extract_epi32::<3>(abef),
-        _mm_extract_epi32::<2>(abef),
-        _mm_extract_epi32::<3>(cdgh),
-        _mm_extract_epi32::<2>(cdgh),
-        _mm_extract_epi32::<1>(abef),
-        _mm_extract_epi32::<0>(abef),
-        _mm_extract_epi32::<1>(cdgh),
-        _mm_extract_epi32::<0>(cdgh),
-    ]
-    .map(|word| word as u32);
+    let feba = _mm_shuffle_epi32::<0x1b>(abef);
+    let dchg = _mm_shuffle_epi32::<0xb1>(cdgh);
+    let dcba = _mm_blend_epi16::<0xf0>(feba, dchg);
+    let hgfe = _mm_alignr_epi8::<8>(dchg, feba);
+    // SAFETY: a state is 32 writable bytes; the stores ask for no alignment.
+    unsafe {
+        let state = state.as_mut_ptr().cast::<__m128i>();
+        _mm_storeu_si128(state, dcba);
+        _mm_storeu_si128(state.add(1), hgfe);
+    }
 }

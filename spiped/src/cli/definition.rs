@@ -2,12 +2,14 @@
 //! from it.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Command, ValueHint};
 
 use super::number;
 use super::text;
+use crate::sandbox::Sandbox;
 
 /// The command line of `spiped`.
 #[must_use]
@@ -99,6 +101,28 @@ pub fn spiped_command() -> Command {
                 .value_hint(ValueHint::Username)
                 .help("Become USER, :GROUP or USER:GROUP, once listening")
                 .long_help(text::USER),
+            Arg::new("drain")
+                .long("drain")
+                .value_name("SECONDS")
+                .value_hint(ValueHint::Other)
+                .value_parser(utf8().try_map(|given| number::seconds(&given, Duration::ZERO)))
+                .help("Reset connections still open so long after SIGTERM")
+                .long_help(text::DRAIN),
+            Arg::new("sandbox")
+                .long("sandbox")
+                .value_name("MODE")
+                .value_parser(
+                    PossibleValuesParser::new(["on", "off", "require"]).map(|mode| {
+                        match mode.as_str() {
+                            "off" => Sandbox::Off,
+                            "require" => Sandbox::Require,
+                            _ => Sandbox::On,
+                        }
+                    }),
+                )
+                .hide_possible_values(true)
+                .help("Lock itself in: on, off or require [default: on]")
+                .long_help(text::SANDBOX),
             flag("syslog", None)
                 .help("Send warnings to syslog in place of standard error")
                 .long_help(text::SYSLOG),

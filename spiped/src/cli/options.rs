@@ -13,6 +13,7 @@ use spiped_proto::ForwardSecrecy;
 
 use super::number;
 use crate::keyfile::KeySource;
+use crate::sandbox::Sandbox;
 
 /// What `spiped` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct SpipedOptions {
     pub bind: Option<String>,
     /// `-D`.
     pub wait_for_dns: bool,
+    /// `--drain`: from 0 to 2^32 s; None is no bound.
+    pub drain: Option<Duration>,
     /// `-F`.
     pub foreground: bool,
     /// `-f` or `-g`.
@@ -79,6 +82,8 @@ pub struct SpipedOptions {
     pub pidfile: Option<PathBuf>,
     /// `-r`: from 1 ms to 2^32 s; None with `-R`.
     pub resolve_interval: Option<Duration>,
+    /// `--sandbox`.
+    pub sandbox: Sandbox,
     /// `--syslog`.
     pub syslog: bool,
     /// `-u`, as given.
@@ -137,6 +142,7 @@ impl SpipedOptions {
             key: key(matches)?,
             bind: matches.remove_one("bind"),
             wait_for_dns: matches.get_flag("wait-for-dns"),
+            drain: matches.remove_one("drain"),
             foreground: matches.get_flag("foreground"),
             forward_secrecy: forward_secrecy(matches)?,
             keepalive: !matches.get_flag("no-keepalive"),
@@ -155,6 +161,7 @@ impl SpipedOptions {
                 .filter(|idle| *idle != number::NO_TIME),
             pidfile: matches.remove_one::<OsString>("pidfile").map(PathBuf::from),
             resolve_interval,
+            sandbox: matches.remove_one("sandbox").unwrap_or_default(),
             syslog: matches.get_flag("syslog"),
             user: matches.remove_one("user"),
         })

@@ -35,10 +35,21 @@ pub(super) fn reason(command: &Command, error: &Error) -> String {
                 text(ContextKind::InvalidValue)
             ),
         },
-        ErrorKind::InvalidValue => format!("{option} needs a value"),
+        ErrorKind::InvalidValue => match (text(ContextKind::InvalidValue), choices(error)) {
+            ("", _) => format!("{option} needs a value"),
+            (given, choices) => format!("{option}: {given:?} is none of {choices}"),
+        },
         ErrorKind::TooManyValues => format!("{option} takes no value"),
         ErrorKind::MissingRequiredArgument => format!("no {option} is given"),
         _ => first_line(error),
+    }
+}
+
+/// The values that an option takes, where there are few.
+fn choices(error: &Error) -> String {
+    match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(values)) => values.join(", "),
+        _ => String::new(),
     }
 }
 

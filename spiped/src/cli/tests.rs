@@ -12,6 +12,7 @@ use spiped_proto::ForwardSecrecy;
 
 use super::*;
 use crate::keyfile::KeySource;
+use crate::sandbox::Sandbox;
 
 #[path = "../../tests/command_line/table/mod.rs"]
 mod table;
@@ -131,6 +132,8 @@ fn defaults_are_those_of_c_spiped() {
         idle: None,
         pidfile: None,
         resolve_interval: Some(Duration::from_secs(60)),
+        drain: None,
+        sandbox: Sandbox::On,
         syslog: false,
         user: None,
     };
@@ -158,15 +161,17 @@ fn every_option_arrives_whether_short_or_long() {
         idle: Some(Duration::from_secs(90)),
         pidfile: Some(PathBuf::from("/pid")),
         resolve_interval: Some(Duration::from_secs(30)),
+        drain: Some(Duration::from_millis(1500)),
+        sandbox: Sandbox::Require,
         syslog: true,
         user: Some(":daemon".to_owned()),
     };
     let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog \
-        --max-unproved 8 --max-unproved-per-source 1 --idle 90";
+        --max-unproved 8 --max-unproved-per-source 1 --idle 90 --drain=1.5 --sandbox=require";
     let long = "--decrypt --wait-for-dns --foreground --require-forward-secrecy --no-keepalive \
         --source /s --target=/t --key - --bind [127.0.0.7] --max-connections=7 --timeout 2.5 \
-        --pidfile /pid --resolve-interval 30 --user :daemon --syslog \
-        --max-unproved=8 --max-unproved-per-source=1 --idle=90";
+        --pidfile /pid --resolve-interval 30 --user :daemon --syslog --max-unproved=8 \
+        --max-unproved-per-source=1 --idle=90 --drain 1.5 --sandbox require";
     assert_eq!(options(short), expected);
     assert_eq!(options(long), expected);
 }
@@ -245,6 +250,18 @@ fn the_reason_is_one_line_that_names_the_option() {
         ("-o", "-o/--timeout needs a value"),
         ("--key", "-k/--key needs a value"),
         ("--syslog=x", "--syslog takes no value"),
+        ("--drain", "--drain needs a value"),
+        ("--drain=x", "--drain: \"x\" is not a number of seconds"),
+        (
+            "--drain=-1",
+            "--drain: \"-1\" is not between 0.001 and 4294967296 seconds",
+        ),
+        ("--sandbox", "--sandbox needs a value"),
+        ("--sandbox=", "--sandbox needs a value"),
+        (
+            "--sandbox=no",
+            "--sandbox: \"no\" is none of on, off, require",
+        ),
         ("-o 5s", "-o/--timeout: \"5s\" is not a number of seconds"),
         (
             "-r -1",

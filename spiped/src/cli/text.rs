@@ -4,8 +4,9 @@
 pub(super) const SPIPED_USAGE: &str = "\
 spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
               [-f | -g] [-n MAX] [-o SECONDS] [-p PIDFILE] [-r SECONDS | -R]
-              [-u USER | :GROUP | USER:GROUP] [--idle SECONDS]
-              [--max-unproved MAX] [--max-unproved-per-source MAX] [--syslog]
+              [-u USER | :GROUP | USER:GROUP] [--drain SECONDS]
+              [--idle SECONDS] [--max-unproved MAX]
+              [--max-unproved-per-source MAX] [--sandbox MODE] [--syslog]
        spiped keygen FILE
        spiped demo [--size MIB]
        spiped {-v | --help}";
@@ -141,3 +142,13 @@ source address, reading the key and writing the pidfile.";
 
 pub(super) const SYSLOG: &str = "\
 Send warnings to syslog in place of standard error, once start-up is over.";
+
+pub(super) const DRAIN: &str = "\
+After SIGTERM, give connections that are open this long to end; reset the rest \
+and log how many they were. 0 resets them at once. Without this option they \
+have all the time they need.";
+
+pub(super) const SANDBOX: &str = "\
+Once listening, give up what is not needed to serve: files, ports, system calls. \
+The default, on, takes what the system has; require refuses to start without \
+all of it; off gives up nothing, for a debugger.";

@@ -2,9 +2,12 @@
 //! that nothing waits for it.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::line::Line;
 use super::{Level, program};
@@ -32,6 +35,19 @@ impl Sink {
         match syslog.connect() {
             Ok(_) => Ok(Self::Syslog(syslog)),
             Err(error) => Err((Self::Syslog(syslog), error)),
+        }
+    }
+
+    /// Whether a line written to standard error now would not have to wait. Syslog never waits for
+    /// long.
+    pub(super) fn has_room(&self) -> bool {
+        match self {
+            Self::Stream(_) => {
+                let stderr = io::stderr();
+                let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+                poll(&mut ready, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+            }
+            Self::Syslog(_) => true,
         }
     }
 

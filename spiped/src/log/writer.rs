@@ -25,6 +25,8 @@ pub(super) struct Log {
 
 struct State {
     stage: Stage,
+    /// Where lines go; the writer's, once there is one. Standard error if nobody has chosen.
+    sink: Option<Sink>,
     queue: VecDeque<Line>,
     limiter: Limiter,
     lost: u64,
@@ -47,6 +49,7 @@ impl Log {
         Self {
             state: Mutex::new(State {
                 stage: Stage::Direct,
+                sink: None,
                 queue: VecDeque::new(),
                 limiter: Limiter::new(),
                 lost: 0,
@@ -57,11 +60,16 @@ impl Log {
         }
     }
 
-    pub(super) fn start(&'static self, sink: Sink) -> io::Result<()> {
+    pub(super) fn open(&self, sink: Sink) {
+        self.lock().sink = Some(sink);
+    }
+
+    pub(super) fn start(&'static self) -> io::Result<()> {
         let mut state = self.lock();
         if state.stage != Stage::Direct {
             return Err(io::Error::other("the log runs already"));
         }
+        let sink = state.sink.take().unwrap_or_else(Sink::stderr);
         thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || self.run(sink))?;
@@ -73,9 +81,8 @@ impl Log {
         let mut state = self.lock();
         if state.stage == Stage::Direct {
             drop(state);
-            if Sink::stderr().write(&Line::new(level, message)).is_err() {
-                self.lock().lose();
-            }
+            let line = Line::new(level, message);
+            self.lock().write_at_once(&line);
             return;
         }
         let quiet = state.limiter.next_due().is_none();
@@ -173,6 +180,16 @@ impl Log {
 }
 
 impl State {
+    fn write_at_once(&mut self, line: &Line) {
+        let written = match &mut self.sink {
+            None => Sink::stderr().write(line).is_ok(),
+            Some(sink) => sink.has_room() && sink.write(line).is_ok(),
+        };
+        if !written {
+            self.lose();
+        }
+    }
+
     fn lose(&mut self) {
         self.lost += 1;
         self.untold += 1;
@@ -218,8 +235,8 @@ mod tests {
     /// A log that writes to `output`. It lives as long as the process, as the real one does.
     fn started(output: impl Write + Send + 'static) -> &'static Log {
         let log = Box::leak(Box::new(Log::new()));
-        log.start(Sink::Stream(Stream::new(Box::new(output))))
-            .unwrap();
+        log.open(Sink::Stream(Stream::new(Box::new(output))));
+        log.start().unwrap();
         log
     }
 
@@ -247,7 +264,7 @@ mod tests {
     #[test]
     fn the_log_starts_once() {
         let log = started(io::sink());
-        log.start(Sink::stderr()).unwrap_err();
+        log.start().unwrap_err();
     }
 
     #[test]

@@ -20,7 +20,9 @@ pub(crate) fn subject() -> ExitCode {
         Class::Daemon,
         format_args!("before the start, and not\nforged"),
     );
-    log::start(Destination::Stderr).unwrap();
+    log::open(Destination::Stderr);
+    log::warning(Class::Daemon, format_args!("opened"));
+    log::start().unwrap();
     log::info(Class::Daemon, format_args!("after the start"));
     assert!(log::finish(Duration::from_secs(30)));
     assert_eq!(log::lost(), 0);
@@ -32,6 +34,6 @@ fn lines_reach_standard_error() {
     assert!(output.status.success());
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
-        "spipe: first\nspipe: before the start, and not\\nforged\nspipe: after the start\n"
+        "spipe: first\nspipe: before the start, and not\\nforged\nspipe: opened\nspipe: after the start\n"
     );
 }

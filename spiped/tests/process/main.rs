@@ -13,6 +13,8 @@ mod demo;
 mod keygen;
 mod logging;
 mod users;
+#[cfg(target_os = "linux")]
+mod walls;
 
 use std::fs;
 use std::path::PathBuf;
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
             "keygen" => keygen::subject(argument),
             "log" => logging::subject(),
             "user" => users::subject(role, argument),
+            #[cfg(target_os = "linux")]
+            "wall" => walls::subject(role, argument),
             _ => panic!("no such role: {role}"),
         };
     }
@@ -83,6 +87,8 @@ fn harness(arguments: &[String]) -> ExitCode {
         keygen::TESTS,
         logging::TESTS,
         users::TESTS,
+        #[cfg(target_os = "linux")]
+        walls::TESTS,
     ]
     .concat();
     let selected = tests.iter().filter(|(name, _)| match filter {

@@ -4,6 +4,8 @@ use super::Outcome::{Daemon, Help, Refused, Up, Version};
 use super::{Row, differ, same};
 
 const LONG_NAMES: &str = "C spiped has no long names but --syslog";
+const DRAIN: &str = "C spiped waits for ever";
+const SANDBOX: &str = "C spiped has no sandbox";
 const SUBCOMMANDS: &str = "C spiped has no subcommands, and refuses operands";
 const EXCLUDED: &str = "C spiped overlooks the conflict when -r has its default value";
 
@@ -63,6 +65,20 @@ pub(crate) const SPIPED: &[Row] = &[
     same(Up, "@E -R"),
     same(Up, "@E --syslog"),
     same(Up, "@E --syslog --"),
+    // The time to end.
+    differ(Up, Refused, DRAIN, "@E --drain=0"),
+    differ(Up, Refused, DRAIN, "@E --drain 2.5"),
+    same(Refused, "@E --drain"),
+    same(Refused, "@E --drain=-1"),
+    same(Refused, "@E --drain=inf"),
+    // The sandbox.
+    differ(Up, Refused, SANDBOX, "@E --sandbox=off"),
+    differ(Up, Refused, SANDBOX, "@E --sandbox on"),
+    same(Refused, "@E --sandbox"),
+    same(Refused, "@E --sandbox="),
+    same(Refused, "@E --sandbox=yes"),
+    same(Refused, "@E --sandbox=ÿ"),
+    same(Refused, "@E --sandbox=off --sandbox=off"),
     // Operands.
     same(Refused, "stray"),
     same(Refused, "''"),

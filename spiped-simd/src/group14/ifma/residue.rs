@@ -11,7 +11,7 @@ use std::arch::x86_64::*;
 
 use zeroize::Zeroize;
 
-use super::{Number, P};
+use super::super::{Number, P};
 
 const LIMBS: usize = 40;
 const LIMB_BITS: usize = 52;

@@ -1,0 +1,138 @@
+//! The command lines of both programs.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
+
+use spiped::cli::{
+    Exit, Mode, SpipeOptions, SpipedCommand, SpipedOptions, Stream, parse_spipe, parse_spiped,
+};
+use spiped::keyfile::KeySource;
+use spiped_proto::ForwardSecrecy;
+
+use crate::input::Input;
+
+/// Arguments, each ended by a zero byte: options that are the same when they are spelled out, or a
+/// text of which each line is what it should be.
+pub fn command_line(data: &[u8]) {
+    let mut input = Input::new(data);
+    let is_spipe = input.byte() % 2 == 1;
+    let args = input.rest().split(|byte| *byte == 0);
+    let args: Vec<OsString> = args.map(|arg| OsString::from_vec(arg.to_vec())).collect();
+    if is_spipe {
+        match parse_spipe(args) {
+            Ok(options) => assert_eq!(parse_spipe(spipe(&options).0), Ok(options)),
+            Err(exit) => check(&exit, "spipe"),
+        }
+    } else {
+        match parse_spiped(args) {
+            Ok(SpipedCommand::Run(options)) => {
+                let again = parse_spiped(spiped(&options).0);
+                assert_eq!(again, Ok(SpipedCommand::Run(options)));
+            }
+            Ok(_) => {}
+            Err(exit) => check(&exit, "spiped"),
+        }
+    }
+}
+
+fn check(exit: &Exit, program: &str) {
+    assert!(exit.text.ends_with('\n'));
+    let mut lines = exit.text.lines();
+    let first = lines.next().unwrap();
+    if exit.code == 0 {
+        // Help, or the version.
+        assert!(first.contains(program));
+        return;
+    }
+    assert_eq!((exit.code, exit.stream), (1, Stream::Stderr));
+    assert!(first.starts_with(program) && first.len() > program.len() + 2);
+    assert!(lines.next().unwrap().starts_with("usage: "));
+    let printed = exit.text.chars().filter(|c| *c != '\n');
+    assert!(printed.clone().count() > 0 && !printed.into_iter().any(char::is_control));
+}
+
+/// A command line in the making.
+#[derive(Default)]
+struct Spelled(Vec<OsString>);
+
+impl Spelled {
+    fn flag(&mut self, name: &str, given: bool) {
+        if given {
+            self.0.push(format!("--{name}").into());
+        }
+    }
+
+    fn option(&mut self, name: &str, value: impl Display) {
+        self.0.push(format!("--{name}={value}").into());
+    }
+
+    fn key(&mut self, key: &KeySource) {
+        let value = match key {
+            KeySource::File(path) => path.as_os_str().as_bytes(),
+            KeySource::Stdin => b"-",
+        };
+        self.0.push("--key".into());
+        self.0.push(OsString::from_vec(value.to_vec()));
+    }
+
+    fn time(&mut self, name: &str, time: Duration) {
+        self.option(
+            name,
+            format!("{}.{:09}", time.as_secs(), time.subsec_nanos()),
+        );
+    }
+
+    fn forward_secrecy(&mut self, forward_secrecy: ForwardSecrecy) {
+        self.flag("fast", forward_secrecy == ForwardSecrecy::Disabled);
+        let required = forward_secrecy == ForwardSecrecy::Required;
+        self.flag("require-forward-secrecy", required);
+    }
+}
+
+fn spipe(options: &SpipeOptions) -> Spelled {
+    let mut spelled = Spelled::default();
+    spelled.option("target", &options.target);
+    spelled.key(&options.key);
+    if let Some(bind) = &options.bind {
+        spelled.option("bind", bind);
+    }
+    spelled.forward_secrecy(options.forward_secrecy);
+    spelled.flag("no-keepalive", !options.keepalive);
+    spelled.time("timeout", options.timeout);
+    spelled
+}
+
+fn spiped(options: &SpipedOptions) -> Spelled {
+    let mut spelled = spipe(&SpipeOptions {
+        target: options.target.clone(),
+        key: options.key.clone(),
+        bind: options.bind.clone(),
+        forward_secrecy: options.forward_secrecy,
+        keepalive: options.keepalive,
+        timeout: options.timeout,
+    });
+    spelled.flag("encrypt", options.mode == Mode::Encrypt);
+    spelled.flag("decrypt", options.mode == Mode::Decrypt);
+    spelled.option("source", &options.source);
+    spelled.flag("wait-for-dns", options.wait_for_dns);
+    spelled.flag("foreground", options.foreground);
+    spelled.option(
+        "max-connections",
+        options.max_connections.map_or(0, u64::from),
+    );
+    if let Some(pidfile) = &options.pidfile {
+        spelled.0.push("--pidfile".into());
+        spelled.0.push(pidfile.clone().into());
+    }
+    match options.resolve_interval {
+        Some(interval) => spelled.time("resolve-interval", interval),
+        None => spelled.flag("no-resolve", true),
+    }
+    spelled.flag("syslog", options.syslog);
+    if let Some(user) = &options.user {
+        spelled.option("user", user);
+    }
+    spelled
+}

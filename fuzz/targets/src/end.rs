@@ -1,0 +1,169 @@
+//! One end of a handshake, as far as it has come.
+
+use spiped_proto::{Entropy, Error, ForwardSecrecy, Opener, Secret, Session, Step};
+
+use crate::input::Cuts;
+use crate::model::Role;
+
+pub(crate) const KEY_FILE: &[u8] = b"what both ends of the fuzzer share";
+
+pub(crate) const FORWARD_SECRECY: [ForwardSecrecy; 3] = [
+    ForwardSecrecy::Disabled,
+    ForwardSecrecy::Enabled,
+    ForwardSecrecy::Required,
+];
+
+/// Random numbers that are the same for the same seed.
+pub(crate) fn random(seed: u8) -> [u8; Entropy::LEN] {
+    std::array::from_fn(|i| seed.wrapping_mul(151) ^ (i as u8).wrapping_mul(29))
+}
+
+pub(crate) struct End {
+    step: Option<Step>,
+    pub(crate) sent: Vec<u8>,
+    /// The peer has shown that it holds the key.
+    pub(crate) proved: bool,
+    pub(crate) failed: Option<Error>,
+}
+
+impl End {
+    pub(crate) fn new(role: Role, forward_secrecy: ForwardSecrecy, seed: u8) -> Self {
+        let secret = Secret::from_key_file(KEY_FILE);
+        let entropy = Entropy::take(&mut random(seed));
+        let mut end = Self {
+            step: Some(match role {
+                Role::Client => Step::client(&secret, forward_secrecy, entropy),
+                Role::Server => Step::server(&secret, forward_secrecy, entropy),
+            }),
+            sent: Vec::new(),
+            proved: false,
+            failed: None,
+        };
+        end.go_on();
+        end
+    }
+
+    /// Takes all steps that need nothing from the peer.
+    fn go_on(&mut self) {
+        while let Some(step) = self.step.take() {
+            self.step = Some(match step {
+                Step::Send(outgoing) => {
+                    self.sent.extend_from_slice(outgoing.bytes());
+                    outgoing.sent()
+                }
+                Step::Compute(computation) => computation.run(),
+                Step::Proved(proved) => {
+                    assert!(!self.proved, "a peer proves itself once");
+                    self.proved = true;
+                    proved.proceed()
+                }
+                waiting => {
+                    self.step = Some(waiting);
+                    return;
+                }
+            });
+        }
+    }
+
+    /// Takes bytes from the peer; returns how many of them belonged to the handshake.
+    pub(crate) fn receive(&mut self, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        while used < bytes.len() {
+            let incoming = match self.step.take() {
+                Some(Step::Receive(incoming)) => incoming,
+                other => {
+                    self.step = other;
+                    break;
+                }
+            };
+            let missing = incoming.missing();
+            assert!(missing > 0);
+            match incoming.feed(&bytes[used..]) {
+                Ok((taken, next)) => {
+                    assert_eq!(taken, missing.min(bytes.len() - used));
+                    used += taken;
+                    self.step = Some(next);
+                    self.go_on();
+                }
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        used
+    }
+
+    /// How many bytes of a message are to come; `None` when no message is awaited.
+    pub(crate) fn missing(&self) -> Option<usize> {
+        match &self.step {
+            Some(Step::Receive(incoming)) => Some(incoming.missing()),
+            _ => None,
+        }
+    }
+
+    /// The session of a handshake that is over.
+    pub(crate) fn session(&mut self) -> Option<Session> {
+        match self.step.take() {
+            Some(Step::Done(session)) => Some(*session),
+            other => {
+                self.step = other;
+                None
+            }
+        }
+    }
+
+    /// The peer closes the connection before the handshake is over.
+    pub(crate) fn close(self) -> Error {
+        match (self.failed, self.step) {
+            (Some(error), _) => error,
+            (None, Some(Step::Receive(incoming))) => incoming.end(),
+            (None, other) => panic!("nothing is awaited: {other:?}"),
+        }
+    }
+}
+
+/// Opens packets as they arrive, with an error that stays.
+pub(crate) struct Reader {
+    opener: Opener,
+    unopened: Vec<u8>,
+    pub(crate) opened: Vec<u8>,
+    pub(crate) failed: Option<Error>,
+}
+
+impl Reader {
+    pub(crate) fn new(opener: Opener) -> Self {
+        Self {
+            opener,
+            unopened: Vec::new(),
+            opened: Vec::new(),
+            failed: None,
+        }
+    }
+
+    /// Takes a piece; `rooms` are the sizes of the buffers that plaintext goes to.
+    pub(crate) fn receive(&mut self, piece: &[u8], rooms: &mut Cuts) {
+        self.unopened.extend_from_slice(piece);
+        while self.failed.is_none() {
+            let mut room = vec![0xee; Opener::MIN_OUTPUT + rooms.next(70_000)];
+            match self.opener.open(&self.unopened, &mut room) {
+                Ok(progress) if progress.consumed == 0 => {
+                    assert_eq!(progress.produced, 0);
+                    return;
+                }
+                Ok(progress) => {
+                    self.opened.extend_from_slice(&room[..progress.produced]);
+                    self.unopened.drain(..progress.consumed);
+                }
+                Err(error) => {
+                    self.failed = Some(error);
+                    let again = self.opener.open(&self.unopened, &mut room);
+                    assert_eq!(again, Err(error), "an error stays");
+                    assert_eq!(self.opener.end(0), Err(error), "an error stays");
+                }
+            }
+        }
+    }
+
+    /// The stream ends here; says how it ended.
+    pub(crate) fn end(&self) -> Result<(), Error> {
+        self.opener.end(self.unopened.len())
+    }
+}

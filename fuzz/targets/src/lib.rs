@@ -1,0 +1,63 @@
+//! What is fuzzed: functions that take any bytes and panic when a promise is broken.
+//!
+//! They do not know what makes the bytes. libFuzzer does in `fuzz/`; `tests/corpus.rs` replays the
+//! committed corpus with every run of the tests.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a target fails by panicking"
+)]
+
+mod addresses;
+mod command_line;
+mod end;
+mod handshake;
+mod input;
+mod key_file;
+mod model;
+mod packets;
+mod stream;
+mod tunnel;
+mod user;
+
+pub use addresses::addresses;
+pub use command_line::command_line;
+pub use handshake::{handshake_bytes, handshake_values};
+pub use key_file::key_file;
+pub use packets::{packets_opened, packets_there_and_back};
+pub use stream::stream;
+pub use tunnel::tunnel;
+pub use user::user;
+
+/// One function to fuzz.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Of the function, its program in `fuzz/fuzz_targets` and its folder in `fuzz/corpus`.
+    pub name: &'static str,
+    /// Panics when a promise is broken.
+    pub run: fn(&[u8]),
+}
+
+macro_rules! targets {
+    ($($name:ident),+ $(,)?) => {
+        /// All of them.
+        pub const TARGETS: &[Target] = &[
+            $(Target { name: stringify!($name), run: $name }),+
+        ];
+    };
+}
+
+targets![
+    addresses,
+    command_line,
+    handshake_bytes,
+    handshake_values,
+    key_file,
+    packets_opened,
+    packets_there_and_back,
+    stream,
+    tunnel,
+    user,
+];

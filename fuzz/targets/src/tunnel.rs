@@ -1,0 +1,176 @@
+//! Our two roles against each other, with an attacker between them that knows no key: each end gets
+//! exactly what the other one sent, or the beginning of it and an error.
+
+use spiped_proto::{Error, ForwardSecrecy, Opener, Sealer};
+
+use crate::end::{End, FORWARD_SECRECY, Reader};
+use crate::input::{Cuts, Input};
+use crate::model::{PACKET_LEN, Role};
+
+/// The wire in one direction.
+struct Wire {
+    cuts: Cuts,
+    /// Positions, and what they are changed by.
+    changes: Vec<(usize, u8)>,
+    /// Where the connection is cut.
+    cut: Option<usize>,
+    passed: usize,
+    harmed: bool,
+}
+
+impl Wire {
+    fn take(input: &mut Input) -> Self {
+        let cuts = input.cuts();
+        let changes = (0..input.byte() % 4)
+            .map(|_| (input.number() % 8192, input.byte()))
+            .filter(|(_, by)| *by != 0)
+            .collect();
+        let cut = match input.byte() % 4 {
+            1 => Some(input.number() % 8192),
+            _ => None,
+        };
+        Self {
+            cuts,
+            changes,
+            cut,
+            passed: 0,
+            harmed: false,
+        }
+    }
+
+    /// What arrives of these bytes, in pieces.
+    fn carry(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut bytes = bytes.to_vec();
+        let span = self.passed..self.passed + bytes.len();
+        for (at, by) in &self.changes {
+            if span.contains(at) {
+                bytes[at - span.start] ^= by;
+            }
+        }
+        // Two changes of one byte may undo each other.
+        let net = |at: usize| {
+            let here = self.changes.iter().filter(|(other, _)| *other == at);
+            here.fold(0, |all, (_, by)| all ^ by)
+        };
+        let changed = |(at, _): &(usize, u8)| span.contains(at) && net(*at) != 0;
+        let arrives = self
+            .cut
+            .map_or(span.end, |cut| cut.clamp(span.start, span.end));
+        bytes.truncate(arrives - span.start);
+        let arrived = span.start..arrives;
+        self.harmed |= self
+            .changes
+            .iter()
+            .any(|c| changed(c) && arrived.contains(&c.0));
+        self.passed = span.end;
+        let mut pieces = Vec::new();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (piece, later) = rest.split_at(self.cuts.next(rest.len()));
+            pieces.push(piece.to_vec());
+            rest = later;
+        }
+        pieces
+    }
+
+    fn is_cut(&self) -> bool {
+        self.cut.is_some_and(|cut| cut < self.passed)
+    }
+}
+
+fn hand_over(from: &End, seen: &mut usize, wire: &mut Wire, to: &mut End) -> bool {
+    let new = from.sent[*seen..].to_vec();
+    *seen = from.sent.len();
+    for piece in wire.carry(&new) {
+        to.receive(&piece);
+    }
+    !new.is_empty()
+}
+
+/// A whole connection, both directions of it.
+pub fn tunnel(data: &[u8]) {
+    let mut input = Input::new(data);
+    let wants = [input.pick(&FORWARD_SECRECY), input.pick(&FORWARD_SECRECY)];
+    let mut client = End::new(Role::Client, wants[0], 1);
+    let mut server = End::new(Role::Server, wants[1], 2);
+    let (mut up, mut down) = (Wire::take(&mut input), Wire::take(&mut input));
+    let (mut writes, mut rooms) = (input.cuts(), input.cuts());
+    let up_message = input.bytes(4096).to_vec();
+    let down_message = input.rest();
+
+    let (mut to_server, mut to_client) = (0, 0);
+    while hand_over(&client, &mut to_server, &mut up, &mut server)
+        | hand_over(&server, &mut to_client, &mut down, &mut client)
+    {}
+    let agree =
+        !(wants.contains(&ForwardSecrecy::Required) && wants.contains(&ForwardSecrecy::Disabled));
+    let untouched = [&up, &down]
+        .iter()
+        .all(|wire| !wire.harmed && !wire.is_cut());
+    match (client.session(), server.session()) {
+        (Some(mut client), Some(mut server)) => {
+            assert!(agree && !up.harmed && !down.harmed);
+            let sealed = seal(&mut client.sealer, &up_message, &mut writes);
+            deliver(server.opener, &up_message, &sealed, &mut up, &mut rooms);
+            let sealed = seal(&mut server.sealer, down_message, &mut writes);
+            deliver(client.opener, down_message, &sealed, &mut down, &mut rooms);
+        }
+        (client_session, server_session) => {
+            assert!(!(agree && untouched), "an untouched handshake failed");
+            // Whoever is not done learns so when the connection closes, at the latest.
+            for (end, session) in [(client, client_session), (server, server_session)] {
+                if session.is_none() {
+                    match end.close() {
+                        Error::TruncatedHandshake => {}
+                        Error::HandshakeMac => assert!(up.harmed || down.harmed),
+                        Error::NoForwardSecrecy => assert!(!agree),
+                        error => panic!("{error:?}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn seal(sealer: &mut Sealer, message: &[u8], writes: &mut Cuts) -> Vec<u8> {
+    let mut stream = Vec::new();
+    let mut rest = message;
+    while !rest.is_empty() {
+        let (write, later) = rest.split_at(writes.next(rest.len()));
+        let mut packets = vec![0; Sealer::sealed_len(write.len())];
+        let progress = sealer.seal(write, &mut packets).unwrap();
+        assert_eq!(
+            (progress.consumed, progress.produced),
+            (write.len(), packets.len())
+        );
+        stream.extend(packets);
+        rest = later;
+    }
+    stream
+}
+
+fn deliver(opener: Opener, message: &[u8], sealed: &[u8], wire: &mut Wire, rooms: &mut Cuts) {
+    let mut reader = Reader::new(opener);
+    let mut arrived = 0;
+    for piece in wire.carry(sealed) {
+        arrived += piece.len();
+        reader.receive(&piece, rooms);
+    }
+    assert!(
+        message.starts_with(&reader.opened),
+        "a wrong byte came through"
+    );
+    match reader.end() {
+        Ok(()) => {
+            assert!(!wire.harmed);
+            // Version 1 does not notice a cut between two packets.
+            assert_eq!(arrived % PACKET_LEN, 0);
+            if !wire.is_cut() {
+                assert_eq!(reader.opened, message);
+            }
+        }
+        Err(Error::TruncatedPacket) => assert!(wire.is_cut()),
+        Err(Error::PacketMac) => assert!(wire.harmed),
+        Err(error) => panic!("{error:?}"),
+    }
+}

@@ -1,0 +1,167 @@
+//! Where key exchange arithmetic is done: on a few threads of its own, so that no connection that
+//! moves data waits behind a hundred that begin.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use spiped_proto::{Computation, Step};
+use tokio::sync::oneshot;
+
+use crate::priority;
+
+/// As many threads as there are processors. They start with the first computation and end with the
+/// last clone.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyExchangePool(Arc<Owner>);
+
+#[derive(Debug)]
+struct Owner(Arc<Queue>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.changed.notify_all();
+    }
+}
+
+#[derive(Debug)]
+struct Queue {
+    /// Asked of the system early: a sandbox may hide what a container is allowed.
+    threads: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    started: bool,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Job {
+    computation: Computation,
+    result: oneshot::Sender<Step>,
+}
+
+impl KeyExchangePool {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Owner(Arc::new(Queue {
+            threads: thread::available_parallelism().map_or(1, usize::from),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }))))
+    }
+
+    /// Has a computation done after those that wait already. One whose future is dropped while it
+    /// waits is never done.
+    pub(crate) async fn run(&self, computation: Computation) -> io::Result<Step> {
+        let (result, done) = oneshot::channel();
+        self.0.0.push(Job {
+            computation,
+            result,
+        })?;
+        done.await.map_err(io::Error::other)
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(self: &Arc<Self>, job: Job) -> io::Result<()> {
+        let mut state = self.lock();
+        if !state.started {
+            self.start()?;
+            state.started = true;
+        }
+        state.jobs.push_back(job);
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Starts the threads, or as many as the system allows; none at all is an error.
+    fn start(self: &Arc<Self>) -> io::Result<()> {
+        for number in 0..self.threads {
+            let queue = Arc::clone(self);
+            let thread = thread::Builder::new().name("key-exchange".to_owned());
+            match thread.spawn(move || queue.work()) {
+                Err(error) if number == 0 => return Err(error),
+                Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn work(&self) {
+        priority::yield_to_others();
+        while let Some(job) = self.next() {
+            if job.result.is_closed() {
+                continue;
+            }
+            let computed = panic::catch_unwind(AssertUnwindSafe(|| job.computation.run()));
+            // A bug must not cost others the thread; who waits learns of it as the result is dropped.
+            if let Ok(step) = computed {
+                // Whoever waited may have given up meanwhile.
+                let _ = job.result.send(step);
+            }
+        }
+    }
+
+    /// Waits for a job; `None` once nobody can hand one in any more.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
+            let waited = self.changed.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spiped_proto::{Entropy, ForwardSecrecy, Secret};
+
+    use super::*;
+
+    fn computation() -> Computation {
+        let secret = Secret::from_key_file(b"key");
+        let entropy = Entropy::take(&mut [7; Entropy::LEN]);
+        let mut step = Step::client(&secret, ForwardSecrecy::Enabled, entropy);
+        loop {
+            step = match step {
+                Step::Send(outgoing) => outgoing.sent(),
+                Step::Compute(computation) => return computation,
+                other => panic!("a client sends a nonce and computes: {other:?}"),
+            };
+        }
+    }
+
+    #[tokio::test]
+    async fn computations_are_done_and_the_threads_end_with_the_pool() {
+        let pool = KeyExchangePool::new();
+        for _ in 0..3 {
+            let step = pool.run(computation()).await.unwrap();
+            assert!(matches!(step, Step::Receive(_)), "{step:?}");
+        }
+        let queue = Arc::downgrade(&pool.0.0);
+        drop(pool);
+        while queue.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Dialling over the loopback interface.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Type};
+use spiped_tokio::{DialError, Endpoint, Listener, dial};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than any of these tests may take.
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn answering() -> (Listener, Endpoint) {
+    let listener = Listener::bind(&Endpoint::Tcp((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
+    let endpoint = listener.local_endpoint().unwrap();
+    (listener, endpoint)
+}
+
+async fn refusing() -> Endpoint {
+    let (_, endpoint) = answering().await;
+    endpoint
+}
+
+/// A listener whose backlog is full, so that the system answers nobody.
+struct Silent {
+    endpoint: Endpoint,
+    _sockets: (socket2::Socket, Vec<TcpStream>),
+}
+
+fn silent() -> Silent {
+    let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener
+        .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
+        .unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        waiting.push(stream);
+    }
+    Silent {
+        endpoint: Endpoint::Tcp(address),
+        _sockets: (listener, waiting),
+    }
+}
+
+fn kind(error: &DialError) -> Option<ErrorKind> {
+    let source = std::error::Error::source(error)?;
+    Some(source.downcast_ref::<io::Error>()?.kind())
+}
+
+#[tokio::test]
+async fn it_goes_on_to_the_address_that_answers() {
+    let (listener, endpoint) = answering().await;
+    let refused = refusing().await;
+    dial(&[refused.clone(), endpoint], &[], PATIENCE)
+        .await
+        .unwrap();
+    listener.accept().await.unwrap();
+    let error = dial(&[refused], &[], PATIENCE).await.unwrap_err();
+    assert_eq!(kind(&error), Some(ErrorKind::ConnectionRefused));
+}
+
+#[tokio::test]
+async fn silent_addresses_do_not_hold_up_the_one_that_answers() {
+    let silent = [silent(), silent()];
+    let (listener, endpoint) = answering().await;
+    let [first, second] = silent.each_ref().map(|silent| silent.endpoint.clone());
+    let refused = refusing().await;
+    timeout(
+        PATIENCE,
+        dial(&[first, second, refused, endpoint], &[], HOUR),
+    )
+    .await
+    .expect("it does not wait for the silent ones")
+    .unwrap();
+    listener.accept().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_end_the_wait_for_a_silent_address() {
+    let silent = silent();
+    let addresses = [silent.endpoint.clone(), refusing().await];
+    let error = dial(&addresses, &[], Duration::from_secs(1))
+        .await
+        .unwrap_err();
+    assert_eq!(kind(&error), Some(ErrorKind::TimedOut));
+    let DialError::Connect { endpoint, .. } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(endpoint, silent.endpoint);
+}
+
+#[tokio::test]
+async fn no_address_at_all_is_an_error_of_its_own() {
+    let error = dial(&[], &[], PATIENCE).await.unwrap_err();
+    assert!(matches!(error, DialError::NoEndpoint), "{error:?}");
+}

@@ -1,0 +1,87 @@
+//! What the system's resolver needs once the walls stand: its modules, which are code, beforehand,
+//! and its configuration as whoever reads it now.
+
+use std::io;
+
+use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid, setgroups};
+
+/// The user and group of nobody, as the kernel has it.
+const NOBODY: u32 = 65534;
+
+/// Loads the modules that the resolver would load with the first name that it cannot find otherwise:
+/// nothing becomes code later. It asks nobody for a name, which might take its time.
+///
+/// A module that cannot be loaded is one that the resolver does without, too.
+pub(super) fn load_modules() {
+    #[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
+    for module in modules(&std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default()) {
+        let Ok(library) = std::ffi::CString::new(format!("libnss_{module}.so.2")) else {
+            continue;
+        };
+        // SAFETY: the name is a C string. Loading runs code of the library, the same that a look-up
+        // runs; there is no other thread.
+        unsafe { nix::libc::dlopen(library.as_ptr(), nix::libc::RTLD_NOW) };
+    }
+}
+
+/// The modules for host names, without the conditions in brackets between them.
+#[cfg_attr(not(target_env = "gnu"), allow(dead_code))]
+fn modules(nsswitch: &str) -> Vec<&str> {
+    let is_name = |word: &&str| {
+        !word.is_empty()
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    };
+    nsswitch
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("hosts:"))
+        .flat_map(|services| {
+            let services = services.split('#').next().unwrap_or_default();
+            services.split(']').flat_map(|part| {
+                part.split('[')
+                    .next()
+                    .unwrap_or_default()
+                    .split_ascii_whitespace()
+            })
+        })
+        .filter(is_name)
+        .collect()
+}
+
+/// Opens files from now on as nobody would, where the process is root: the configuration is for
+/// everybody to read, and what lies beside it is not. The system calls to take that back are gone
+/// later.
+pub(super) fn read_as_nobody() -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    setgroups(&[])?;
+    setfsgid(Gid::from_raw(NOBODY));
+    setfsuid(Uid::from_raw(NOBODY));
+    // They say what was in force before, and nothing of success.
+    let group = setfsgid(Gid::from_raw(NOBODY));
+    let user = setfsuid(Uid::from_raw(NOBODY));
+    if (user.as_raw(), group.as_raw()) != (NOBODY, NOBODY) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_are_the_words_between_conditions() {
+        let text = "passwd: files\n# hosts: no\n  hosts: files mdns4_minimal [NOTFOUND=return] \
+                    resolve [!UNAVAIL=return]dns # myhostname\nnetworks: files\n";
+        assert_eq!(modules(text), ["files", "mdns4_minimal", "resolve", "dns"]);
+    }
+
+    #[test]
+    fn what_is_no_name_of_a_module_is_none() {
+        assert_eq!(modules("hosts: ../x a/b [ dns"), [""; 0]);
+        assert_eq!(modules(""), [""; 0]);
+    }
+}

@@ -1,0 +1,370 @@
+//! System calls, by seccomp: a list of those that are left, some of them for certain arguments only.
+//!
+//! What is not on the list fails as on a kernel that lacks it (ENOSYS), which C libraries are
+//! written to get along with; so a new version of one degrades rather than dies. What only an
+//! intruder would call ends the process at once.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use nix::libc::{self, c_int, c_long};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+use super::Needs;
+
+#[cfg(target_arch = "x86_64")]
+const ARCH: TargetArch = TargetArch::x86_64;
+#[cfg(target_arch = "aarch64")]
+const ARCH: TargetArch = TargetArch::aarch64;
+
+/// Calls that are left whatever their arguments.
+const ALWAYS: &[&[c_long]] = &[
+    // Data.
+    &[
+        libc::SYS_read,
+        libc::SYS_readv,
+        libc::SYS_recvfrom,
+        libc::SYS_recvmsg,
+        libc::SYS_write,
+        libc::SYS_writev,
+    ],
+    // Sockets and files that are open.
+    &[
+        libc::SYS_accept4,
+        libc::SYS_close,
+        libc::SYS_connect,
+        libc::SYS_dup3,
+        libc::SYS_fstat,
+        libc::SYS_getpeername,
+        libc::SYS_getsockname,
+        libc::SYS_getsockopt,
+        libc::SYS_lseek,
+        libc::SYS_newfstatat,
+        libc::SYS_setsockopt,
+        libc::SYS_shutdown,
+        libc::SYS_statx,
+    ],
+    // Waiting.
+    &[
+        libc::SYS_clock_nanosleep,
+        libc::SYS_epoll_create1,
+        libc::SYS_epoll_ctl,
+        libc::SYS_epoll_pwait,
+        libc::SYS_eventfd2,
+        libc::SYS_futex,
+        libc::SYS_nanosleep,
+        libc::SYS_ppoll,
+        libc::SYS_restart_syscall,
+        libc::SYS_sched_yield,
+    ],
+    // Memory.
+    &[
+        libc::SYS_brk,
+        libc::SYS_madvise,
+        libc::SYS_mremap,
+        libc::SYS_munlock,
+        libc::SYS_munmap,
+    ],
+    // Threads, signals and the end.
+    &[
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+        libc::SYS_getpid,
+        libc::SYS_getpriority,
+        libc::SYS_gettid,
+        libc::SYS_rseq,
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_sched_getaffinity,
+        libc::SYS_set_robust_list,
+        libc::SYS_sigaltstack,
+    ],
+    // Time and chance.
+    &[
+        libc::SYS_clock_getres,
+        libc::SYS_clock_gettime,
+        libc::SYS_getrandom,
+        libc::SYS_gettimeofday,
+    ],
+];
+
+/// Older forms of the above, which C libraries still use where there are such.
+#[cfg(target_arch = "x86_64")]
+const ALWAYS_OLD: &[c_long] = &[
+    libc::SYS_dup2,
+    libc::SYS_epoll_wait,
+    libc::SYS_getrlimit,
+    libc::SYS_poll,
+    libc::SYS_time,
+];
+#[cfg(target_arch = "aarch64")]
+const ALWAYS_OLD: &[c_long] = &[];
+
+/// What look-ups take besides.
+const NAMES: &[c_long] = &[
+    libc::SYS_bind,
+    libc::SYS_faccessat,
+    libc::SYS_getegid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getppid,
+    libc::SYS_getuid,
+    libc::SYS_pread64,
+    libc::SYS_pselect6,
+    libc::SYS_readlinkat,
+    libc::SYS_recvmmsg,
+    libc::SYS_sysinfo,
+    libc::SYS_uname,
+];
+
+#[cfg(target_arch = "x86_64")]
+const NAMES_OLD: &[c_long] = &[
+    libc::SYS_access,
+    libc::SYS_lstat,
+    libc::SYS_readlink,
+    libc::SYS_select,
+    libc::SYS_stat,
+];
+#[cfg(target_arch = "aarch64")]
+const NAMES_OLD: &[c_long] = &[];
+
+/// Nothing here ever calls these: other programs, other processes' memory, mounts, the kernel.
+const DEADLY: &[c_long] = &[
+    libc::SYS_add_key,
+    libc::SYS_bpf,
+    libc::SYS_chroot,
+    libc::SYS_delete_module,
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_finit_module,
+    libc::SYS_fsmount,
+    libc::SYS_fsopen,
+    libc::SYS_init_module,
+    libc::SYS_kcmp,
+    libc::SYS_kexec_load,
+    libc::SYS_keyctl,
+    libc::SYS_mount,
+    libc::SYS_move_mount,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_open_tree,
+    libc::SYS_perf_event_open,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pivot_root,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_ptrace,
+    libc::SYS_reboot,
+    libc::SYS_request_key,
+    libc::SYS_setns,
+    libc::SYS_swapoff,
+    libc::SYS_swapon,
+    libc::SYS_umount2,
+    libc::SYS_unshare,
+    libc::SYS_userfaultfd,
+];
+
+#[cfg(target_arch = "x86_64")]
+const DEADLY_OLD: &[c_long] = &[
+    libc::SYS_fork,
+    libc::SYS_ioperm,
+    libc::SYS_iopl,
+    libc::SYS_modify_ldt,
+    libc::SYS_vfork,
+];
+#[cfg(target_arch = "aarch64")]
+const DEADLY_OLD: &[c_long] = &[];
+
+/// Socket types come with flags in higher bits.
+const TYPE_MASK: u64 = 0xf;
+/// A new process, or one in a world of its own, has others of these.
+const CLONE_MASK: c_int = libc::CLONE_THREAD
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_PTRACE;
+
+type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
+
+/// Takes away all system calls but those needed, in all threads, and says how many are left.
+///
+/// # Errors
+///
+/// The kernel has no seccomp, or refuses.
+pub(super) fn restrict(needs: &Needs) -> io::Result<usize> {
+    let deadly = [DEADLY, DEADLY_OLD].concat();
+    let deadly: Rules = deadly.into_iter().map(|call| (call, Vec::new())).collect();
+    let left = left(needs).map_err(io::Error::other)?;
+    let count = left.len();
+    let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    for (rules, otherwise, action) in [
+        (deadly, SeccompAction::Allow, SeccompAction::KillProcess),
+        (left, absent, SeccompAction::Allow),
+    ] {
+        let filter = SeccompFilter::new(rules, otherwise, action, ARCH);
+        let program: BpfProgram = filter
+            .and_then(TryInto::try_into)
+            .map_err(io::Error::other)?;
+        seccompiler::apply_filter_all_threads(&program).map_err(system_error)?;
+    }
+    Ok(count)
+}
+
+fn system_error(error: seccompiler::Error) -> io::Error {
+    match error {
+        seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+fn left(needs: &Needs) -> Result<Rules, seccompiler::BackendError> {
+    let mut rules = Rules::new();
+    let mut always = ALWAYS.concat();
+    always.extend(ALWAYS_OLD);
+    if needs.names {
+        always.extend(NAMES);
+        always.extend(NAMES_OLD);
+    } else if !needs.bind.is_empty() {
+        always.push(libc::SYS_bind);
+    }
+    rules.extend(always.into_iter().map(|call| (call, Vec::new())));
+    rules.insert(libc::SYS_socket, sockets(needs)?);
+    rules.extend(for_all(needs)?);
+    if needs.names {
+        rules.extend(for_names()?);
+    }
+    Ok(rules)
+}
+
+fn sockets(needs: &Needs) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let kind = |kind: c_int| masked(1, TYPE_MASK, kind);
+    let mut rules = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        // Other protocols of streams, such as MPTCP, would go round Landlock's rules for ports.
+        for protocol in [0, libc::IPPROTO_TCP] {
+            let stream = [is(0, family)?, kind(libc::SOCK_STREAM)?, is(2, protocol)?];
+            rules.push(all(stream)?);
+        }
+        if needs.names {
+            for protocol in [0, libc::IPPROTO_UDP] {
+                let datagram = [is(0, family)?, kind(libc::SOCK_DGRAM)?, is(2, protocol)?];
+                rules.push(all(datagram)?);
+            }
+        }
+    }
+    if needs.unix_sockets || needs.names {
+        rules.push(all([is(0, libc::AF_UNIX)?])?);
+    }
+    if needs.names {
+        // The resolver asks which addresses this machine has.
+        rules.push(all([
+            is(0, libc::AF_NETLINK)?,
+            is(2, libc::NETLINK_ROUTE)?,
+        ])?);
+    }
+    Ok(rules)
+}
+
+/// Calls that are left for certain arguments.
+fn for_all(needs: &Needs) -> Result<Rules, seccompiler::BackendError> {
+    // No new code: what is executable was so at the start.
+    let no_code = || Ok(vec![all([masked(2, libc::PROT_EXEC as u64, 0)?])?]);
+    // A datagram or a stream that opens with data connects without Landlock being asked.
+    let no_fast_open = |flags| Ok(vec![all([masked(flags, libc::MSG_FASTOPEN as u64, 0)?])?]);
+    let one_of = |argument, values: &[c_int]| {
+        let rules = values.iter().map(|&value| all([is(argument, value)?]));
+        rules.collect::<Result<Vec<_>, _>>()
+    };
+    let mut rules = Rules::from([
+        (libc::SYS_mmap, no_code()?),
+        (libc::SYS_mprotect, no_code()?),
+        (libc::SYS_sendto, no_fast_open(3)?),
+        (libc::SYS_sendmsg, no_fast_open(2)?),
+        (libc::SYS_socketpair, one_of(0, &[libc::AF_UNIX])?),
+        (
+            libc::SYS_clone,
+            vec![all([masked(0, CLONE_MASK as u64, libc::CLONE_THREAD)?])?],
+        ),
+        (
+            libc::SYS_fcntl,
+            one_of(
+                1,
+                &[
+                    libc::F_DUPFD_CLOEXEC,
+                    libc::F_GETFD,
+                    libc::F_SETFD,
+                    libc::F_GETFL,
+                    libc::F_SETFL,
+                ],
+            )?,
+        ),
+        (
+            libc::SYS_ioctl,
+            one_of(1, &[libc::FIONBIO as c_int, libc::FIONREAD as c_int])?,
+        ),
+        (libc::SYS_prctl, one_of(0, &[libc::PR_SET_NAME])?),
+        // The key exchange's threads stand behind the others.
+        (
+            libc::SYS_setpriority,
+            one_of(0, &[libc::PRIO_PROCESS as c_int])?,
+        ),
+        // Limits are read, not set.
+        (libc::SYS_prlimit64, vec![all([is(0, 0)?, null(2)?])?]),
+        // A process that ends by a signal sends it to itself.
+        (
+            libc::SYS_tgkill,
+            one_of(0, &[nix::unistd::getpid().as_raw()])?,
+        ),
+    ]);
+    if cfg!(target_env = "musl") {
+        rules.insert(libc::SYS_tkill, Vec::new());
+    }
+    if needs.names {
+        rules.insert(libc::SYS_sendmmsg, no_fast_open(3)?);
+    }
+    Ok(rules)
+}
+
+/// Files are opened for reading only.
+fn for_names() -> Result<Rules, seccompiler::BackendError> {
+    let writes = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
+    let reads_only = |flags| Ok(vec![all([masked(flags, writes as u64, libc::O_RDONLY)?])?]);
+    Ok(Rules::from([
+        (libc::SYS_openat, reads_only(2)?),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_open, reads_only(1)?),
+    ]))
+}
+
+fn all<const N: usize>(
+    conditions: [SeccompCondition; N],
+) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(conditions.into())
+}
+
+/// The kernel looks at the lower half of an `int`, so that is what counts.
+fn is(argument: u8, value: c_int) -> Result<SeccompCondition, seccompiler::BackendError> {
+    let value = u64::from(value.cast_unsigned());
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+}
+
+fn masked(
+    argument: u8,
+    mask: u64,
+    value: c_int,
+) -> Result<SeccompCondition, seccompiler::BackendError> {
+    let value = u64::from(value.cast_unsigned());
+    let masked = SeccompCmpOp::MaskedEq(mask);
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, masked, value)
+}
+
+fn null(argument: u8) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)
+}
