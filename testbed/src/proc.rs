@@ -67,6 +67,17 @@ pub fn ids(pid: u32, line: &str) -> Vec<u32> {
         .collect()
 }
 
+/// The first of the processors that this process may run on, by number.
+pub fn first_processor() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status
+        .lines()
+        .find_map(|l| l.strip_prefix("Cpus_allowed_list:"))
+        .unwrap();
+    let end = |c: char| !c.is_ascii_digit();
+    allowed.trim().split(end).next().unwrap().to_owned()
+}
+
 /// Bytes of memory a process has resident.
 pub fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

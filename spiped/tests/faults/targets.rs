@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testbed::{Address, Listener, Pattern, Plan};
+use testbed::{Address, Listener, Pattern, Plan, proc};
 
 use super::Scene;
 use super::scene::{STREAMS, expect_line};
@@ -62,11 +62,13 @@ fn one_that_never_reads_holds_up_its_own_streams_only() {
     scene.end();
 }
 
-/// The first dial after those of the streams that run. Calls are counted for each thread.
+/// The first dial after those of the streams that run. Calls are counted for each thread, so there must be
+/// one only: that of a daemon on one processor.
 #[test]
 fn a_dial_that_the_system_refuses_is_a_line() {
-    testbed::need!("strace -f");
+    testbed::need!("strace -f", "taskset");
     let ours = testbed::ours!();
+    let processor = proc::first_processor();
     for (call, error, reason) in [
         ("connect", "ENOBUFS", "no buffer space available"),
         (
@@ -79,8 +81,9 @@ fn a_dial_that_the_system_refuses_is_a_line() {
     ] {
         let inject = format!("inject={call}:error={error}:when={}", STREAMS + 1);
         let strace = [
-            "env",
-            "TOKIO_WORKER_THREADS=1",
+            "taskset",
+            "-c",
+            &processor,
             "strace",
             "-D",
             "-f",
