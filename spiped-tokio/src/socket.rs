@@ -58,6 +58,8 @@ impl Socket {
                     SocketAddr::V4(_) => TcpSocket::new_v4()?,
                     SocketAddr::V6(_) => TcpSocket::new_v6()?,
                 };
+                // Now, as a connection that is given up may be up for the other side already.
+                SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
                 if let Some(from) = from {
                     socket.set_reuseaddr(true)?;
                     socket.bind(from)?;
@@ -249,6 +251,23 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, accepted) = tokio::join!(client, listener.accept());
         (client.unwrap().into(), accepted.unwrap().0.into())
+    }
+
+    /// The system has connected both sides by the time that it is given up.
+    #[tokio::test]
+    async fn a_connection_that_is_given_up_while_it_comes_up_is_reset() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint::Tcp(listener.local_addr().unwrap());
+        let mut connecting = Box::pin(Socket::connect(&endpoint, None));
+        std::future::poll_fn(|cx| {
+            let _ = connecting.as_mut().poll(cx);
+            Poll::Ready(())
+        })
+        .await;
+        drop(connecting);
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        let read = accepted.read(&mut [0]).await;
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]
