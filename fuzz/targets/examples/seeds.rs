@@ -94,6 +94,8 @@ const SPIPED: &[&[&str]] = &[
     &["--", "x"],
     &["-e", "\u{1b}[31m\n"],
     &["-\u{fffd}"],
+    &["--\u{1b}[31m\nusage"],
+    &["-\u{7}"],
 ];
 
 const SPIPE: &[&[&str]] = &[

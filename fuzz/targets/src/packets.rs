@@ -6,8 +6,8 @@ use crate::end::{End, FORWARD_SECRECY, KEY_FILE, Reader, random};
 use crate::input::Input;
 use crate::model::{self, Handshake, Keys, Outcome, PACKET_LEN, PAYLOAD_LEN, Role};
 
-/// More than two full batches of the fast code, and of its largest call.
-const LONGEST: usize = 160 * 1024;
+/// More than two full batches of the fast code.
+const LONGEST: usize = 40 * 1024;
 
 /// Both ends of a session, without the cost of forward secrecy, and the keys of the client's
 /// packets and of the server's.
