@@ -11,6 +11,7 @@
     reason = "every index is a loop counter below a fixed length, every sum fits its type"
 )]
 
+use spiped_simd::group14::P;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -19,41 +20,6 @@ pub(crate) type Element = [u8; 256];
 
 const LIMBS: usize = 32;
 type Limbs = [u64; LIMBS];
-
-const P: Limbs = [
-    0xffffffffffffffff,
-    0x15728e5a8aacaa68,
-    0x15d2261898fa0510,
-    0x3995497cea956ae5,
-    0xde2bcbf695581718,
-    0xb5c55df06f4c52c9,
-    0x9b2783a2ec07a28f,
-    0xe39e772c180e8603,
-    0x32905e462e36ce3b,
-    0xf1746c08ca18217c,
-    0x670c354e4abc9804,
-    0x9ed529077096966d,
-    0x1c62f356208552bb,
-    0x83655d23dca3ad96,
-    0x69163fa8fd24cf5f,
-    0x98da48361c55d39a,
-    0xc2007cb8a163bf05,
-    0x49286651ece45b3d,
-    0xae9f24117c4b1fe6,
-    0xee386bfb5a899fa5,
-    0x0bff5cb6f406b7ed,
-    0xf44c42e9a637ed6b,
-    0xe485b576625e7ec6,
-    0x4fe1356d6d51c245,
-    0x302b0a6df25f1437,
-    0xef9519b3cd3a431b,
-    0x514a08798e3404dd,
-    0x020bbea63b139b22,
-    0x29024e088a67cc74,
-    0xc4c6628b80dc1cd1,
-    0xc90fdaa22168c234,
-    0xffffffffffffffff,
-];
 
 /// 2^4096 mod p: a Montgomery product with it takes a number into Montgomery form.
 const R_SQUARED: Limbs = [

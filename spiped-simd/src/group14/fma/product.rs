@@ -10,7 +10,6 @@ use super::constants::{POWERS, PRODUCT, SQUARE, TOPS};
 use super::residue::*;
 
 /// What a multiplication leaves behind; kept to be wiped once and not after each.
-#[derive(Clone)]
 #[repr(align(32))]
 pub(super) struct Scratch {
     /// Twice the factor of a square.

@@ -142,7 +142,6 @@ impl Residue {
 
 /// 2^43 · p.
 static MULTIPLE_OF_P: [i64; LIMBS] = {
-    // 2^43 · p = 2^2091 - 2^43 · (2^2048 - p)
     let mut limbs = [0; LIMBS];
     let mut i = 0;
     while i < LIMBS {
