@@ -24,7 +24,7 @@ impl MacKey {
                 *byte ^= key;
             }
             let mut state = sha256::INITIAL;
-            sha256::compress(&mut state, &[block]);
+            sha256::compress(&mut state, std::slice::from_ref(&block));
             block.zeroize();
             state
         };
@@ -40,6 +40,7 @@ impl MacKey {
     /// The last block of each has room for the number and the padding: a body's length modulo 64
     /// is below 48.
     pub(crate) fn tags<const LEN: usize>(&self, packets: &[[u8; LEN]], first: u64) -> [Tag; BATCH] {
+        const { assert!((LEN - size_of::<Tag>()) % sha256::BLOCK_LEN < 48) };
         let mut tags = [[0; 32]; BATCH];
         match packets {
             // Often there is but one, and zeroing room for more would delay it.
