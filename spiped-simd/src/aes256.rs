@@ -12,11 +12,11 @@ mod vaes;
 /// Bytes in a block of keystream.
 pub const BLOCK_LEN: usize = 16;
 
-/// An expanded key, wiped on drop.
+/// An expanded key, wiped on drop. It lies on the heap: to move one leaves no copy behind.
 pub struct Key(Kind);
 
 enum Kind {
-    Portable(Aes256Enc),
+    Portable(Box<Aes256Enc>),
     #[cfg(target_arch = "x86_64")]
     Vaes(vaes::Key),
 }
@@ -39,7 +39,7 @@ impl Key {
     /// [`new`](Self::new).
     #[must_use]
     pub fn portable(key: &[u8; 32]) -> Self {
-        Self(Kind::Portable(Aes256Enc::new(key.into())))
+        Self(Kind::Portable(Box::new(Aes256Enc::new(key.into()))))
     }
 
     /// XORs `from` with the keystream of `number`, from its block `first` on, into `to`, as far as
@@ -49,7 +49,7 @@ impl Key {
             Kind::Portable(cipher) => {
                 let counter = u128::from(number) << 64 | u128::from(first);
                 let core = CtrCore::<_, flavors::Ctr64BE>::inner_iv_init(
-                    cipher,
+                    &**cipher,
                     &counter.to_be_bytes().into(),
                 );
                 let len = from.len().min(to.len());

@@ -2,7 +2,7 @@
 //!
 //! [`sha256`] compresses several messages side by side, [`aes256`] encrypts in counter mode,
 //! [`group14`] raises to a power modulo the key exchange's prime. The face is safe, allocates nothing
-//! and never panics; which instructions are used is decided at run time. Everything that knows
+//! but room for keys and never panics; which instructions are used is decided at run time. Everything that knows
 //! packets is left to the crates above.
 
 pub mod aes256;

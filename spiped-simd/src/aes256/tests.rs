@@ -72,3 +72,8 @@ fn known_answer() {
         );
     }
 }
+
+#[test]
+fn a_key_that_moves_leaves_its_bytes_where_they_are() {
+    assert!(size_of::<Key>() <= 2 * size_of::<usize>());
+}

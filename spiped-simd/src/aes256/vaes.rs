@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::BLOCK_LEN;
 
@@ -26,15 +26,14 @@ impl Token {
 }
 
 /// The round keys. Who has a key has the instructions.
-#[derive(ZeroizeOnDrop)]
-pub(super) struct Key(RoundKeys);
+pub(super) struct Key(Box<Zeroizing<RoundKeys>>);
 
 impl Key {
     pub(super) fn new(_: Token, key: &[u8; 32]) -> Self {
-        let mut expanded = Self([[0; BLOCK_LEN]; ROUNDS + 1]);
+        let mut expanded = Box::new(Zeroizing::new([[0; BLOCK_LEN]; ROUNDS + 1]));
         // SAFETY: a token exists only where `detect` found aes.
-        unsafe { expand(key, &mut expanded.0) };
-        expanded
+        unsafe { expand(key, &mut expanded) };
+        Self(expanded)
     }
 
     pub(super) fn xor(&self, number: u64, first: u64, from: &[u8], to: &mut [u8]) {
