@@ -8,7 +8,7 @@
 
 use std::sync::LazyLock;
 
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::residue::{self, Multiplier, Residue};
 pub(crate) use crate::residue::{Element, in_range};
@@ -23,22 +23,22 @@ const fn small(value: u8) -> Element {
     element
 }
 
-/// A secret exponent below 2^260, wiped when dropped.
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub(crate) struct Exponent([u64; 5]);
+/// A secret exponent below 2^260, wiped when dropped. It lies on the heap: to move one leaves no copy
+/// behind.
+pub(crate) struct Exponent(Box<Zeroizing<[u64; 5]>>);
 
 const EXPONENT_BITS: usize = 260;
 
 impl Exponent {
-    /// 2^258 plus 256 random bits: every exponent has the same length (handshake step 6).
-    pub(crate) fn from_entropy(entropy: &[u8; 32]) -> Self {
+    /// 2^258 plus 256 random bits, of 32 bytes: every exponent has the same length (handshake step 6).
+    pub(crate) fn from_entropy(entropy: &[u8]) -> Self {
         let mut exponent = Self::from_be_bytes(entropy);
         exponent.0[4] = 1 << (258 % 64);
         exponent
     }
 
-    pub(crate) fn from_be_bytes(bytes: &[u8; 32]) -> Self {
-        let mut exponent = Self([0; 5]);
+    pub(crate) fn from_be_bytes(bytes: &[u8]) -> Self {
+        let mut exponent = Self(Box::new(Zeroizing::new([0; 5])));
         for (limb, chunk) in exponent.0.iter_mut().zip(bytes.as_rchunks().1.iter().rev()) {
             *limb = u64::from_be_bytes(*chunk);
         }
@@ -158,7 +158,7 @@ mod tests {
     use crate::residue::slow;
 
     fn exponent(value: [u64; 5]) -> Exponent {
-        Exponent(value)
+        Exponent(Box::new(Zeroizing::new(value)))
     }
 
     /// Square and multiply, one bit at a time, over plain shift-and-subtract arithmetic.
@@ -188,7 +188,7 @@ mod tests {
                 exponent([0; 5]),
                 exponent([1, 0, 0, 0, 0]),
                 exponent([0, 0, 0, 0, 4]),
-                Exponent(all_bits.0),
+                exponent(**all_bits.0),
             ] {
                 let expected = slow_power(&base, &exponent);
                 assert_eq!(power(&base, &exponent), expected);
@@ -216,8 +216,13 @@ mod tests {
     }
 
     #[test]
+    fn an_exponent_that_moves_leaves_its_bytes_where_they_are() {
+        assert_eq!(size_of::<Exponent>(), size_of::<usize>());
+    }
+
+    #[test]
     fn an_exponent_from_entropy_has_259_bits() {
-        let exponent = Exponent::from_entropy(&std::array::from_fn(|i| i as u8));
+        let exponent = Exponent::from_entropy(&std::array::from_fn::<u8, 32, _>(|i| i as u8));
         assert_eq!(exponent.0[0], 0x1819_1a1b_1c1d_1e1f);
         assert_eq!(exponent.0[3], 0x0001_0203_0405_0607);
         assert_eq!(exponent.0[4], 4);

@@ -4,7 +4,7 @@
 //! own, [`Computation`], so that the caller can run it where it delays nobody.
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroize;
 
 use crate::ForwardSecrecy;
 use crate::error::Error;
@@ -22,10 +22,9 @@ const HELLO_LEN: usize = size_of::<Element>() + size_of::<Mac>();
 /// The random numbers of one handshake, 64 bytes: a nonce and an exponent.
 ///
 /// They must come from a cryptographically secure generator and serve one handshake only.
-#[derive(ZeroizeOnDrop)]
 pub struct Entropy {
     nonce: Nonce,
-    exponent: [u8; 32],
+    exponent: Exponent,
 }
 
 impl Entropy {
@@ -35,13 +34,12 @@ impl Entropy {
     /// Takes the random bytes and wipes the caller's copy of them.
     #[must_use]
     pub fn take(bytes: &mut [u8; Self::LEN]) -> Self {
-        let mut entropy = Self {
-            nonce: [0; 32],
-            exponent: [0; 32],
-        };
         let (nonce, exponent) = bytes.split_at(NONCE_LEN);
+        let mut entropy = Self {
+            nonce: [0; NONCE_LEN],
+            exponent: Exponent::from_entropy(exponent),
+        };
         entropy.nonce.copy_from_slice(nonce);
-        entropy.exponent.copy_from_slice(exponent);
         bytes.zeroize();
         entropy
     }
@@ -78,15 +76,12 @@ impl Step {
         role: Role,
         secret: &Secret,
         forward_secrecy: ForwardSecrecy,
-        mut entropy: Entropy,
+        entropy: Entropy,
     ) -> Self {
         let exponent = match forward_secrecy {
             ForwardSecrecy::Disabled => None,
-            ForwardSecrecy::Enabled | ForwardSecrecy::Required => {
-                Some(Exponent::from_entropy(&entropy.exponent))
-            }
+            ForwardSecrecy::Enabled | ForwardSecrecy::Required => Some(entropy.exponent),
         };
-        entropy.exponent.zeroize();
         Self::begin(role, secret, forward_secrecy, entropy.nonce, exponent)
     }
 
@@ -138,8 +133,8 @@ impl Step {
 
     fn send_hello(this: This, keyed: Keyed, own_value: &Element, next: AfterHello) -> Self {
         let key = match this.role {
-            Role::Client => &keyed.hello_keys.client,
-            Role::Server => &keyed.hello_keys.server,
+            Role::Client => keyed.hello_keys.client(),
+            Role::Server => keyed.hello_keys.server(),
         };
         let mut message = Message::holding(own_value);
         message.append(&key.mac(own_value));
@@ -177,10 +172,10 @@ impl Step {
     fn done(this: &This, keyed: &Keyed, shared: &Element) -> Self {
         let (client, server) = this.role.order(&this.nonce, &keyed.peer_nonce);
         let keys = SessionKeys::derive(&this.secret, client, server, shared);
-        let (ours, theirs) = this.role.order(&keys.client, &keys.server);
+        let (ours, theirs) = this.role.order(keys.client(), keys.server());
         Self::Done(Box::new(Session {
-            sealer: Sealer::new(ours),
-            opener: Opener::new(theirs),
+            sealer: Sealer::new(&ours),
+            opener: Opener::new(&theirs),
         }))
     }
 }
@@ -315,8 +310,8 @@ fn check_hello(this: &This, keyed: &Keyed, message: &[u8]) -> Result<Box<Element
     let mut peer_value = Box::new([0; size_of::<Element>()]);
     peer_value.copy_from_slice(value);
     let key = match this.role {
-        Role::Client => &keyed.hello_keys.server,
-        Role::Server => &keyed.hello_keys.client,
+        Role::Client => keyed.hello_keys.server(),
+        Role::Server => keyed.hello_keys.client(),
     };
     if !bool::from(key.mac(&peer_value)[..].ct_eq(mac)) {
         return Err(Error::HandshakeMac);

@@ -41,10 +41,10 @@ struct Direction {
 }
 
 impl Direction {
-    fn new(keys: &DirectionKeys) -> Self {
+    fn new(keys: &DirectionKeys<'_>) -> Self {
         Self {
-            cipher: aes256::Key::new(&keys.encryption),
-            mac: MacKey::new(&keys.authentication),
+            cipher: aes256::Key::new(keys.encryption),
+            mac: MacKey::new(keys.authentication),
             next: Some(0),
         }
     }
@@ -84,7 +84,7 @@ impl Direction {
 pub struct Sealer(Direction);
 
 impl Sealer {
-    pub(crate) fn new(keys: &DirectionKeys) -> Self {
+    pub(crate) fn new(keys: &DirectionKeys<'_>) -> Self {
         Self(Direction::new(keys))
     }
 
@@ -169,7 +169,7 @@ impl Opener {
     /// How much room in the output [`open`](Self::open) needs to open a packet at all, in bytes.
     pub const MIN_OUTPUT: usize = PAYLOAD_LEN;
 
-    pub(crate) fn new(keys: &DirectionKeys) -> Self {
+    pub(crate) fn new(keys: &DirectionKeys<'_>) -> Self {
         Self {
             direction: Direction::new(keys),
             failed: None,
@@ -317,17 +317,19 @@ impl Opener {
 mod tests {
     use super::*;
 
-    fn keys() -> DirectionKeys {
-        DirectionKeys {
-            encryption: [1; 32],
-            authentication: [2; 32],
-        }
-    }
-
     fn at(number: u64) -> Direction {
-        let mut direction = Direction::new(&keys());
+        let mut direction = Direction::new(&DirectionKeys {
+            encryption: &[1; 32],
+            authentication: &[2; 32],
+        });
         direction.next = Some(number);
         direction
+    }
+
+    #[test]
+    fn keys_stay_where_they_are_when_a_direction_moves() {
+        let number = size_of::<Option<u64>>();
+        assert!(size_of::<Direction>() <= number + 3 * size_of::<usize>());
     }
 
     #[test]

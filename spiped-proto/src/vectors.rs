@@ -90,14 +90,14 @@ fn keys_are_derived() {
         assert_eq!(secret.as_bytes()[..], vector.bytes("K"));
         let (client, server): (Nonce, Nonce) = (vector.array("nonce_C"), vector.array("nonce_S"));
         let hello_keys = HelloKeys::derive(&secret, &client, &server);
-        assert_eq!(hello_keys.client.as_bytes()[..], vector.bytes("dhmac_C"));
-        assert_eq!(hello_keys.server.as_bytes()[..], vector.bytes("dhmac_S"));
+        assert_eq!(hello_keys.client().as_bytes()[..], vector.bytes("dhmac_C"));
+        assert_eq!(hello_keys.server().as_bytes()[..], vector.bytes("dhmac_S"));
         let keys = SessionKeys::derive(&secret, &client, &server, &vector.array("y_SC"));
         let dk_2 = [
-            keys.client.encryption,
-            keys.client.authentication,
-            keys.server.encryption,
-            keys.server.authentication,
+            *keys.client().encryption,
+            *keys.client().authentication,
+            *keys.server().encryption,
+            *keys.server().authentication,
         ];
         assert_eq!(dk_2.concat(), vector.bytes("dk_2"));
     }
@@ -109,7 +109,7 @@ fn both_ends_compute_the_shared_value() {
         for (own, peer) in [("x_C", "server_hello"), ("x_S", "client_hello")] {
             let peer_hello = vector.bytes(peer);
             let (peer_value, _) = peer_hello.split_first_chunk().unwrap();
-            let exponent = Exponent::from_be_bytes(&vector.array(own));
+            let exponent = Exponent::from_be_bytes(&vector.array::<32>(own));
             assert_eq!(
                 group14::power(peer_value, &exponent)[..],
                 vector.bytes("y_SC")
