@@ -54,9 +54,11 @@ impl Exponent {
 
 /// y^x mod p.
 pub(crate) fn power(base: &Element, exponent: &Exponent) -> Element {
-    match spiped_simd::group14::pow(&residue::from_bytes(base), &exponent.0) {
-        Some(power) => residue::to_bytes(&Zeroizing::new(power)),
-        None => portable_power(base, exponent),
+    let mut power = Zeroizing::new([0; 32]);
+    if spiped_simd::group14::pow(&residue::from_bytes(base), &exponent.0, &mut power) {
+        residue::to_bytes(&power)
+    } else {
+        portable_power(base, exponent)
     }
 }
 
@@ -95,7 +97,7 @@ const WINDOWS: usize = EXPONENT_BITS / WINDOW;
 /// 2^x mod p.
 pub(crate) fn power_of_two(exponent: &Exponent) -> Element {
     match spiped_simd::group14::power_of_two(&exponent.0) {
-        Some(power) => residue::to_bytes(&Zeroizing::new(power)),
+        Some(power) => residue::to_bytes(&power),
         None => portable_power_of_two(exponent),
     }
 }

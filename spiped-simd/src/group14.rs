@@ -1,7 +1,7 @@
 //! Powers modulo the 2048-bit MODP prime of RFC 3526 section 3 ("group 14"), in constant time, on
 //! CPUs with AVX-512 IFMA, or with AVX2 and fused multiply-add.
 //!
-//! There is no portable twin here: where a function returns `None` the caller uses its own
+//! There is no portable twin here: where the CPU lacks the instructions, the caller uses its own
 //! arithmetic.
 
 #[cfg(target_arch = "x86_64")]
@@ -50,17 +50,20 @@ pub const P: Number = [
     0xffffffffffffffff,
 ];
 
-/// base^exponent mod p, below p, or `None` where the CPU lacks the instructions.
+/// Sets `power`, which may be a secret and is therefore not returned, to base^exponent mod p, below p.
+/// False, with `power` as it was, where the CPU lacks the instructions.
 ///
 /// The exponent's limbs are least significant first. The base need not be below p. No branch and
 /// no address depends on base or exponent, except that an exponent of more than 260 bits, which
 /// version 1 of the protocol never has, takes longer.
-pub fn pow(base: &Number, exponent: &[u64; 5]) -> Option<Number> {
-    let way = Implementation::available().next()?;
-    Some(way.pow(base, exponent))
+#[must_use]
+pub fn pow(base: &Number, exponent: &[u64; 5], power: &mut Number) -> bool {
+    let way = Implementation::available().next();
+    way.map(|way| way.pow(base, exponent, power)).is_some()
 }
 
-/// 2^exponent mod p, as [`pow`] with the base 2 but several times as fast.
+/// 2^exponent mod p, as [`pow`] with the base 2 but several times as fast, or `None` where the CPU
+/// lacks the instructions.
 ///
 /// The first call computes tables, for which it takes about as long as two calls of [`pow`].
 pub fn power_of_two(exponent: &[u64; 5]) -> Option<Number> {
@@ -106,16 +109,18 @@ impl Implementation {
     }
 
     /// As [`pow`](fn@pow), with this implementation.
-    pub fn pow(self, base: &Number, exponent: &[u64; 5]) -> Number {
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
+    pub fn pow(self, base: &Number, exponent: &[u64; 5], power: &mut Number) {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Ifma(token) => token.pow(base, exponent),
+            Kind::Ifma(token) => token.pow(base, exponent, power),
             #[cfg(target_arch = "x86_64")]
-            Kind::Fma(token) => token.pow(base, exponent),
+            Kind::Fma(token) => token.pow(base, exponent, power),
         }
     }
 
     /// As [`power_of_two`](fn@power_of_two), with this implementation.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
     pub fn power_of_two(self, exponent: &[u64; 5]) -> Number {
         match self.0 {
             #[cfg(target_arch = "x86_64")]

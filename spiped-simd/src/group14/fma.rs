@@ -21,8 +21,8 @@ fn from_number(number: &Number, _: &mut Scratch) -> Residue {
     Residue::from_number(number)
 }
 
-fn to_number(residue: &Residue, _: &mut Scratch) -> Number {
-    residue.reduced()
+fn to_number(residue: &Residue, _: &mut Scratch, number: &mut Number) {
+    residue.reduce_to(number);
 }
 
 #[inline]

@@ -32,12 +32,11 @@ fn from_number(number: &Number, _: &mut Scratch) -> Residue {
 }
 
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn to_number(residue: &Residue, _: &mut Scratch) -> Number {
+fn to_number(residue: &Residue, _: &mut Scratch, number: &mut Number) {
     let mut residue = Zeroizing::new(*residue);
     residue.multiply(&ONE);
-    let mut number = residue.to_number();
-    subtract_p(&mut number);
-    number
+    residue.write_to(number);
+    subtract_p(number);
 }
 
 #[inline]

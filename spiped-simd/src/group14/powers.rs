@@ -26,8 +26,8 @@ pub(super) fn digit(exponent: &[u64; 5], positions: impl DoubleEndedIterator<Ite
 /// Defines a module's `Token`, the proof that the CPU has some instructions, with its powers.
 ///
 /// The module has a `Residue`; a `Scratch`, which operations leave secrets in to be wiped once and
-/// not after each; and, as functions with these instructions, `from_number` and `to_number`;
-/// `multiply` and `square`, whose first argument becomes the result; and `look_up`, which copies
+/// not after each; and, as functions with these instructions, `from_number`; `to_number`, whose last
+/// argument becomes the number; `multiply` and `square`, whose first argument becomes the result; and `look_up`, which copies
 /// the table entry with an index to its last argument and reads all of them.
 macro_rules! powers {
     ($($feature:tt),*; $features:literal) => {
@@ -41,27 +41,30 @@ macro_rules! powers {
                 detected.then_some(Self(()))
             }
 
-            pub(super) fn pow(self, base: &Number, exponent: &[u64; 5]) -> Number {
+            pub(super) fn pow(self, base: &Number, exponent: &[u64; 5], power: &mut Number) {
                 // SAFETY: a token exists only where `detect` found the instructions.
-                unsafe { pow(base, exponent) }
+                unsafe { pow(base, exponent, power) }
             }
 
             pub(super) fn power_of_two(self, exponent: &[u64; 5]) -> Number {
+                let mut power = small(0);
                 if is_long(exponent) {
-                    return self.pow(&small(2), exponent);
+                    self.pow(&small(2), exponent, &mut power);
+                    return power;
                 }
                 static TABLES: LazyLock<[Comb; PARTS]> = LazyLock::new(|| {
                     // SAFETY: nobody looks up a power before there is a token.
                     unsafe { combs() }
                 });
                 // SAFETY: a token exists only where `detect` found the instructions.
-                unsafe { comb(&TABLES, exponent) }
+                unsafe { comb(&TABLES, exponent, &mut power) }
+                power
             }
         }
 
         /// The fixed window: one multiplication for each [`WINDOW`] bits.
         #[target_feature(enable = $features)]
-        fn pow(base: &Number, exponent: &[u64; 5]) -> Number {
+        fn pow(base: &Number, exponent: &[u64; 5], to: &mut Number) {
             let mut scratch = Zeroizing::new(Scratch::new());
             let one = from_number(&small(1), &mut scratch);
             let mut table = Zeroizing::new([one; 1 << WINDOW]);
@@ -86,7 +89,7 @@ macro_rules! powers {
                 look_up(&table[..], digit(window), &mut factor);
                 multiply(&mut power, &factor, &mut scratch);
             }
-            to_number(&power, &mut scratch)
+            to_number(&power, &mut scratch, to);
         }
 
         /// A part's table of powers of 2.
@@ -118,7 +121,7 @@ macro_rules! powers {
         /// 2^exponent. With the bits at position i of every row as a digit d, it is the product
         /// over all i of entry d to the power 2^i, where the tables share their squarings.
         #[target_feature(enable = $features)]
-        fn comb(tables: &[Comb; PARTS], exponent: &[u64; 5]) -> Number {
+        fn comb(tables: &[Comb; PARTS], exponent: &[u64; 5], to: &mut Number) {
             let mut scratch = Zeroizing::new(Scratch::new());
             let one = from_number(&small(1), &mut scratch);
             let mut power = Zeroizing::new(one);
@@ -132,7 +135,7 @@ macro_rules! powers {
                     multiply(&mut power, &factor, &mut scratch);
                 }
             }
-            to_number(&power, &mut scratch)
+            to_number(&power, &mut scratch, to);
         }
     };
 }

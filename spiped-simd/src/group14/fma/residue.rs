@@ -101,8 +101,8 @@ impl Residue {
         Self(limbs)
     }
 
-    /// The number below p.
-    pub(super) fn reduced(&self) -> Number {
+    /// Sets `reduced` to the number below p.
+    pub(super) fn reduce_to(&self, reduced: &mut Number) {
         // Adds 2^43 · p, which is more than the residue is below 0.
         let mut number = Zeroizing::new([0u64; 33]);
         let mut carry = 0i64;
@@ -116,10 +116,8 @@ impl Residue {
                 number[word + 1] |= limb >> (64 - shift);
             }
         }
-        let mut reduced = [0; 32];
         reduced.copy_from_slice(&number[..32]);
-        fold(&mut reduced, number[32], &mut Zeroizing::new([0; 32]));
-        reduced
+        fold(reduced, number[32], &mut Zeroizing::new([0; 32]));
     }
 
     #[inline]

@@ -49,8 +49,13 @@ fn check_limits(residue: &Residue) {
 /// Compares with crypto-bigint's products.
 fn check(a: &Residue, b: &Residue) {
     let params = FixedMontyParams::new_vartime(Odd::new(U2048::from_words(P)).unwrap());
+    let reduced = |residue: &Residue| {
+        let mut number = small(u64::MAX);
+        residue.reduce_to(&mut number);
+        number
+    };
     let number =
-        |residue: &Residue| FixedMontyForm::new(&U2048::from_words(residue.reduced()), &params);
+        |residue: &Residue| FixedMontyForm::new(&U2048::from_words(reduced(residue)), &params);
     let mut scratch = Scratch::new();
     let (mut product, mut square) = (*a, *a);
     // SAFETY: the caller found the token.
@@ -64,7 +69,7 @@ fn check(a: &Residue, b: &Residue) {
     ] {
         check_limits(got);
         assert_eq!(
-            got.reduced(),
+            reduced(got),
             expected.retrieve().to_words(),
             "{:?} {:?}",
             a.0,

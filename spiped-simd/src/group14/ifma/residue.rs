@@ -120,9 +120,9 @@ impl Residue {
         Self(limbs)
     }
 
-    /// The number mod 2^2048, with its factor R if it has one.
-    pub(super) fn to_number(self) -> Number {
-        let mut number = [0; 32];
+    /// Sets `number` to the number mod 2^2048, with its factor R if it has one.
+    pub(super) fn write_to(&self, number: &mut Number) {
+        number.fill(0);
         for (i, &limb) in self.0.as_flattened().iter().enumerate() {
             let (word, shift) = (i * LIMB_BITS / 64, i * LIMB_BITS % 64);
             if let Some(to) = number.get_mut(word) {
@@ -134,7 +134,6 @@ impl Residue {
                 *to |= limb >> (64 - shift);
             }
         }
-        number
     }
 
     /// self = self * other / R mod p.
