@@ -46,14 +46,15 @@ fn check_limits(residue: &Residue) {
     }
 }
 
+fn reduced(residue: &Residue) -> Number {
+    let mut number = small(u64::MAX);
+    residue.reduce_to(&mut number);
+    number
+}
+
 /// Compares with crypto-bigint's products.
 fn check(a: &Residue, b: &Residue) {
     let params = FixedMontyParams::new_vartime(Odd::new(U2048::from_words(P)).unwrap());
-    let reduced = |residue: &Residue| {
-        let mut number = small(u64::MAX);
-        residue.reduce_to(&mut number);
-        number
-    };
     let number =
         |residue: &Residue| FixedMontyForm::new(&U2048::from_words(reduced(residue)), &params);
     let mut scratch = Scratch::new();
@@ -74,6 +75,45 @@ fn check(a: &Residue, b: &Residue) {
             "{:?} {:?}",
             a.0,
             b.0
+        );
+    }
+}
+
+#[test]
+fn residues_at_their_limits_reduce_to_less_than_p() {
+    let params = FixedMontyParams::new_vartime(Odd::new(U2048::from_words(P)).unwrap());
+    let form = |value| FixedMontyForm::new(&U2048::from_words(small(value)), &params);
+    let limit = |i| if i == TOP { TOP_LIMB } else { LIMB };
+    let mut seed = 2;
+    let mut all = vec![
+        residue(limit),
+        residue(|i| -limit(i)),
+        residue(|i| if i == TOP { -TOP_LIMB } else { LIMB }),
+        residue(|_| 0),
+    ];
+    for last in [P[0] - 1, P[0]] {
+        let mut near_p = P;
+        near_p[0] = last;
+        let near_p = Residue::from_number(&near_p);
+        all.push(residue(|i| near_p.0.as_flattened()[i] as i64));
+        all.push(residue(|i| -near_p.0.as_flattened()[i] as i64));
+    }
+    all.extend((0..1_000).map(|_| residue(|i| limb(&mut seed, limit(i)))));
+    for residue in &all {
+        let limbs = residue.0.as_flattened()[..LIMBS].iter().rev();
+        let expected = limbs.fold(form(0), |sum, &limb| {
+            let (above, magnitude) = (sum * form(1 << LIMB_BITS), form(limb.abs() as u64));
+            if limb < 0.0 {
+                above - magnitude
+            } else {
+                above + magnitude
+            }
+        });
+        assert_eq!(
+            reduced(residue),
+            expected.retrieve().to_words(),
+            "{:?}",
+            residue.0
         );
     }
 }
