@@ -27,9 +27,10 @@
 //! - A column sums up at most 42 low parts and 42 high parts of products, each at most 2^50 (and
 //!   half as many high parts of at most 2^50 + 2^24 in a square): below 2^57. A reduction adds
 //!   41 low parts of at most 2^50 and high parts of at most 2^49 + 1: below 2^58 in all.
-//! - [`Carry`] leaves digits from -2^50 to 2^50 - 1 plus a carry of at most 2^7, and once more: plus
-//!   a carry of -1 to 1. The last column, 81, is at most 2^49 + 2^25 with its carries, as the
-//!   columns below it are less than one in its place; so nothing is carried out of it.
+//! - [`Carry`](super::columns::Carry) leaves digits from -2^50 to 2^50 - 1 plus a carry of at most
+//!   2^7, and once more: plus a carry of -1 to 1. The last column, 81, is at most 2^49 + 2^25 with
+//!   its carries, as the columns below it are less than one in its place; so nothing is carried out
+//!   of it.
 //! - The constants are below p, so their limb 40 is at most 2^8. Column 40 of a reduction gets at
 //!   most 41·(2^50 + 2^50) more than the 2^57 from the product, and column 41 at most 41 high parts
 //!   of at most 2^7 + 1. What they exceed 51 bits by, below 2^13, is the factor of 2^2091 mod p. It
