@@ -118,11 +118,7 @@ impl Route {
         // times the memory of the relay, which may last for days, and a stranger needs neither.
         let peer = Box::pin(unless_broken(source, self.dial())).await?;
         let mut stream = Box::pin(unless_broken(source, self.connect(&peer))).await?;
-        Box::pin(async move {
-            let relay = pin!(relay(source, &mut stream, traffic));
-            self.unless_idle(relay).await
-        })
-        .await
+        Box::pin(self.relay(source, &mut stream, traffic)).await
     }
 
     /// Serves an encrypted connection: shakes hands, dials and relays (`spiped -d`).
@@ -148,11 +144,7 @@ impl Route {
         let _slot = Box::pin(unless_left(source, admit)).await?;
         let reached = self.reach(proved, deadline + waits.elapsed());
         let (target, mut stream) = Box::pin(unless_broken(source, reached)).await?;
-        Box::pin(async move {
-            let relay = pin!(relay(&target, &mut stream, traffic));
-            self.unless_idle(relay).await
-        })
-        .await
+        Box::pin(self.relay(&target, &mut stream, traffic)).await
     }
 
     /// The first half of a handshake, to its end or to that of the stay.
@@ -183,14 +175,18 @@ impl Route {
         })
     }
 
-    async fn unless_idle(
+    /// Relays to the end, or until there was no data for too long.
+    async fn relay(
         &self,
-        relay: impl Future<Output = Result<(), RelayError>>,
+        plain: &Socket,
+        stream: &mut SpipedStream<&Socket>,
+        traffic: &mut Traffic,
     ) -> Result<(), ConnectionError> {
+        let relayed = pin!(relay(plain, stream, traffic));
         let Some(limit) = self.idle else {
-            return Ok(relay.await?);
+            return Ok(relayed.await?);
         };
-        let relayed = idle::limit(limit, relay).await;
+        let relayed = idle::limit(limit, relayed).await;
         Ok(relayed.map_err(|Idle| ConnectionError::Idle(limit))??)
     }
 
