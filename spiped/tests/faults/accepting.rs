@@ -3,7 +3,7 @@
 use testbed::{Duplex, Plan, Signal, signal};
 
 use super::Scene;
-use super::scene::expect_line;
+use super::scene::{expect_line, strace};
 
 /// The error that the system gives in place of every so many-th connection, and
 /// what is said of it.
@@ -22,16 +22,7 @@ fn an_error_of_the_system_is_a_line_and_costs_no_connection() {
     let ours = testbed::ours!();
     for (error, reason) in ERRORS {
         let inject = format!("inject=accept4:error={error}:when=3+4");
-        let strace = [
-            "strace",
-            "-D",
-            "-f",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            &inject,
-        ];
+        let strace = strace(&inject);
         let plan = Plan::new(&ours, &ours)
             .client_in(&strace)
             .server_in(&strace);

@@ -142,3 +142,9 @@ pub(crate) fn expect_line(program: &Program, reason: &str) {
         program.stderr().contains(reason).then_some(())
     });
 }
+
+/// What a program is started by to have its system calls fail (`-e` of strace(1)).
+pub(crate) fn strace(inject: &str) -> [&str; 8] {
+    let out = "/dev/null";
+    ["strace", "-D", "-f", "-qq", "-o", out, "-e", inject]
+}

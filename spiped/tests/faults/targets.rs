@@ -5,7 +5,7 @@ use std::time::Duration;
 use testbed::{Address, Listener, Pattern, Plan, proc};
 
 use super::Scene;
-use super::scene::{STREAMS, expect_line};
+use super::scene::{STREAMS, expect_line, strace};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -80,20 +80,8 @@ fn a_dial_that_the_system_refuses_is_a_line() {
         ("connect", "ECONNREFUSED", "connection refused"),
     ] {
         let inject = format!("inject={call}:error={error}:when={}", STREAMS + 1);
-        let strace = [
-            "taskset",
-            "-c",
-            &processor,
-            "strace",
-            "-D",
-            "-f",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            &inject,
-        ];
-        let mut scene = Scene::of(Plan::new(&ours, &ours).client_in(&strace));
+        let wrapped = [&["taskset", "-c", &processor][..], &strace(&inject)].concat();
+        let mut scene = Scene::of(Plan::new(&ours, &ours).client_in(&wrapped));
         scene.tunnel.connect().rx.expect_reset();
         expect_line(scene.tunnel.client(), reason);
         scene.end();

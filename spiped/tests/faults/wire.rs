@@ -61,6 +61,13 @@ impl Scene {
         (client, target)
     }
 
+    /// Both ends say so.
+    #[track_caller]
+    fn expect_line(&self, words: &str) {
+        expect_line(&self.e, words);
+        expect_line(&self.d, words);
+    }
+
     /// Nothing is left of the fault.
     fn end(mut self) {
         assert!(self.e.is_running() && self.d.is_running());
@@ -118,12 +125,7 @@ fn a_peer_that_vanishes_while_data_is_under_way_ends_the_stream_with_a_line() {
     target.tx.send(&mut Pattern::new(3), 1000);
     client.rx.expect_nothing();
     target.rx.expect_nothing();
-    for program in [&scene.e, &scene.d] {
-        expect_line(
-            program,
-            "the encrypted connection broke: connection timed out",
-        );
-    }
+    scene.expect_line("the encrypted connection broke: connection timed out");
     scene.wire.mend();
     scene.end();
 }
@@ -135,9 +137,7 @@ fn a_peer_that_vanishes_in_silence_ends_the_stream_under_idle() {
     scene.wire.cut();
     client.rx.expect_nothing();
     target.rx.expect_nothing();
-    for program in [&scene.e, &scene.d] {
-        expect_line(program, "no data has come from either side for 2s");
-    }
+    scene.expect_line("no data has come from either side for 2s");
     scene.wire.mend();
     scene.end();
 }
@@ -154,12 +154,7 @@ fn a_peer_that_vanishes_in_silence_ends_the_stream_by_keep_alives() {
     scene.wire.cut();
     assert!(client.rx.is_ready_within(SIX_MINUTES));
     assert!(target.rx.is_ready_within(SIX_MINUTES));
-    for program in [&scene.e, &scene.d] {
-        expect_line(
-            program,
-            "the encrypted connection broke: connection timed out",
-        );
-    }
+    scene.expect_line("the encrypted connection broke: connection timed out");
     scene.wire.mend();
     scene.end();
 }
