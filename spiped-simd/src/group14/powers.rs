@@ -27,8 +27,9 @@ pub(super) fn digit(exponent: &[u64; 5], positions: impl DoubleEndedIterator<Ite
 ///
 /// The module has a `Residue`; a `Scratch`, which operations leave secrets in to be wiped once and
 /// not after each; and, as functions with these instructions, `from_number`; `to_number`, whose last
-/// argument becomes the number; `multiply` and `square`, whose first argument becomes the result; and `look_up`, which copies
-/// the table entry with an index to its last argument and reads all of them.
+/// argument becomes the number; `multiply` and `square`, whose first argument becomes the result;
+/// and `look_up`, which copies the table entry with an index to its last argument and reads all of
+/// them.
 macro_rules! powers {
     ($($feature:tt),*; $features:literal) => {
         /// Proof that the CPU has the instructions.
