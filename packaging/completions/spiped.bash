@@ -16,6 +16,9 @@ _spiped() {
             ",$1")
                 cmd="spiped"
                 ;;
+            spiped,check)
+                cmd="spiped__subcmd__check"
+                ;;
             spiped,demo)
                 cmd="spiped__subcmd__demo"
                 ;;
@@ -29,7 +32,7 @@ _spiped() {
 
     case "${cmd}" in
         spiped)
-            opts="-e -d -s -t -k -b -f -g -o -n -j -D -r -R -F -p -u -v --encrypt --decrypt --source --target --key --bind --fast --require-forward-secrecy --timeout --max-connections --max-unproved --max-unproved-per-source --idle --no-keepalive --wait-for-dns --resolve-interval --no-resolve --foreground --pidfile --user --drain --sandbox --syslog --version --help keygen demo"
+            opts="-e -d -s -t -k -b -f -g -o -n -j -D -r -R -F -p -u -v --encrypt --decrypt --source --target --key --bind --config --fast --require-forward-secrecy --timeout --max-connections --max-unproved --max-unproved-per-source --idle --no-keepalive --wait-for-dns --resolve-interval --no-resolve --foreground --pidfile --user --drain --sandbox --syslog --version --help keygen check demo"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -104,6 +107,21 @@ _spiped() {
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
                     fi
                     return 0
                     ;;
@@ -219,6 +237,20 @@ _spiped() {
                     COMPREPLY=($(compgen -W "on off require" -- "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        spiped__subcmd__check)
+            opts="--help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

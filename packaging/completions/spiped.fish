@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spiped_global_optspecs
-    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= f/fast g/require-forward-secrecy o/timeout= n/max-connections= max-unproved= max-unproved-per-source= idle= j/no-keepalive D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= drain= sandbox= syslog v/version help
+    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= config= f/fast g/require-forward-secrecy o/timeout= n/max-connections= max-unproved= max-unproved-per-source= idle= j/no-keepalive D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= drain= sandbox= syslog v/version help
 end
 
 function __fish_spiped_needs_command
@@ -28,6 +28,7 @@ complete -c spiped -n "__fish_spiped_needs_command" -s s -l source -d 'Listen he
 complete -c spiped -n "__fish_spiped_needs_command" -s t -l target -d 'Connect to here' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s k -l key -d 'The key file, same at both ends; - is standard input' -r -F
 complete -c spiped -n "__fish_spiped_needs_command" -s b -l bind -d 'Connect from this local address (port optional)' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -l config -d 'Run the pipes that this file describes' -r -F
 complete -c spiped -n "__fish_spiped_needs_command" -s o -l timeout -d 'Give up connecting, or a handshake, after this long [default: 5]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s n -l max-connections -d 'Connections at once; 0 for no limit [default: 100]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l max-unproved -d 'Connections without a proof of the key [default: 4096]' -r -f
@@ -52,7 +53,9 @@ complete -c spiped -n "__fish_spiped_needs_command" -l syslog -d 'Send warnings 
 complete -c spiped -n "__fish_spiped_needs_command" -s v -l version -d 'Print the version'
 complete -c spiped -n "__fish_spiped_needs_command" -l help -d 'Print this help'
 complete -c spiped -n "__fish_spiped_needs_command" -f -a "keygen" -d 'Make a key file'
+complete -c spiped -n "__fish_spiped_needs_command" -f -a "check" -d 'Check a configuration file'
 complete -c spiped -n "__fish_spiped_needs_command" -f -a "demo" -d 'Show a whole tunnel at work on this machine'
 complete -c spiped -n "__fish_spiped_using_subcommand keygen" -l help -d 'Print this help'
+complete -c spiped -n "__fish_spiped_using_subcommand check" -l help -d 'Print this help'
 complete -c spiped -n "__fish_spiped_using_subcommand demo" -l size -d 'Data to send through and back, in MiB [default: 512]' -r -f
 complete -c spiped -n "__fish_spiped_using_subcommand demo" -l help -d 'Print this help'

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The shared secret K: SHA-256 of all bytes of a key file.
@@ -31,6 +32,12 @@ impl Secret {
         P: AsRef<[u8; 32]> + Send + Sync + 'static,
     {
         Self(Arc::new(place(self.as_bytes())))
+    }
+
+    /// Whether another secret is the same, found out in constant time.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.as_bytes().ct_eq(other.as_bytes()).into()
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
@@ -114,7 +121,8 @@ mod tests {
             key,
             _alive: Arc::clone(&alive),
         });
-        assert_eq!(placed.as_bytes(), secret.as_bytes());
+        assert!(placed.is_same(&secret));
+        assert!(!placed.is_same(&Secret::from_key_file(b"other")));
         let clone = placed.clone();
         assert_eq!(clone.as_bytes().as_ptr(), placed.as_bytes().as_ptr());
         drop(placed);

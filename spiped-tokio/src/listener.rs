@@ -8,7 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use socket2::{Domain, SockAddr, Type};
+use socket2::{Domain, SockAddr, SockRef, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::address::Endpoint;
@@ -114,6 +114,18 @@ impl BoundListener {
         })
     }
 
+    /// Where it listens; with the port that the system chose, if 0 was asked for.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn local_endpoint(&self) -> io::Result<Endpoint> {
+        match &self.0 {
+            Kind::Tcp(socket) => local_endpoint(SockRef::from(socket)),
+            Kind::Unix(socket) => local_endpoint(SockRef::from(socket)),
+        }
+    }
+
     /// Goes on in the current runtime.
     ///
     /// # Errors
@@ -176,12 +188,16 @@ impl Listener {
     /// What the system says.
     pub fn local_endpoint(&self) -> io::Result<Endpoint> {
         match &self.0 {
-            Kind::Tcp(listener) => Ok(Endpoint::Tcp(listener.local_addr()?)),
-            Kind::Unix(listener) => {
-                let address = listener.local_addr()?;
-                let path = address.as_pathname().unwrap_or(Path::new(""));
-                Ok(Endpoint::Unix(path.to_owned()))
-            }
+            Kind::Tcp(listener) => local_endpoint(SockRef::from(listener)),
+            Kind::Unix(listener) => local_endpoint(SockRef::from(listener)),
         }
     }
+}
+
+fn local_endpoint(socket: SockRef<'_>) -> io::Result<Endpoint> {
+    let address = socket.local_addr()?;
+    Ok(match address.as_socket() {
+        Some(address) => Endpoint::Tcp(address),
+        None => Endpoint::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned()),
+    })
 }

@@ -4,7 +4,7 @@
 //! use them. Nothing here prints, exits or opens a file.
 
 mod definition;
-mod number;
+pub(crate) mod number;
 mod options;
 mod order;
 mod refusal;
@@ -20,7 +20,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 
 pub use definition::{spipe_command, spiped_command};
-pub use options::{Mode, SpipeOptions, SpipedCommand, SpipedOptions};
+pub use options::{PipeOptions, Pipes, SpipeOptions, SpipedCommand, SpipedOptions};
 use order::End;
 
 /// A program that ends on its command line alone: what it prints, and its exit status.
@@ -64,14 +64,13 @@ impl Exit {
 /// `--help`, `--version`, or a reason and the usage.
 ///
 /// ```
-/// use spiped::cli::{Mode, SpipedCommand, parse_spiped};
+/// use spiped::cli::{SpipedCommand, parse_spiped};
 ///
 /// let args = ["-dF", "-s", "[::]:8025", "-t", "/run/redis.sock", "-k/etc/redis.key"];
 /// let Ok(SpipedCommand::Run(options)) = parse_spiped(args.map(Into::into)) else {
 ///     panic!("this is a right command line");
 /// };
-/// assert_eq!(options.mode, Mode::Decrypt);
-/// assert!(options.foreground);
+/// assert!(options.process.foreground);
 /// ```
 pub fn parse_spiped(args: impl IntoIterator<Item = OsString>) -> Result<SpipedCommand, Exit> {
     parse(spiped_command(), args, SpipedCommand::take)

@@ -1,33 +1,28 @@
 //! `spiped` from its options to its exit: resolve, bind, go into the background, serve, drain.
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use spiped_proto::Secret;
-use spiped_tokio::{Address, BoundListener, Endpoint, Handshaker};
-use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::admission::Limits;
+use crate::admission;
 use crate::cli::SpipedOptions;
-use crate::connection::Route;
 use crate::daemonize::{self, Outcome, Readiness, Role};
 use crate::descriptors::DescriptorLimit;
+use crate::fleet::{Changes, Fleet};
 use crate::inherited;
-use crate::locked;
 use crate::log::{self, Class, Destination};
+use crate::origin::{Origin, OriginError};
 use crate::pidfile::{self, PidfileError};
-use crate::pipe::Pipe;
+use crate::prepare::{Keyed, PrepareError, Prepared, Sockets};
 use crate::privileges::{Identity, IdentityError, PrivilegeError};
 use crate::reason::reason;
-use crate::sandbox::{Needs, SandboxError, Walls};
-use crate::signals::{self, Termination};
-use crate::start::{self, StartError};
-use crate::target::Target;
+use crate::sandbox::{SandboxError, Walls};
+use crate::settings::ProcessSettings;
+use crate::signals::{self, Request, Requests};
+use crate::start::StartError;
 
 /// How long `-D` waits between look-ups that fail.
 const DNS_RETRY: Duration = Duration::from_secs(1);
@@ -38,9 +33,12 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The key or an address is no good.
+    /// What is to run is described wrongly.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Origin(#[from] OriginError),
+    /// A pipe cannot run.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
     /// The user to run as does not exist.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -50,14 +48,6 @@ pub enum DaemonError {
     /// The pidfile cannot be written.
     #[error(transparent)]
     Pidfile(#[from] PidfileError),
-    /// The source address cannot be listened on.
-    #[error("cannot listen on {endpoint}: {}", reason(.error))]
-    Bind {
-        /// The address.
-        endpoint: Endpoint,
-        /// Why not.
-        error: io::Error,
-    },
     /// The sandbox has a gap, and none is allowed.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -71,20 +61,12 @@ pub enum DaemonError {
 
 /// What is known before the first look-up.
 struct Plan {
-    options: SpipedOptions,
-    source: Address,
-    target: Address,
+    process: ProcessSettings,
+    pidfile: PathBuf,
+    origin: Origin,
+    keyed: Vec<Keyed>,
     identity: Option<Identity>,
-    secret: Secret,
-    /// A socket that was passed, to be listened on.
-    inherited: Option<OwnedFd>,
-}
-
-/// What the look-ups brought: everything that needs the original user is done.
-struct Prepared {
-    listener: BoundListener,
-    target: Vec<Endpoint>,
-    bind: Vec<SocketAddr>,
+    sockets: Sockets,
 }
 
 /// Runs `spiped`. In the background, the calling process returns once the daemon is up.
@@ -93,23 +75,27 @@ struct Prepared {
 ///
 /// What to tell the user before exiting with status 1.
 pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
+    let pidfile = options.default_pidfile();
+    let process = options.process;
+    let origin = Origin::of(options.pipes)?;
+    let settings = origin.read()?;
     let plan = Plan {
-        source: start::parse_address("source", &options.source)?,
-        target: start::parse_address("target", &options.target)?,
-        identity: options.user.as_deref().map(Identity::parse).transpose()?,
-        secret: start::read_key(&options.key)?,
-        inherited: inherited::take()?,
-        options,
+        identity: process.user.as_deref().map(Identity::parse).transpose()?,
+        keyed: Keyed::read_all(settings, None)?,
+        sockets: Sockets {
+            inherited: inherited::take()?,
+            ..Sockets::default()
+        },
+        pidfile: process.pidfile.clone().unwrap_or(pidfile),
+        origin,
+        process,
     };
-    if let Some(bind) = &plan.options.bind {
-        start::parse_bind(bind)?;
-    }
-    let early = if plan.options.wait_for_dns {
+    let early = if plan.process.wait_for_dns {
         None
     } else {
         Some(plan.prepare()?)
     };
-    if plan.options.foreground {
+    if plan.process.foreground {
         return plan.serve(early, None);
     }
     match daemonize::fork()? {
@@ -124,45 +110,21 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
 
 impl Plan {
     /// Looks up all addresses and listens. May block.
-    fn prepare(&self) -> Result<Prepared, DaemonError> {
-        let target = start::resolve("target", &self.target)?;
-        let bind = start::resolve_bind(self.options.bind.as_deref())?;
-        let sources = start::resolve("source", &self.source)?;
-        let [endpoint, others @ ..] = &sources[..] else {
-            return Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into());
-        };
-        if !others.is_empty() {
-            log::warning(
-                Class::Daemon,
-                format_args!(
-                    "{} has several addresses: listening on {endpoint} only",
-                    self.source
-                ),
-            );
-        }
-        signals::hold_termination()?;
-        let listener = match &self.inherited {
-            None => BoundListener::bind(endpoint),
-            Some(socket) => socket
-                .try_clone()
-                .and_then(|socket| BoundListener::adopt(socket, endpoint)),
-        };
-        let listener = listener.map_err(|error| DaemonError::Bind {
-            endpoint: endpoint.clone(),
-            error,
-        })?;
-        Ok(Prepared {
-            listener,
-            target,
-            bind,
-        })
+    fn prepare(&self) -> Result<Vec<Prepared>, DaemonError> {
+        // Before the first socket is bound.
+        signals::hold()?;
+        let keyed = self.keyed.iter().cloned();
+        let prepared = keyed.map(|keyed| keyed.prepare(&self.sockets));
+        Ok(prepared.collect::<Result<_, _>>()?)
     }
 
     /// Prepares for as long as look-ups fail (`-D`).
-    fn prepare_when_resolvable(&self) -> Result<Prepared, DaemonError> {
+    fn prepare_when_resolvable(&self) -> Result<Vec<Prepared>, DaemonError> {
         loop {
             match self.prepare() {
-                Err(DaemonError::Start(error @ StartError::Resolve { .. })) => {
+                Err(DaemonError::Prepare(PrepareError::Start(
+                    error @ StartError::Resolve { .. },
+                ))) => {
                     log::warning(Class::Lookup, format_args!("{error}; trying again"));
                     std::thread::sleep(DNS_RETRY);
                 }
@@ -174,15 +136,15 @@ impl Plan {
     /// Runs as the daemon, from the pidfile to the last connection.
     fn serve(
         self,
-        early: Option<Prepared>,
+        early: Option<Vec<Prepared>>,
         mut readiness: Option<Readiness>,
     ) -> Result<ExitCode, DaemonError> {
         if readiness.is_some() {
-            pidfile::write(&self.pidfile())?;
+            pidfile::write(&self.pidfile)?;
         }
         let destination = self.log_destination();
         log::open(destination);
-        let limits = self.limits()?;
+        let descriptors = self.descriptors()?;
         let prepared = match early {
             Some(prepared) => prepared,
             None => {
@@ -195,32 +157,25 @@ impl Plan {
         if let Some(identity) = self.identity {
             identity.assume()?;
         }
-        let needs = self.needs(&prepared, destination);
-        let (secret, key_lock) = locked::lock(self.secret);
-        let route = Route {
-            target: Target::new(self.target, prepared.target),
-            bind: prepared.bind,
-            handshaker: Handshaker::new(secret).with_forward_secrecy(self.options.forward_secrecy),
-            timeout: self.options.timeout,
-            idle: self.options.idle,
-            keepalive: self.options.keepalive,
-        };
-        let pipe = Pipe::new(self.options.mode, route, limits);
+        let mut needs = self.origin.needs(&prepared);
+        needs.unix_sockets |= destination == Destination::Syslog;
+        // What is kept is what is locked.
+        drop(self.keyed);
+        let (prepared, key_lock) = Prepared::lock_keys(prepared);
         // Asked before the sandbox, which hides the limits of a container.
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let walls = self.options.sandbox.enter(&needs, key_lock)?;
+        let walls = self.process.sandbox.enter(&needs, key_lock)?;
         log::start()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(workers)
             .enable_all()
             .build()?;
-        runtime.block_on(serve(
-            Arc::new(pipe),
-            prepared.listener,
-            &self.options,
-            readiness,
-            walls,
-        ))?;
+        let daemon = Daemon {
+            process: self.process,
+            origin: self.origin,
+            fleet: Fleet::new(descriptors),
+        };
+        runtime.block_on(daemon.serve(prepared, readiness, walls))?;
         // A look-up that hangs must not keep the process alive.
         runtime.shutdown_background();
         log::finish(LAST_LINES);
@@ -230,33 +185,21 @@ impl Plan {
     /// In the background, lines that nobody would see on standard error go to syslog where there is
     /// one.
     fn log_destination(&self) -> Destination {
-        let unseen = !self.options.foreground && !daemonize::stderr_is_kept();
+        let unseen = !self.process.foreground && !daemonize::stderr_is_kept();
         let unseen = unseen && Path::new("/dev/log").exists();
-        if self.options.syslog || unseen {
+        if self.process.syslog || unseen {
             Destination::Syslog
         } else {
             Destination::Stderr
         }
     }
 
-    /// What is left to do once the daemon runs.
-    fn needs(&self, prepared: &Prepared, log: Destination) -> Needs {
-        let mut needs = Needs::of(&prepared.target, &prepared.bind);
-        needs.names = self.options.resolve_interval.is_some() && self.target.is_name();
-        needs.unix_sockets |= log == Destination::Syslog;
-        needs
-    }
-
-    fn pidfile(&self) -> PathBuf {
-        let given = self.options.pidfile.clone();
-        given.unwrap_or_else(|| self.options.default_pidfile())
-    }
-
-    /// What is asked for, as far as there are descriptors; says so if there are too few.
-    fn limits(&self) -> io::Result<Limits> {
+    /// As many as there can be; says so if they are too few for what is asked for.
+    fn descriptors(&self) -> io::Result<DescriptorLimit> {
         let descriptors = DescriptorLimit::raise()?;
-        if let Some(max) = self.options.max_connections
-            && !descriptors.suffices_for(max.get())
+        let pipes = self.keyed.iter().map(|keyed| &keyed.settings);
+        if let Some(max) = admission::served_by(pipes)
+            && !descriptors.suffices_for(max)
         {
             log::warning(
                 Class::Daemon,
@@ -267,53 +210,95 @@ impl Plan {
                 ),
             );
         }
-        Ok(Limits::new(&self.options, descriptors))
+        Ok(descriptors)
     }
 }
 
-/// Serves connections until SIGTERM has come and the last of them has ended, or has had its time.
-async fn serve(
-    pipe: Arc<Pipe>,
-    listener: BoundListener,
-    options: &SpipedOptions,
-    readiness: Option<Readiness>,
-    walls: Option<Walls>,
-) -> io::Result<()> {
-    let mut termination = Termination::watch()?;
-    let listener = listener.start()?;
-    if let Some(readiness) = readiness {
-        readiness.ready()?;
-    }
-    // Only now, so that nobody who waits for the daemon to be up gets to see it.
-    if let Some(walls) = walls {
-        log::info(Class::Daemon, format_args!("{walls}"));
-    }
-    if let Some(interval) = options.resolve_interval {
-        let pipe = Arc::clone(&pipe);
-        tokio::spawn(async move { pipe.keep_target_fresh(interval).await });
-    }
-    let (drain, draining) = watch::channel(false);
-    // On a task of its own, so that accepting is done by the runtime's workers.
-    let mut running = tokio::spawn(pipe.run(listener, draining, options.drain));
-    tokio::select! {
-        ended = &mut running => return ended.map(drop).map_err(io::Error::other),
-        () = termination.requested() => {}
-    }
-    drain.send_replace(true);
-    let left = tokio::select! {
-        ended = running => ended.map_err(io::Error::other)?,
-        () = termination.requested() => termination.obey(),
-    };
-    if left > 0 {
-        let connections = if left == 1 {
-            "connection"
-        } else {
-            "connections"
+/// The daemon behind its walls.
+struct Daemon {
+    process: ProcessSettings,
+    origin: Origin,
+    fleet: Fleet,
+}
+
+impl Daemon {
+    /// Serves connections until it has been asked to end and the last of them has ended, or has had
+    /// its time.
+    async fn serve(
+        mut self,
+        prepared: Vec<Prepared>,
+        readiness: Option<Readiness>,
+        walls: Option<Walls>,
+    ) -> io::Result<()> {
+        let mut requests = Requests::watch(self.process.foreground)?;
+        self.fleet.apply(prepared).await?;
+        if let Some(readiness) = readiness {
+            readiness.ready()?;
+        }
+        // Only now, so that nobody who waits for the daemon to be up gets to see it.
+        if let Some(walls) = walls {
+            log::info(Class::Daemon, format_args!("{walls}"));
+        }
+        while requests.next().await == Request::Reload {
+            self.reload().await;
+        }
+        let drained = self.fleet.drain(self.process.drain);
+        let left = tokio::select! {
+            left = drained => left,
+            () = requests.end() => requests.obey(),
         };
-        log::warning(
-            Class::Daemon,
-            format_args!("the time to end is over: resetting {left} {connections}"),
-        );
+        if left > 0 {
+            let connections = if left == 1 {
+                "connection"
+            } else {
+                "connections"
+            };
+            log::warning(
+                Class::Daemon,
+                format_args!("the time to end is over: resetting {left} {connections}"),
+            );
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Reads settings and keys again, and runs what they say; if they are wrong, what ran goes on.
+    async fn reload(&mut self) {
+        match self.try_reload().await {
+            Ok(changes) => log::info(Class::Daemon, format_args!("reloaded: {changes}")),
+            Err(error) => {
+                for line in error.lines() {
+                    log::error(
+                        Class::Daemon,
+                        format_args!("not reloaded, all goes on as before: {line}"),
+                    );
+                }
+            }
+        }
+    }
+
+    async fn try_reload(&mut self) -> Result<Changes, DaemonError> {
+        let origin = self.origin.clone();
+        let sockets = self.fleet.sockets();
+        let from_stdin = self.fleet.key_from_stdin();
+        // Reading and looking up block.
+        let prepared: JoinHandle<Result<_, DaemonError>> = tokio::task::spawn_blocking(move || {
+            let keyed = Keyed::read_all(origin.read()?, from_stdin.as_ref())?;
+            let prepared = keyed.into_iter().map(|keyed| keyed.prepare(&sockets));
+            let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
+            Ok(Prepared::lock_keys(prepared).0)
+        });
+        let prepared = prepared.await.map_err(io::Error::other)??;
+        Ok(self.fleet.apply(prepared).await?)
+    }
+}
+
+impl DaemonError {
+    /// One line for each thing that is wrong.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Origin(OriginError::Config(error)) => error.lines(),
+            other => vec![other.to_string()],
+        }
+    }
 }

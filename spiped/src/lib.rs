@@ -2,12 +2,15 @@
 //! protocol and the sockets are left to `spiped-proto` and `spiped-tokio`.
 
 pub mod admission;
+pub mod check;
 pub mod cli;
+pub mod config;
 pub mod connection;
 pub mod daemon;
 pub mod daemonize;
 pub mod demo;
 pub mod descriptors;
+pub mod fleet;
 mod footprint;
 mod idle;
 pub mod inherited;
@@ -15,11 +18,14 @@ pub mod keyfile;
 pub mod keygen;
 pub mod locked;
 pub mod log;
+pub mod origin;
 pub mod pidfile;
 pub mod pipe;
+pub mod prepare;
 pub mod privileges;
 pub mod reason;
 pub mod sandbox;
+pub mod settings;
 mod signals;
 pub mod spipe;
 pub mod start;

@@ -1,4 +1,4 @@
-//! A pipe: accepts connections, admits as many as its limits allow, and serves each in a task.
+//! A pipe: accepts connections, lets its gate admit them, and serves each in a task.
 
 use std::io;
 use std::sync::Arc;
@@ -6,88 +6,62 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use spiped_tokio::{Address, Listener, Peer, Socket, Traffic};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
-use crate::admission::Limits;
-use crate::cli::Mode;
+use crate::admission::{Gate, Slot};
 use crate::connection::{ConnectionError, Route};
 use crate::footprint::{self, Footprint};
 use crate::log::{self, Class};
 use crate::reason::reason;
-use crate::strangers::{Stay, Strangers};
+use crate::settings::Mode;
+use crate::strangers::Stay;
 
 /// How long accepting pauses when the system has no descriptors or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long memory is kept for others after a crowd has left.
 const FOOTPRINT_PAUSE: Duration = Duration::from_millis(500);
 
-/// A running pipe.
+/// A running pipe. It never changes: other settings make another pipe with the same gate.
 #[derive(Debug)]
 pub struct Pipe {
     mode: Mode,
     route: Route,
-    /// One for each connection that may be served; `None` for no limit.
-    slots: Option<Arc<Semaphore>>,
-    strangers: Arc<Strangers>,
-    /// One for each connection that may wait for a slot after it has proved the key.
-    waiting: Arc<Semaphore>,
-    footprint: Footprint,
+    gate: Arc<Gate>,
+    footprint: Arc<Footprint>,
 }
 
-/// Held by a connection as long as it counts.
-type Permit = Option<OwnedSemaphorePermit>;
+/// Held by each connection; who holds the receiver learns when the last one is gone.
+pub type Running = mpsc::Sender<()>;
 
 /// What a connection starts with.
 enum Admission {
     /// A plaintext one is served at once.
-    Served(Permit),
+    Served(Option<Slot>),
     /// An encrypted one has to prove the key first.
     Stranger(Stay),
 }
 
 impl Pipe {
-    /// A pipe that serves no more at a time than its limits allow.
+    /// A pipe whose connections pass a gate.
     #[must_use]
-    pub fn new(mode: Mode, route: Route, limits: Limits) -> Self {
-        let slots = limits.served.map(|max| {
-            usize::try_from(max.get()).map_or(Semaphore::MAX_PERMITS, |max| {
-                max.min(Semaphore::MAX_PERMITS)
-            })
-        });
+    pub(crate) fn new(
+        mode: Mode,
+        route: Route,
+        gate: Arc<Gate>,
+        footprint: Arc<Footprint>,
+    ) -> Self {
         Self {
             mode,
             route,
-            slots: slots.map(|slots| Arc::new(Semaphore::new(slots))),
-            strangers: Arc::new(Strangers::new(limits.unproved)),
-            waiting: Arc::new(Semaphore::new(limits.waiting.get())),
-            footprint: Footprint::default(),
+            gate,
+            footprint,
         }
     }
 
-    /// Accepts and serves connections until `drain` turns true; returns when the last of them has
-    /// ended, or when `patience` is over. Says how many go on then, until the runtime ends.
-    pub async fn run(
-        self: Arc<Self>,
-        listener: Listener,
-        mut drain: watch::Receiver<bool>,
-        patience: Option<Duration>,
-    ) -> usize {
-        // Every connection holds a sender; the receiver learns when the last one is gone.
-        let (running, mut none_running) = mpsc::channel::<()>(1);
-        tokio::select! {
-            () = self.accept(&listener, running) => {}
-            _ = drain.wait_for(|&drain| drain) => {}
-        }
-        drop(listener);
-        let none_left = none_running.recv();
-        let over = match patience {
-            None => none_left.await.is_none(),
-            Some(patience) => tokio::time::timeout(patience, none_left).await.is_ok(),
-        };
-        if over {
-            return 0;
-        }
-        none_running.sender_strong_count()
+    /// Who may go on.
+    #[must_use]
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
     /// Looks the target up again every so often, for ever.
@@ -101,16 +75,27 @@ impl Pipe {
         self.route.target.keep_fresh(interval, report).await;
     }
 
-    async fn accept(self: &Arc<Self>, listener: &Listener, running: mpsc::Sender<()>) {
+    /// Accepts connections for ever, from the listener that is the current one, and serves each in
+    /// a task that goes on when this is dropped.
+    pub async fn accept(
+        self: Arc<Self>,
+        mut listener: watch::Receiver<Arc<Listener>>,
+        running: Running,
+    ) {
         loop {
             let slot = self.may_accept().await;
-            match listener.accept().await {
+            let current = Arc::clone(&listener.borrow_and_update());
+            let accepted = tokio::select! {
+                accepted = current.accept() => accepted,
+                Ok(()) = listener.changed() => continue,
+            };
+            match accepted {
                 Ok((source, peer)) => {
                     let admission = match self.mode {
                         Mode::Encrypt => Admission::Served(slot),
-                        Mode::Decrypt => Admission::Stranger(self.strangers.enter(peer)),
+                        Mode::Decrypt => Admission::Stranger(self.gate.strangers.enter(peer)),
                     };
-                    let pipe = Arc::clone(self);
+                    let pipe = Arc::clone(&self);
                     let running = running.clone();
                     self.footprint.enter();
                     tokio::spawn(async move {
@@ -128,7 +113,7 @@ impl Pipe {
                         format_args!("cannot accept a connection: {}", reason(&error)),
                     );
                     match is_shortage(&error) {
-                        true => self.strangers.relieve(ACCEPT_PAUSE).await,
+                        true => self.gate.strangers.relieve(ACCEPT_PAUSE).await,
                         false => tokio::time::sleep(ACCEPT_PAUSE).await,
                     }
                 }
@@ -139,27 +124,14 @@ impl Pipe {
     /// Waits until a connection may be accepted, and takes the slot of a plaintext one. For encrypted
     /// ones there is always room, unless so many that have proved the key wait for a slot that
     /// another one would have to do so too.
-    async fn may_accept(&self) -> Permit {
+    async fn may_accept(&self) -> Option<Slot> {
         match self.mode {
-            Mode::Encrypt => self.slot().await,
+            Mode::Encrypt => self.gate.slot().await,
             Mode::Decrypt => {
-                drop(acquire(&self.waiting).await);
+                self.gate.room_to_wait().await;
                 None
             }
         }
-    }
-
-    async fn slot(&self) -> Permit {
-        let slots = self.slots.as_ref()?;
-        if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
-            return Some(slot);
-        }
-        log::warning(
-            Class::Limit,
-            format_args!("connection limit reached: others wait until one ends"),
-        );
-        let _waiting = acquire(&self.waiting).await;
-        acquire(slots).await
     }
 
     async fn serve(&self, source: Socket, peer: Peer, admission: Admission) {
@@ -167,7 +139,7 @@ impl Pipe {
         let served = match admission {
             Admission::Served(_slot) => self.route.encrypt(&source, &mut traffic).await,
             Admission::Stranger(stay) => {
-                let admit = self.slot();
+                let admit = self.gate.slot();
                 self.route.decrypt(&source, stay, admit, &mut traffic).await
             }
         };
@@ -184,11 +156,6 @@ async fn return_memory() {
     tokio::time::sleep(FOOTPRINT_PAUSE).await;
     // Not where data is moved.
     tokio::task::spawn_blocking(footprint::give_back);
-}
-
-async fn acquire(semaphore: &Arc<Semaphore>) -> Permit {
-    // Fails only for a closed semaphore, and these are never closed.
-    Arc::clone(semaphore).acquire_owned().await.ok()
 }
 
 /// Whether accepting failed because a client went away while it waited.

@@ -16,9 +16,11 @@ mod resolver;
 ))]
 mod syscalls;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use spiped_tokio::Endpoint;
 
@@ -44,9 +46,18 @@ pub struct Needs {
     /// Whether it connects to unix sockets: its target, or syslog.
     pub unix_sockets: bool,
     /// The TCP ports it connects to.
-    pub connect: Vec<u16>,
-    /// The TCP ports that its connections start from; 0 leaves each to the system.
-    pub bind: Vec<u16>,
+    pub connect: BTreeSet<u16>,
+    /// The TCP ports that its connections start from, or that it listens on; 0 leaves each to the
+    /// system.
+    pub bind: BTreeSet<u16>,
+    /// Whether it listens on further sockets.
+    pub listen: bool,
+    /// The folders of the files that it reads again when it reloads.
+    pub reads: BTreeSet<PathBuf>,
+    /// The folders in which it makes unix sockets to listen on.
+    pub makes: BTreeSet<PathBuf>,
+    /// Whether nobody can say yet which ports it will connect to and listen on.
+    pub any_port: bool,
 }
 
 impl Needs {
@@ -54,11 +65,23 @@ impl Needs {
     #[must_use]
     pub fn of(target: &[Endpoint], from: &[SocketAddr]) -> Self {
         Self {
-            names: false,
             unix_sockets: target.iter().any(|to| matches!(to, Endpoint::Unix(_))),
             connect: target.iter().filter_map(Endpoint::port).collect(),
             bind: from.iter().map(SocketAddr::port).collect(),
+            ..Self::default()
         }
+    }
+
+    /// These and those.
+    pub fn join(&mut self, others: Self) {
+        self.names |= others.names;
+        self.unix_sockets |= others.unix_sockets;
+        self.connect.extend(others.connect);
+        self.bind.extend(others.bind);
+        self.listen |= others.listen;
+        self.reads.extend(others.reads);
+        self.makes.extend(others.makes);
+        self.any_port |= others.any_port;
     }
 }
 
@@ -114,7 +137,10 @@ impl Walls {
     fn raise(&mut self, needs: &Needs) {
         if needs.names {
             resolver::load_modules();
-            self.note("files as nobody", resolver::read_as_nobody());
+            // What is read again may be for the process's own user alone.
+            if needs.reads.is_empty() {
+                self.note("files as nobody", resolver::read_as_nobody());
+            }
         }
         self.note("no new privileges", process::no_new_privileges());
         self.note("no core dumps", process::no_core_dumps());

@@ -53,7 +53,8 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let secret = start::read_key(&options.key)?;
     let target = start::parse_address("target", &options.target)?;
     let endpoints = start::resolve("target", &target)?;
-    let bind = start::resolve_bind(options.bind.as_deref())?;
+    let bind = options.bind.as_deref().map(start::parse_bind).transpose()?;
+    let bind = start::resolve_bind(bind.as_ref())?;
     let needs = Needs::of(&endpoints, &bind);
     let (secret, key_lock) = locked::lock(secret);
     let route = Route {

@@ -38,6 +38,16 @@ pub enum StartError {
     BindUnix(Address),
 }
 
+impl StartError {
+    pub(crate) fn resolve(role: &'static str, address: &Address, error: io::Error) -> Self {
+        Self::Resolve {
+            role,
+            address: address.clone(),
+            error,
+        }
+    }
+}
+
 /// Reads the key and warns of what is unwise about it.
 pub(crate) fn read_key(source: &KeySource) -> Result<Secret, StartError> {
     let (secret, warnings) = keyfile::read(source)?;
@@ -54,13 +64,8 @@ pub(crate) fn parse_address(role: &'static str, text: &str) -> Result<Address, S
 
 /// Looks an address up; blocks.
 pub(crate) fn resolve(role: &'static str, address: &Address) -> Result<Vec<Endpoint>, StartError> {
-    address
-        .resolve_blocking()
-        .map_err(|error| StartError::Resolve {
-            role,
-            address: address.clone(),
-            error,
-        })
+    let found = address.resolve_blocking();
+    found.map_err(|error| StartError::resolve(role, address, error))
 }
 
 pub(crate) fn parse_bind(text: &str) -> Result<BindAddress, StartError> {
@@ -71,11 +76,10 @@ pub(crate) fn parse_bind(text: &str) -> Result<BindAddress, StartError> {
 }
 
 /// The addresses that outgoing connections start from; blocks.
-pub(crate) fn resolve_bind(text: Option<&str>) -> Result<Vec<SocketAddr>, StartError> {
-    let Some(text) = text else {
+pub(crate) fn resolve_bind(bind: Option<&BindAddress>) -> Result<Vec<SocketAddr>, StartError> {
+    let Some(bind) = bind else {
         return Ok(Vec::new());
     };
-    let bind = parse_bind(text)?;
     let endpoints = resolve("bind", bind.address())?;
     endpoints
         .into_iter()

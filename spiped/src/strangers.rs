@@ -75,12 +75,12 @@ struct Rank {
 /// All of them.
 #[derive(Debug)]
 pub struct Strangers {
-    bounds: Bounds,
     present: Mutex<Present>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Present {
+    bounds: Bounds,
     arrivals: u64,
     strangers: BTreeMap<Rank, Stranger>,
     by_source: HashMap<Source, BTreeSet<Rank>>,
@@ -105,9 +105,18 @@ impl Strangers {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Self {
-            bounds,
-            present: Mutex::default(),
+            present: Mutex::new(Present {
+                bounds,
+                arrivals: 0,
+                strangers: BTreeMap::new(),
+                by_source: HashMap::new(),
+            }),
         }
+    }
+
+    /// Changes the bounds, for those who come from now on.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        self.present().bounds = bounds;
     }
 
     /// Lets one in. If a bound is reached, another one goes.
@@ -115,7 +124,7 @@ impl Strangers {
     pub fn enter(self: &Arc<Self>, peer: Peer) -> Stay {
         let mut present = self.present();
         let source = Source::of(peer);
-        present.make_room(self.bounds, source);
+        present.make_room(source);
         let (evict, evicted) = oneshot::channel();
         let rank = Rank {
             has_spoken: false,
@@ -152,7 +161,8 @@ impl Strangers {
 }
 
 impl Present {
-    fn make_room(&mut self, bounds: Bounds, source: Option<Source>) {
+    fn make_room(&mut self, source: Option<Source>) {
+        let bounds = self.bounds;
         let own = source.and_then(|source| self.by_source.get(&source));
         let count = own.map_or(0, BTreeSet::len);
         let of_its_own = own.and_then(|ranks| ranks.first()).copied();

@@ -13,6 +13,19 @@ pub fn is_listening(address: &Address) -> bool {
     is_listening_for("self", address)
 }
 
+/// The inode of the socket that listens at a TCP address of IPv4.
+#[track_caller]
+pub fn listener(address: &Address) -> u64 {
+    let port = format!(":{:04X}", address.tcp().port());
+    let table = fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let listening = table.lines().map(|line| line.split_ascii_whitespace());
+    let mut inodes = listening.filter_map(|mut words| {
+        let is_it = words.nth(1)?.ends_with(&port) && words.nth(1)? == "0A";
+        words.nth(5).filter(|_| is_it)?.parse().ok()
+    });
+    inodes.next().unwrap()
+}
+
 /// The same in the network of a process.
 pub(crate) fn is_listening_for(pid: &str, address: &Address) -> bool {
     let table = |name: &str| format!("/proc/{pid}/net/{name}");

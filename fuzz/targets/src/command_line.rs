@@ -6,9 +6,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use spiped::cli::{
-    Exit, Mode, SpipeOptions, SpipedCommand, SpipedOptions, Stream, parse_spipe, parse_spiped,
+    Exit, PipeOptions, Pipes, SpipeOptions, SpipedCommand, SpipedOptions, Stream, parse_spipe,
+    parse_spiped,
 };
 use spiped::keyfile::KeySource;
+use spiped::settings::Mode;
 use spiped_proto::ForwardSecrecy;
 
 use crate::input::Input;
@@ -105,6 +107,30 @@ fn spipe(options: &SpipeOptions) -> Spelled {
 }
 
 fn spiped(options: &SpipedOptions) -> Spelled {
+    let SpipedOptions { pipes, process } = options;
+    let mut spelled = match pipes {
+        Pipes::One(pipe) => one_pipe(pipe),
+        Pipes::File(file) => {
+            let mut spelled = Spelled::default();
+            spelled.0.push("--config".into());
+            spelled.0.push(file.clone().into());
+            spelled
+        }
+    };
+    spelled.flag("wait-for-dns", process.wait_for_dns);
+    spelled.flag("foreground", process.foreground);
+    if let Some(pidfile) = &process.pidfile {
+        spelled.0.push("--pidfile".into());
+        spelled.0.push(pidfile.clone().into());
+    }
+    spelled.flag("syslog", process.syslog);
+    if let Some(user) = &process.user {
+        spelled.option("user", user);
+    }
+    spelled
+}
+
+fn one_pipe(options: &PipeOptions) -> Spelled {
     let mut spelled = spipe(&SpipeOptions {
         target: options.target.clone(),
         key: options.key.clone(),
@@ -116,23 +142,13 @@ fn spiped(options: &SpipedOptions) -> Spelled {
     spelled.flag("encrypt", options.mode == Mode::Encrypt);
     spelled.flag("decrypt", options.mode == Mode::Decrypt);
     spelled.option("source", &options.source);
-    spelled.flag("wait-for-dns", options.wait_for_dns);
-    spelled.flag("foreground", options.foreground);
     spelled.option(
         "max-connections",
         options.max_connections.map_or(0, u64::from),
     );
-    if let Some(pidfile) = &options.pidfile {
-        spelled.0.push("--pidfile".into());
-        spelled.0.push(pidfile.clone().into());
-    }
     match options.resolve_interval {
         Some(interval) => spelled.time("resolve-interval", interval),
         None => spelled.flag("no-resolve", true),
-    }
-    spelled.flag("syslog", options.syslog);
-    if let Some(user) = &options.user {
-        spelled.option("user", user);
     }
     spelled
 }

@@ -4,19 +4,27 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
-use spiped::cli::{self, SpipedCommand};
+use spiped::cli::{self, SpipedCommand, SpipedOptions};
 use spiped::demo::DemoOptions;
-use spiped::{daemon, demo, keygen, log};
+use spiped::{check, daemon, demo, keygen, log};
 
 fn main() -> ExitCode {
     let ended = match cli::parse_spiped(std::env::args_os().skip(1)) {
-        Ok(SpipedCommand::Run(options)) => daemon::run(options).map_err(Into::into),
+        Ok(SpipedCommand::Run(options)) => Ok(run(options)),
+        Ok(SpipedCommand::Check { file }) => Ok(check::run(&file)),
         Ok(SpipedCommand::Keygen { file }) => keygen(&file),
         Ok(SpipedCommand::Demo { size }) => run_demo(DemoOptions { size }),
         Err(exit) => Ok(exit.print()),
     };
     ended.unwrap_or_else(|error| {
         log::error_now(error);
+        ExitCode::FAILURE
+    })
+}
+
+fn run(options: SpipedOptions) -> ExitCode {
+    daemon::run(options).unwrap_or_else(|error| {
+        error.lines().into_iter().for_each(log::error_now);
         ExitCode::FAILURE
     })
 }

@@ -20,7 +20,7 @@ pub fn spiped_command() -> Command {
         .after_help(text::SPIPED_AFTER)
         .subcommand_help_heading("Other things it does")
         .disable_help_subcommand(true)
-        .subcommands([keygen_command(), demo_command()])
+        .subcommands([keygen_command(), check_command(), demo_command()])
         .next_help_heading("Direction (exactly one)")
         .args([
             flag("encrypt", Some('e'))
@@ -39,6 +39,8 @@ pub fn spiped_command() -> Command {
             key(),
             bind(),
         ])
+        .next_help_heading("Many pipes")
+        .args([config()])
         .next_help_heading("Handshake and connections")
         .args([
             fast(),
@@ -144,6 +146,50 @@ pub fn spipe_command() -> Command {
         .args([fast(), require_forward_secrecy(), timeout(), no_keepalive()])
         .next_help_heading("Information")
         .args([version(), help()])
+}
+
+/// Excludes what the file says for each pipe.
+fn config() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(OsStringValueParser::new())
+        .value_hint(ValueHint::FilePath)
+        .conflicts_with_all([
+            "encrypt",
+            "decrypt",
+            "source",
+            "target",
+            "key",
+            "bind",
+            "fast",
+            "require-forward-secrecy",
+            "timeout",
+            "max-connections",
+            "max-unproved",
+            "max-unproved-per-source",
+            "idle",
+            "no-keepalive",
+            "resolve-interval",
+            "no-resolve",
+        ])
+        .help("Run the pipes that this file describes")
+        .long_help(text::CONFIG)
+}
+
+fn check_command() -> Command {
+    base("check", "Check a configuration file")
+        .before_help(text::CHECK_INTRODUCTION)
+        .override_usage("spiped check FILE")
+        .args([
+            Arg::new("file")
+                .value_name("FILE")
+                .required(true)
+                .value_parser(OsStringValueParser::new())
+                .value_hint(ValueHint::FilePath)
+                .help("The file to check"),
+            help(),
+        ])
 }
 
 fn keygen_command() -> Command {

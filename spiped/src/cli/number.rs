@@ -1,21 +1,21 @@
-//! Counts and times as the command line takes them: what C spiped reads as a number is one here,
-//! with the exceptions that the man page names.
+//! Counts and times as the command line and the configuration take them: what C spiped reads as a
+//! number is one here, with the exceptions that the man page names.
 
 use std::num::{IntErrorKind, NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 /// Time to connect, and to shake hands, unless `-o` says otherwise.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between two look-ups of the target, unless `-r` says otherwise.
-pub(super) const RESOLVE_INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const RESOLVE_INTERVAL: Duration = Duration::from_secs(60);
 /// What an option without a default takes 0 for.
-pub(super) const NO_TIME: Duration = Duration::ZERO;
+pub(crate) const NO_TIME: Duration = Duration::ZERO;
 /// Connections at once, unless `-n` says otherwise.
-pub(super) const MAX_CONNECTIONS: NonZeroU64 = NonZeroU64::new(100).unwrap();
+pub(crate) const MAX_CONNECTIONS: NonZeroU64 = NonZeroU64::new(100).unwrap();
 /// Connections that have not proved the key, unless `--max-unproved` says otherwise.
-pub(super) const MAX_UNPROVED: NonZeroU64 = NonZeroU64::new(4096).unwrap();
+pub(crate) const MAX_UNPROVED: NonZeroU64 = NonZeroU64::new(4096).unwrap();
 /// What `spiped demo` sends unless `--size` says otherwise, in MiB.
-pub(super) const DEMO_SIZE: NonZeroU32 = NonZeroU32::new(512).unwrap();
+pub(crate) const DEMO_SIZE: NonZeroU32 = NonZeroU32::new(512).unwrap();
 
 const SHORTEST: f64 = 0.001;
 // Every clock and timer can add this to the present; beyond, C spiped's overflow.
@@ -24,7 +24,7 @@ const LONGEST: f64 = 4_294_967_296.0;
 /// Reads a limit. None is no limit: 0, or a negative number, which C spiped takes for a huge one.
 ///
 /// Decimal, octal behind `0` or hexadecimal behind `0x`, as C's `strtoull` has it.
-pub(super) fn count(given: &str) -> Result<Option<NonZeroU64>, String> {
+pub(crate) fn count(given: &str) -> Result<Option<NonZeroU64>, String> {
     let (negative, digits) = sign(skip_space(given));
     let (radix, digits) = match digits.as_bytes() {
         [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
@@ -47,7 +47,7 @@ pub(super) fn count(given: &str) -> Result<Option<NonZeroU64>, String> {
 }
 
 /// Reads a time in seconds, a decimal. 0 is `default`, as in C spiped.
-pub(super) fn seconds(given: &str, default: Duration) -> Result<Duration, String> {
+pub(crate) fn seconds(given: &str, default: Duration) -> Result<Duration, String> {
     let number = skip_space(given);
     let Ok(value) = number.parse::<f64>() else {
         return Err(format!("{given:?} is not a number of seconds"));
@@ -65,7 +65,7 @@ pub(super) fn seconds(given: &str, default: Duration) -> Result<Duration, String
 }
 
 /// Reads an amount of data in MiB, of which there must be some.
-pub(super) fn mebibytes(given: &str) -> Result<NonZeroU32, String> {
+pub(crate) fn mebibytes(given: &str) -> Result<NonZeroU32, String> {
     let most = NonZeroU32::MAX;
     let parsed = given.parse();
     parsed.map_err(|_| format!("{given:?} is not a whole number from 1 to {most}"))

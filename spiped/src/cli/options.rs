@@ -13,7 +13,7 @@ use spiped_proto::ForwardSecrecy;
 
 use super::number;
 use crate::keyfile::KeySource;
-use crate::sandbox::Sandbox;
+use crate::settings::{Mode, ProcessSettings};
 
 /// What `spiped` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,11 @@ pub enum SpipedCommand {
         /// The file to make.
         file: PathBuf,
     },
+    /// Say what is wrong with a configuration file, and what it would run (`check FILE`).
+    Check {
+        /// The file to check.
+        file: PathBuf,
+    },
     /// Show a tunnel at work (`demo`).
     Demo {
         /// Data to send through, in MiB.
@@ -36,18 +41,31 @@ pub enum SpipedCommand {
     },
 }
 
-/// Which end of the pipe a daemon is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Plain at the source, encrypted at the target (`-e`).
-    Encrypt,
-    /// Encrypted at the source, plain at the target (`-d`).
-    Decrypt,
-}
-
-/// The options of the daemon.
+/// What the daemon is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpipedOptions {
+    /// Which pipes.
+    pub pipes: Pipes,
+    /// How the process runs.
+    pub process: ProcessSettings,
+}
+
+/// Where it is said which pipes there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one, for as long as the process starts"
+)]
+pub enum Pipes {
+    /// The command line itself.
+    One(PipeOptions),
+    /// A file (`--config`).
+    File(PathBuf),
+}
+
+/// One pipe, as the command line has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipeOptions {
     /// `-e` or `-d`.
     pub mode: Mode,
     /// `-s`, as given.
@@ -58,12 +76,6 @@ pub struct SpipedOptions {
     pub key: KeySource,
     /// `-b`, as given.
     pub bind: Option<String>,
-    /// `-D`.
-    pub wait_for_dns: bool,
-    /// `--drain`: from 0 to 2^32 s; None is no bound.
-    pub drain: Option<Duration>,
-    /// `-F`.
-    pub foreground: bool,
     /// `-f` or `-g`.
     pub forward_secrecy: ForwardSecrecy,
     /// Not `-j`.
@@ -78,16 +90,8 @@ pub struct SpipedOptions {
     pub timeout: Duration,
     /// `--idle`: from 1 ms to 2^32 s; None is no limit.
     pub idle: Option<Duration>,
-    /// `-p`; None is the default, [`default_pidfile`](Self::default_pidfile).
-    pub pidfile: Option<PathBuf>,
     /// `-r`: from 1 ms to 2^32 s; None with `-R`.
     pub resolve_interval: Option<Duration>,
-    /// `--sandbox`.
-    pub sandbox: Sandbox,
-    /// `--syslog`.
-    pub syslog: bool,
-    /// `-u`, as given.
-    pub user: Option<String>,
 }
 
 /// The options of the client.
@@ -108,16 +112,42 @@ pub struct SpipeOptions {
 }
 
 impl SpipedOptions {
-    /// The pidfile when `-p` names none: the source as given, and `.pid`.
+    /// The pidfile when `-p` names none: the source or the file as given, and `.pid`.
     #[must_use]
     pub fn default_pidfile(&self) -> PathBuf {
-        PathBuf::from(format!("{}.pid", self.source))
+        let mut name = match &self.pipes {
+            Pipes::One(pipe) => OsString::from(&pipe.source),
+            Pipes::File(file) => file.clone().into(),
+        };
+        name.push(".pid");
+        name.into()
     }
 
     /// # Errors
     ///
     /// What is missing, or one too many.
     pub(super) fn take(matches: &mut ArgMatches) -> Result<Self, &'static str> {
+        let pipes = match matches.remove_one::<OsString>("config") {
+            None => Pipes::One(PipeOptions::take(matches)?),
+            Some(file) => Pipes::File(file.into()),
+        };
+        Ok(Self {
+            pipes,
+            process: ProcessSettings {
+                wait_for_dns: matches.get_flag("wait-for-dns"),
+                drain: matches.remove_one("drain"),
+                foreground: matches.get_flag("foreground"),
+                pidfile: matches.remove_one::<OsString>("pidfile").map(PathBuf::from),
+                sandbox: matches.remove_one("sandbox").unwrap_or_default(),
+                syslog: matches.get_flag("syslog"),
+                user: matches.remove_one("user"),
+            },
+        })
+    }
+}
+
+impl PipeOptions {
+    fn take(matches: &mut ArgMatches) -> Result<Self, &'static str> {
         let mode = match (matches.get_flag("encrypt"), matches.get_flag("decrypt")) {
             (true, _) => Mode::Encrypt,
             (_, true) => Mode::Decrypt,
@@ -141,9 +171,6 @@ impl SpipedOptions {
             target: target(matches)?,
             key: key(matches)?,
             bind: matches.remove_one("bind"),
-            wait_for_dns: matches.get_flag("wait-for-dns"),
-            drain: matches.remove_one("drain"),
-            foreground: matches.get_flag("foreground"),
             forward_secrecy: forward_secrecy(matches)?,
             keepalive: !matches.get_flag("no-keepalive"),
             max_connections: matches
@@ -159,11 +186,7 @@ impl SpipedOptions {
             idle: matches
                 .remove_one("idle")
                 .filter(|idle| *idle != number::NO_TIME),
-            pidfile: matches.remove_one::<OsString>("pidfile").map(PathBuf::from),
             resolve_interval,
-            sandbox: matches.remove_one("sandbox").unwrap_or_default(),
-            syslog: matches.get_flag("syslog"),
-            user: matches.remove_one("user"),
         })
     }
 }
@@ -192,10 +215,10 @@ impl SpipedCommand {
         match matches.remove_subcommand() {
             None => SpipedOptions::take(matches).map(Self::Run),
             Some((name, mut matches)) if name == "keygen" => Ok(Self::Keygen {
-                file: matches
-                    .remove_one::<OsString>("file")
-                    .ok_or("no FILE is given")?
-                    .into(),
+                file: file(&mut matches)?,
+            }),
+            Some((name, mut matches)) if name == "check" => Ok(Self::Check {
+                file: file(&mut matches)?,
             }),
             Some((_, mut matches)) => Ok(Self::Demo {
                 size: matches.remove_one("size").unwrap_or(number::DEMO_SIZE),
@@ -214,6 +237,11 @@ fn key(matches: &mut ArgMatches) -> Result<KeySource, &'static str> {
         Some("-") => KeySource::Stdin,
         _ => KeySource::File(given.into()),
     })
+}
+
+fn file(matches: &mut ArgMatches) -> Result<PathBuf, &'static str> {
+    let file = matches.remove_one::<OsString>("file");
+    file.map(PathBuf::from).ok_or("no FILE is given")
 }
 
 fn forward_secrecy(matches: &ArgMatches) -> Result<ForwardSecrecy, &'static str> {

@@ -13,6 +13,7 @@ use spiped_proto::ForwardSecrecy;
 use super::*;
 use crate::keyfile::KeySource;
 use crate::sandbox::Sandbox;
+use crate::settings::{Mode, ProcessSettings};
 
 #[path = "../../tests/command_line/table/mod.rs"]
 mod table;
@@ -46,6 +47,13 @@ fn options(line: &str) -> SpipedOptions {
     match spiped(line) {
         Ok(SpipedCommand::Run(options)) => options,
         other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn pipe(line: &str) -> PipeOptions {
+    match options(line).pipes {
+        Pipes::One(pipe) => pipe,
+        Pipes::File(file) => panic!("{line}: {file:?}"),
     }
 }
 
@@ -116,26 +124,30 @@ fn the_definitions_are_sound() {
 #[test]
 fn defaults_are_those_of_c_spiped() {
     let expected = SpipedOptions {
-        mode: Mode::Encrypt,
-        source: "[::1]:80".to_owned(),
-        target: "host:81".to_owned(),
-        key: KeySource::File("key".into()),
-        bind: None,
-        wait_for_dns: false,
-        foreground: false,
-        forward_secrecy: ForwardSecrecy::Enabled,
-        keepalive: true,
-        max_connections: NonZeroU64::new(100),
-        max_unproved: NonZeroU64::new(4096),
-        max_unproved_per_source: None,
-        timeout: Duration::from_secs(5),
-        idle: None,
-        pidfile: None,
-        resolve_interval: Some(Duration::from_secs(60)),
-        drain: None,
-        sandbox: Sandbox::On,
-        syslog: false,
-        user: None,
+        pipes: Pipes::One(PipeOptions {
+            mode: Mode::Encrypt,
+            source: "[::1]:80".to_owned(),
+            target: "host:81".to_owned(),
+            key: KeySource::File("key".into()),
+            bind: None,
+            forward_secrecy: ForwardSecrecy::Enabled,
+            keepalive: true,
+            max_connections: NonZeroU64::new(100),
+            max_unproved: NonZeroU64::new(4096),
+            max_unproved_per_source: None,
+            timeout: Duration::from_secs(5),
+            idle: None,
+            resolve_interval: Some(Duration::from_secs(60)),
+        }),
+        process: ProcessSettings {
+            wait_for_dns: false,
+            foreground: false,
+            pidfile: None,
+            drain: None,
+            sandbox: Sandbox::On,
+            syslog: false,
+            user: None,
+        },
     };
     let options = options("-e -s [::1]:80 -t host:81 -k key");
     assert_eq!(options.default_pidfile(), Path::new("[::1]:80.pid"));
@@ -145,26 +157,30 @@ fn defaults_are_those_of_c_spiped() {
 #[test]
 fn every_option_arrives_whether_short_or_long() {
     let expected = SpipedOptions {
-        mode: Mode::Decrypt,
-        source: "/s".to_owned(),
-        target: "/t".to_owned(),
-        key: KeySource::Stdin,
-        bind: Some("[127.0.0.7]".to_owned()),
-        wait_for_dns: true,
-        foreground: true,
-        forward_secrecy: ForwardSecrecy::Required,
-        keepalive: false,
-        max_connections: NonZeroU64::new(7),
-        max_unproved: NonZeroU64::new(8),
-        max_unproved_per_source: NonZeroU64::new(1),
-        timeout: Duration::from_millis(2500),
-        idle: Some(Duration::from_secs(90)),
-        pidfile: Some(PathBuf::from("/pid")),
-        resolve_interval: Some(Duration::from_secs(30)),
-        drain: Some(Duration::from_millis(1500)),
-        sandbox: Sandbox::Require,
-        syslog: true,
-        user: Some(":daemon".to_owned()),
+        pipes: Pipes::One(PipeOptions {
+            mode: Mode::Decrypt,
+            source: "/s".to_owned(),
+            target: "/t".to_owned(),
+            key: KeySource::Stdin,
+            bind: Some("[127.0.0.7]".to_owned()),
+            forward_secrecy: ForwardSecrecy::Required,
+            keepalive: false,
+            max_connections: NonZeroU64::new(7),
+            max_unproved: NonZeroU64::new(8),
+            max_unproved_per_source: NonZeroU64::new(1),
+            timeout: Duration::from_millis(2500),
+            idle: Some(Duration::from_secs(90)),
+            resolve_interval: Some(Duration::from_secs(30)),
+        }),
+        process: ProcessSettings {
+            wait_for_dns: true,
+            foreground: true,
+            pidfile: Some(PathBuf::from("/pid")),
+            drain: Some(Duration::from_millis(1500)),
+            sandbox: Sandbox::Require,
+            syslog: true,
+            user: Some(":daemon".to_owned()),
+        },
     };
     let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog \
         --max-unproved 8 --max-unproved-per-source 1 --idle 90 --drain=1.5 --sandbox=require";
@@ -177,8 +193,22 @@ fn every_option_arrives_whether_short_or_long() {
 }
 
 #[test]
+fn a_file_excludes_what_it_says_itself() {
+    let line = "--config /etc/spiped.toml -FD -p /pid -u me --drain 3 --syslog --sandbox off";
+    let options = options(line);
+    assert_eq!(options.pipes, Pipes::File("/etc/spiped.toml".into()));
+    assert_eq!(options.default_pidfile(), Path::new("/etc/spiped.toml.pid"));
+    for more in [
+        "-e", "-s a", "-t b", "-k c", "-b d", "-n 3", "-o 3", "-j", "-f", "-R", "-r 3",
+    ] {
+        let reason = refused(&format!("--config f {more}"));
+        assert!(reason.ends_with(" exclude each other"), "{reason}");
+    }
+}
+
+#[test]
 fn numbers_and_switches_have_their_effect() {
-    let with = |more: &str| options(&format!("-e -s a -t b -k c {more}"));
+    let with = |more: &str| pipe(&format!("-e -s a -t b -k c {more}"));
     assert_eq!(with("-n 0").max_connections, None);
     assert_eq!(with("-n -1").max_connections, None);
     assert_eq!(with("--max-unproved 0").max_unproved, None);
@@ -212,6 +242,8 @@ fn spipe_takes_its_options() {
 fn subcommands_take_their_arguments() {
     let file = PathBuf::from("/a/key");
     assert_eq!(spiped("keygen /a/key"), Ok(SpipedCommand::Keygen { file }));
+    let file = PathBuf::from("/a/file");
+    assert_eq!(spiped("check /a/file"), Ok(SpipedCommand::Check { file }));
     let size = |size: u32| {
         Ok(SpipedCommand::Demo {
             size: size.try_into().unwrap(),

@@ -7,6 +7,9 @@ spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
               [-u USER | :GROUP | USER:GROUP] [--drain SECONDS]
               [--idle SECONDS] [--max-unproved MAX]
               [--max-unproved-per-source MAX] [--sandbox MODE] [--syslog]
+       spiped --config FILE [-DF] [-p PIDFILE] [-u USER | :GROUP | USER:GROUP]
+              [--drain SECONDS] [--sandbox MODE] [--syslog]
+       spiped check FILE
        spiped keygen FILE
        spiped demo [--size MIB]
        spiped {-v | --help}";
@@ -64,6 +67,13 @@ Writes 32 random bytes to a new file that only its owner can read. Copy it to
 the other end in a safe way: who holds it gets through.
 ";
 
+pub(super) const CHECK_INTRODUCTION: &str = "\
+spiped check - check a configuration file
+
+Says all that is wrong with it, key files that cannot be read included, each
+with line and column; or else which pipes would run.
+";
+
 pub(super) const DEMO_INTRODUCTION: &str = "\
 spiped demo - show a whole tunnel at work on this machine
 
@@ -81,6 +91,15 @@ Connect to this address.";
 pub(super) const KEY: &str = "\
 The key file, the same at both ends; - is standard input. Any file will do, \
 whatever its length and content; spiped keygen makes a good one.";
+
+pub(super) const CONFIG: &str = "\
+Run all pipes that this file describes, in TOML: a table [pipe.NAME] for each, \
+and [defaults] for what they share. A setting is named like the long option that \
+it stands for, such as max-connections = 200; mode is \"encrypt\" or \"decrypt\". \
+Relative paths start from the folder of the file. SIGHUP reads the file and the \
+keys again: pipes that are new, changed or gone take effect, connections that \
+are open stay, and with a mistake in the file nothing changes. Try spiped check \
+first.";
 
 pub(super) const BIND: &str = "\
 Connect to the target from this local address: 1.2.3.4, [1.2.3.4], \

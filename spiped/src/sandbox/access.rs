@@ -30,9 +30,10 @@ const RESOLVER_FILES: [&str; 6] = [
 /// DNS over TCP, for answers that are too long for UDP.
 const DNS: u16 = 53;
 
-/// How much the kernel's Landlock can do.
+/// How much the kernel's Landlock can do, and what of it is put to use.
 pub(super) struct Restricted {
     abi: ABI,
+    any_port: bool,
 }
 
 impl Restricted {
@@ -48,11 +49,14 @@ impl Restricted {
 
 impl fmt::Display for Restricted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.abi {
-            abi if abi < ABI::V4 => "files",
-            abi if abi < KNOWN => "files, TCP ports",
-            _ => "files, TCP ports, signals",
-        })
+        f.write_str("files")?;
+        if self.abi >= ABI::V4 && !self.any_port {
+            f.write_str(", TCP ports")?;
+        }
+        match self.abi < KNOWN {
+            true => Ok(()),
+            false => f.write_str(", signals"),
+        }
     }
 }
 
@@ -69,36 +73,56 @@ pub(super) fn restrict(needs: &Needs) -> io::Result<Restricted> {
     let status = apply(needs).map_err(io::Error::other)?;
     match (status.ruleset, status.landlock) {
         (RulesetStatus::NotEnforced, _) => Err(io::ErrorKind::Unsupported.into()),
-        (_, LandlockStatus::Available { effective_abi, .. }) => {
-            Ok(Restricted { abi: effective_abi })
-        }
+        (_, LandlockStatus::Available { effective_abi, .. }) => Ok(Restricted {
+            abi: effective_abi,
+            any_port: needs.any_port,
+        }),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
 fn apply(needs: &Needs) -> Result<landlock::RestrictionStatus, RulesetError> {
-    let folders = if needs.names {
+    let reads = with_what_they_link_to(&needs.reads);
+    let listing = AccessFs::ReadFile | AccessFs::ReadDir;
+    let resolver = if needs.names {
         resolver_folders()
     } else {
         BTreeSet::new()
     };
+    let makes = AccessFs::MakeSock | AccessFs::RemoveFile;
+    let ruleset = Ruleset::default()
+        .handle_access(AccessFs::from_all(KNOWN))?
+        .scope(Scope::from_all(KNOWN))?;
+    let ruleset = match needs.any_port {
+        true => ruleset,
+        false => ruleset.handle_access(AccessNet::from_all(KNOWN))?,
+    };
+    ruleset
+        .create()?
+        .add_rules(path_beneath_rules(resolver, AccessFs::ReadFile))?
+        .add_rules(path_beneath_rules(reads, listing))?
+        .add_rules(path_beneath_rules(&needs.makes, makes))?
+        .add_rules(ports(needs))?
+        .restrict_self()
+}
+
+/// The rules for ports, where there are any.
+fn ports(needs: &Needs) -> Vec<Result<NetPort, RulesetError>> {
+    if needs.any_port {
+        return Vec::new();
+    }
     let dns = needs.names.then_some(DNS);
     let connect = needs.connect.iter().copied().chain(dns);
     let connect = connect.map(|port| Ok(NetPort::new(port, AccessNet::ConnectTcp)));
     let bind = needs.bind.iter();
     let bind = bind.map(|&port| Ok(NetPort::new(port, AccessNet::BindTcp)));
-    Ruleset::default()
-        .handle_access(AccessFs::from_all(KNOWN))?
-        .handle_access(AccessNet::from_all(KNOWN))?
-        .scope(Scope::from_all(KNOWN))?
-        .create()?
-        .add_rules(path_beneath_rules(folders, AccessFs::ReadFile))?
-        .add_rules(
-            connect
-                .chain(bind)
-                .collect::<Vec<Result<_, RulesetError>>>(),
-        )?
-        .restrict_self()
+    connect.chain(bind).collect()
+}
+
+/// A folder may be reached by a link.
+fn with_what_they_link_to(folders: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+    let real = folders.iter().flat_map(fs::canonicalize);
+    folders.iter().cloned().chain(real).collect()
 }
 
 fn resolver_folders() -> BTreeSet<PathBuf> {

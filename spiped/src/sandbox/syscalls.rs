@@ -104,31 +104,48 @@ const ALWAYS_OLD: &[c_long] = &[
 #[cfg(target_arch = "aarch64")]
 const ALWAYS_OLD: &[c_long] = &[];
 
-/// What look-ups take besides.
+/// What it takes to read files.
+const FILES: &[c_long] = &[
+    libc::SYS_faccessat,
+    libc::SYS_getdents64,
+    libc::SYS_pread64,
+    libc::SYS_readlinkat,
+];
+
+#[cfg(target_arch = "x86_64")]
+const FILES_OLD: &[c_long] = &[
+    libc::SYS_access,
+    libc::SYS_lstat,
+    libc::SYS_readlink,
+    libc::SYS_stat,
+];
+#[cfg(target_arch = "aarch64")]
+const FILES_OLD: &[c_long] = &[];
+
+/// What it takes to listen; and a unix socket that nobody listens on any more is removed.
+const LISTENING: &[c_long] = &[libc::SYS_bind, libc::SYS_listen, libc::SYS_unlinkat];
+
+#[cfg(target_arch = "x86_64")]
+const LISTENING_OLD: &[c_long] = &[libc::SYS_unlink];
+#[cfg(target_arch = "aarch64")]
+const LISTENING_OLD: &[c_long] = &[];
+
+/// What look-ups take besides files.
 const NAMES: &[c_long] = &[
     libc::SYS_bind,
-    libc::SYS_faccessat,
     libc::SYS_getegid,
     libc::SYS_geteuid,
     libc::SYS_getgid,
     libc::SYS_getppid,
     libc::SYS_getuid,
-    libc::SYS_pread64,
     libc::SYS_pselect6,
-    libc::SYS_readlinkat,
     libc::SYS_recvmmsg,
     libc::SYS_sysinfo,
     libc::SYS_uname,
 ];
 
 #[cfg(target_arch = "x86_64")]
-const NAMES_OLD: &[c_long] = &[
-    libc::SYS_access,
-    libc::SYS_lstat,
-    libc::SYS_readlink,
-    libc::SYS_select,
-    libc::SYS_stat,
-];
+const NAMES_OLD: &[c_long] = &[libc::SYS_select];
 #[cfg(target_arch = "aarch64")]
 const NAMES_OLD: &[c_long] = &[];
 
@@ -228,17 +245,24 @@ fn left(needs: &Needs) -> Result<Rules, seccompiler::BackendError> {
     let mut rules = Rules::new();
     let mut always = ALWAYS.concat();
     always.extend(ALWAYS_OLD);
+    let opens = needs.names || !needs.reads.is_empty();
+    if opens {
+        always.extend([FILES, FILES_OLD].concat());
+    }
     if needs.names {
-        always.extend(NAMES);
-        always.extend(NAMES_OLD);
-    } else if !needs.bind.is_empty() {
+        always.extend([NAMES, NAMES_OLD].concat());
+    }
+    if needs.listen {
+        always.extend([LISTENING, LISTENING_OLD].concat());
+    }
+    if !needs.bind.is_empty() {
         always.push(libc::SYS_bind);
     }
     rules.extend(always.into_iter().map(|call| (call, Vec::new())));
     rules.insert(libc::SYS_socket, sockets(needs)?);
     rules.extend(for_all(needs)?);
-    if needs.names {
-        rules.extend(for_names()?);
+    if opens {
+        rules.extend(for_files()?);
     }
     Ok(rules)
 }
@@ -333,7 +357,7 @@ fn for_all(needs: &Needs) -> Result<Rules, seccompiler::BackendError> {
 }
 
 /// Files are opened for reading only.
-fn for_names() -> Result<Rules, seccompiler::BackendError> {
+fn for_files() -> Result<Rules, seccompiler::BackendError> {
     let writes = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
     let reads_only = |flags| Ok(vec![all([masked(flags, writes as u64, libc::O_RDONLY)?])?]);
     Ok(Rules::from([

@@ -157,7 +157,7 @@ pub(crate) fn subject(role: &str, argument: &str) -> ExitCode {
     };
     let names = Needs {
         names: true,
-        connect: vec![port.parse().unwrap()],
+        connect: [port.parse().unwrap()].into(),
         ..Needs::default()
     };
     let (sandbox, needs) = match role {

@@ -1,0 +1,282 @@
+//! One pipe of a file, out of its own settings and those that pipes share.
+
+use std::fmt::Display;
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use spiped_tokio::ForwardSecrecy;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::table::{Table, Value, article};
+use super::{Keys, Name, Wrong};
+use crate::cli::number;
+use crate::keyfile::{self, KeySource};
+use crate::settings::{Mode, PipeSettings};
+
+/// What a pipe can have.
+const SETTINGS: [&str; 15] = [
+    "mode",
+    "source",
+    "target",
+    "key",
+    "bind",
+    "fast",
+    "require-forward-secrecy",
+    "timeout",
+    "max-connections",
+    "max-unproved",
+    "max-unproved-per-source",
+    "idle",
+    "no-keepalive",
+    "resolve-interval",
+    "no-resolve",
+];
+/// What is each pipe's own.
+const OWN: [&str; 1] = ["source"];
+const NAME_MAX: usize = 64;
+
+/// Reads pipes, and notes what is wrong with them.
+pub(super) struct Reader<'i, 'a> {
+    pub(super) defaults: Table<'i>,
+    pub(super) folder: &'a Path,
+    pub(super) keys: Keys,
+    pub(super) wrong: Vec<Wrong>,
+}
+
+impl<'i> Reader<'i, '_> {
+    /// Says what the defaults have that means nothing.
+    pub(super) fn check_defaults(&mut self) {
+        let shared = SETTINGS.map(|name| if OWN.contains(&name) { "" } else { name });
+        self.defaults.nothing_else(&shared, &mut self.wrong);
+    }
+
+    /// `None` if so much is wrong with it that nothing is left; all that is wrong is noted.
+    pub(super) fn pipe(
+        &mut self,
+        name: Spanned<String>,
+        value: Value<'i>,
+    ) -> Option<Spanned<PipeSettings>> {
+        let at = name.span();
+        if let Err(text) = check_name(name.get_ref()) {
+            self.note(at.clone(), text);
+        }
+        let own = match Table::of(value) {
+            Ok(own) => own,
+            Err(wrong) => {
+                self.wrong.push(wrong);
+                return None;
+            }
+        };
+        own.nothing_else(&SETTINGS, &mut self.wrong);
+        let mut pipe = Pipe {
+            reader: self,
+            own,
+            name: name.into_inner(),
+            at: at.clone(),
+        };
+        let settings = pipe.settings()?;
+        Some(Spanned::new(at, settings))
+    }
+
+    /// Once: what pipes share may be wrong for many of them.
+    fn note(&mut self, at: Range<usize>, text: String) {
+        let wrong = Wrong { at, text };
+        if !self.wrong.contains(&wrong) {
+            self.wrong.push(wrong);
+        }
+    }
+}
+
+/// Names stand in logs, in metrics and on command lines.
+fn check_name(name: &str) -> Result<(), String> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    match name.len() {
+        1..=NAME_MAX if name.bytes().all(good) => Ok(()),
+        _ => Err(format!(
+            "a pipe's name is 1 to {NAME_MAX} letters, digits, '-', '_' and '.', which {name:?} is not"
+        )),
+    }
+}
+
+/// One that is being read.
+struct Pipe<'r, 'i, 'a> {
+    reader: &'r mut Reader<'i, 'a>,
+    own: Table<'i>,
+    name: String,
+    at: Range<usize>,
+}
+
+impl<'i> Pipe<'_, 'i, '_> {
+    /// All of it is read even if something is wrong, so that all that is wrong is noted.
+    fn settings(&mut self) -> Option<PipeSettings> {
+        let mode = self.needed("mode", |value| match text(value)?.as_str() {
+            "encrypt" => Ok(Mode::Encrypt),
+            "decrypt" => Ok(Mode::Decrypt),
+            other => Err(format!("{other:?} is neither \"encrypt\" nor \"decrypt\"")),
+        });
+        let source = self.needed("source", parsed);
+        let target = self.needed("target", parsed);
+        let key = self.key();
+        let bind = self.optional("bind", parsed);
+        let forward_secrecy = self.forward_secrecy();
+        let timeout = self.optional("timeout", |value| seconds(value, number::TIMEOUT));
+        let idle = self.optional("idle", |value| seconds(value, number::NO_TIME));
+        let resolve_interval = self.resolve_interval();
+        let max_connections = self.optional("max-connections", count);
+        let max_unproved = self.optional("max-unproved", count);
+        let max_unproved_per_source = self.optional("max-unproved-per-source", count);
+        Some(PipeSettings {
+            name: self.name.as_str().into(),
+            keepalive: !self.flag("no-keepalive"),
+            mode: mode?,
+            source: source?,
+            target: target?,
+            key: key?,
+            bind,
+            forward_secrecy,
+            max_connections: max_connections.unwrap_or(Some(number::MAX_CONNECTIONS)),
+            max_unproved: max_unproved.unwrap_or(Some(number::MAX_UNPROVED)),
+            max_unproved_per_source: max_unproved_per_source.unwrap_or(None),
+            timeout: timeout.unwrap_or(number::TIMEOUT),
+            idle: idle.filter(|idle| *idle != number::NO_TIME),
+            resolve_interval,
+        })
+    }
+
+    fn key(&mut self) -> Option<KeySource> {
+        let at = self.value("key").map(|value| value.span());
+        let folder = self.reader.folder.to_owned();
+        let key = self.needed("key", |value| {
+            let given = text(value)?;
+            match given.as_str() {
+                "" => Err("the path of the key file is empty".to_owned()),
+                _ => Ok(KeySource::File(folder.join(given))),
+            }
+        })?;
+        if self.reader.keys == Keys::Try
+            && let Err(error) = keyfile::read(&key)
+        {
+            self.reader
+                .note(at.unwrap_or_default(), format!("key: {error}"));
+        }
+        Some(key)
+    }
+
+    fn forward_secrecy(&mut self) -> ForwardSecrecy {
+        match (self.flag("fast"), self.flag("require-forward-secrecy")) {
+            (false, false) => ForwardSecrecy::Enabled,
+            (true, false) => ForwardSecrecy::Disabled,
+            (false, true) => ForwardSecrecy::Required,
+            (true, true) => {
+                self.exclude("fast", "require-forward-secrecy");
+                ForwardSecrecy::Enabled
+            }
+        }
+    }
+
+    fn resolve_interval(&mut self) -> Option<Duration> {
+        let interval = self.optional("resolve-interval", |value| {
+            seconds(value, number::RESOLVE_INTERVAL)
+        });
+        match (self.flag("no-resolve"), interval) {
+            (false, interval) => Some(interval.unwrap_or(number::RESOLVE_INTERVAL)),
+            (true, None) => None,
+            (true, Some(_)) => {
+                self.exclude("no-resolve", "resolve-interval");
+                None
+            }
+        }
+    }
+
+    fn exclude(&mut self, one: &str, other: &str) {
+        let text = format!("{}: {one} and {other} exclude each other", Name(&self.name));
+        self.reader.note(self.at.clone(), text);
+    }
+
+    /// The pipe's own, or what pipes share.
+    fn value(&self, name: &str) -> Option<Value<'i>> {
+        let own = self.own.copy(name);
+        own.or_else(|| match OWN.contains(&name) {
+            true => None,
+            false => self.reader.defaults.copy(name),
+        })
+    }
+
+    fn optional<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.value(name)?;
+        let at = value.span();
+        match read(value.get_ref()) {
+            Ok(value) => Some(value),
+            Err(text) => {
+                self.reader.note(at, format!("{name}: {text}"));
+                None
+            }
+        }
+    }
+
+    fn needed<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
+    ) -> Option<T> {
+        if self.value(name).is_none() {
+            let text = format!("{} has no {name}", Name(&self.name));
+            self.reader.note(self.at.clone(), text);
+        }
+        self.optional(name, read)
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        let flag = self.optional(name, |value| match value {
+            DeValue::Boolean(flag) => Ok(*flag),
+            other => Err(format!("true or false is needed, not {}", article(other))),
+        });
+        flag.unwrap_or_default()
+    }
+}
+
+fn text(value: &DeValue<'_>) -> Result<String, String> {
+    match value {
+        DeValue::String(text) => Ok(text.clone().into_owned()),
+        other => Err(format!("a string is needed, not {}", article(other))),
+    }
+}
+
+fn parsed<T: FromStr<Err: Display>>(value: &DeValue<'_>) -> Result<T, String> {
+    text(value)?
+        .parse()
+        .map_err(|error: T::Err| error.to_string())
+}
+
+fn count(value: &DeValue<'_>) -> Result<Option<NonZeroU64>, String> {
+    match value {
+        // The command line's own octal and hexadecimal numbers are written otherwise.
+        DeValue::Integer(count) if count.radix() == 10 => number::count(count.as_str()),
+        DeValue::Integer(count) => match u64::from_str_radix(count.as_str(), count.radix()) {
+            Ok(count) => Ok(NonZeroU64::new(count)),
+            Err(_) => Err(format!("{count} is too large")),
+        },
+        other => Err(format!("a whole number is needed, not {}", article(other))),
+    }
+}
+
+fn seconds(value: &DeValue<'_>, default: Duration) -> Result<Duration, String> {
+    match value {
+        DeValue::Integer(seconds) if seconds.radix() == 10 => {
+            number::seconds(seconds.as_str(), default)
+        }
+        DeValue::Float(seconds) => number::seconds(seconds.as_str(), default),
+        other => Err(format!(
+            "a number of seconds is needed, not {}",
+            article(other)
+        )),
+    }
+}

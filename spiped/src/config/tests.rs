@@ -1,0 +1,255 @@
+use std::fs;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use spiped_tokio::ForwardSecrecy;
+
+use super::*;
+use crate::cli::{Pipes, SpipedCommand, SpipedOptions, parse_spiped};
+use crate::keyfile::KeySource;
+use crate::settings::Mode;
+use crate::tempdir::TempDir;
+
+fn good(text: &str) -> Vec<PipeSettings> {
+    parse(text, Path::new("/etc/spiped"), Keys::Leave).unwrap()
+}
+
+/// What is wrong, each with line and column.
+fn mistakes(text: &str) -> Vec<String> {
+    let dir = TempDir::new("config").unwrap();
+    let file = dir.path().join("pipes.toml");
+    fs::write(&file, text).unwrap();
+    let prefix = format!("{}:", file.display());
+    let lines = read(&file, Keys::Leave).unwrap_err().lines();
+    let lines = lines.into_iter();
+    lines
+        .map(|line| line.strip_prefix(&prefix).unwrap().to_owned())
+        .collect()
+}
+
+const SMALL: &str = r#"
+[pipe.redis]
+mode = "encrypt"
+source = "[127.0.0.1]:6379"
+target = "b.example.org:8025"
+key = "redis.key"
+"#;
+
+#[test]
+fn what_is_not_said_is_as_on_a_command_line() {
+    let line = "-e -s [127.0.0.1]:6379 -t b.example.org:8025 -k /etc/spiped/redis.key";
+    let words = line.split(' ').map(Into::into);
+    let Ok(SpipedCommand::Run(SpipedOptions {
+        pipes: Pipes::One(options),
+        ..
+    })) = parse_spiped(words)
+    else {
+        panic!("{line}");
+    };
+    let expected = PipeSettings {
+        name: "redis".into(),
+        ..PipeSettings::from_options(options).unwrap()
+    };
+    assert_eq!(good(SMALL), [expected]);
+}
+
+#[test]
+fn everything_can_be_said() {
+    let text = r#"
+        [pipe."a-b_c.1"]
+        mode = "decrypt"
+        source = "/s"
+        target = "/t"
+        key = "/key"
+        bind = "127.0.0.7"
+        require-forward-secrecy = true
+        timeout = 2.5
+        max-connections = 0x10
+        max-unproved = 8
+        max-unproved-per-source = 1
+        idle = 90
+        no-keepalive = true
+        resolve-interval = 30
+    "#;
+    let expected = PipeSettings {
+        name: "a-b_c.1".into(),
+        mode: Mode::Decrypt,
+        source: "/s".parse().unwrap(),
+        target: "/t".parse().unwrap(),
+        key: KeySource::File("/key".into()),
+        bind: Some("127.0.0.7".parse().unwrap()),
+        forward_secrecy: ForwardSecrecy::Required,
+        keepalive: false,
+        max_connections: NonZeroU64::new(16),
+        max_unproved: NonZeroU64::new(8),
+        max_unproved_per_source: NonZeroU64::new(1),
+        timeout: Duration::from_millis(2500),
+        idle: Some(Duration::from_secs(90)),
+        resolve_interval: Some(Duration::from_secs(30)),
+    };
+    assert_eq!(good(text), [expected]);
+}
+
+#[test]
+fn pipes_share_the_defaults_and_can_differ() {
+    let text = r#"
+        [defaults]
+        mode = "decrypt"
+        key = "all"
+        timeout = 7
+        no-resolve = true
+        max-connections = 0
+        [pipe.one]
+        source = "/1"
+        target = "/t"
+        [pipe.two]
+        source = "/2"
+        target = "/t"
+        key = "two"
+        timeout = 0
+        no-resolve = false
+        fast = true
+    "#;
+    let [one, two] = &good(text)[..] else {
+        panic!()
+    };
+    assert_eq!((&*one.name, &*two.name), ("one", "two"));
+    assert_eq!(one.key, KeySource::File("/etc/spiped/all".into()));
+    assert_eq!(two.key, KeySource::File("/etc/spiped/two".into()));
+    assert_eq!(one.timeout, Duration::from_secs(7));
+    assert_eq!(two.timeout, Duration::from_secs(5));
+    assert_eq!((one.resolve_interval, one.max_connections), (None, None));
+    assert_eq!(two.resolve_interval, Some(Duration::from_secs(60)));
+    assert_eq!(two.forward_secrecy, ForwardSecrecy::Disabled);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_their_places() {
+    let text = r#"[defaults]
+source = "/shared"
+timeout = "5"
+[pipe.one]
+mode = "both"
+targte = "/t"
+key = 7
+max-connections = -1.5
+[pipe.two]
+mode = "encrypt"
+source = "nowhere"
+target = "[1.2.3.4]:http"
+key = ""
+fast = true
+require-forward-secrecy = true
+[pipe."bad name"]
+[other]
+"#;
+    assert_eq!(
+        mistakes(text),
+        [
+            "2:1: unknown setting \"source\"",
+            "3:11: timeout: a number of seconds is needed, not a string",
+            "4:7: pipe.one has no source",
+            "4:7: pipe.one has no target",
+            "5:8: mode: \"both\" is neither \"encrypt\" nor \"decrypt\"",
+            "6:1: unknown setting \"targte\" (did you mean target?)",
+            "7:7: key: a string is needed, not an integer",
+            "8:19: max-connections: a whole number is needed, not a float",
+            "9:7: pipe.two: fast and require-forward-secrecy exclude each other",
+            "11:10: source: no port in 'nowhere' (write host:port, [address]:port or \
+             /path/of/a/socket)",
+            "12:10: target: 'http' is not a port number",
+            "13:7: key: the path of the key file is empty",
+            "16:7: a pipe's name is 1 to 64 letters, digits, '-', '_' and '.', which \
+             \"bad name\" is not",
+            "16:7: pipe.bad name has no mode",
+            "16:7: pipe.bad name has no source",
+            "16:7: pipe.bad name has no target",
+            "16:7: pipe.bad name has no key",
+            "17:2: unknown setting \"other\"",
+        ]
+    );
+}
+
+#[test]
+fn one_place_is_for_one_pipe() {
+    let again = SMALL.replace("pipe.redis", "pipe.again");
+    let text = format!("{SMALL}{again}");
+    let expected = ["8:7: pipe.redis has the source [127.0.0.1]:6379 too"];
+    assert_eq!(mistakes(&text), expected);
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_told_with_its_place() {
+    assert_eq!(
+        mistakes("[pipe.a]\nmode = \n")[0].split(':').next(),
+        Some("2")
+    );
+    assert!(!mistakes("mode").is_empty());
+    let twice = "[pipe.a]\nmode = \"encrypt\"\nmode = \"encrypt\"\n";
+    assert_eq!(mistakes(twice)[0].split(':').next(), Some("3"));
+}
+
+#[test]
+fn a_file_without_pipes_is_a_mistake() {
+    for text in ["", "# nothing\n", "[defaults]\ntimeout = 3\n", "[pipe]\n"] {
+        let told = mistakes(text);
+        assert!(
+            told[0].ends_with("there is no pipe: write [pipe.NAME]"),
+            "{told:?}"
+        );
+    }
+    assert_eq!(
+        mistakes("pipe = 3"),
+        ["1:8: a table is needed here, not an integer"]
+    );
+    assert_eq!(
+        mistakes("[pipe]\na = 3"),
+        ["2:5: a table is needed here, not an integer"]
+    );
+}
+
+#[test]
+fn keys_are_tried_when_that_is_asked_for() {
+    let dir = TempDir::new("config").unwrap();
+    let parsed = || parse(SMALL, dir.path(), Keys::Try);
+    let [wrong] = &parsed().unwrap_err()[..] else {
+        panic!()
+    };
+    assert_eq!(&SMALL[wrong.at.clone()], "\"redis.key\"");
+    assert!(
+        wrong.text.ends_with("no such file or directory"),
+        "{}",
+        wrong.text
+    );
+    fs::write(dir.path().join("redis.key"), [1; 32]).unwrap();
+    assert_eq!(parsed().unwrap().len(), 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_so() {
+    for (file, reason) in [
+        ("/absent/pipes.toml", "no such file or directory"),
+        ("/dev", "is a directory"),
+    ] {
+        let error = read(Path::new(file), Keys::Leave).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot read {file}: {reason}"));
+    }
+    let dir = TempDir::new("config").unwrap();
+    let file = dir.path().join("latin1.toml");
+    fs::write(&file, b"# gr\xfc\xdfe").unwrap();
+    assert_eq!(read(&file, Keys::Leave).unwrap_err().lines().len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "(\\PC|[\\[\\]=\".\n]|pipe|mode|source|target|key|defaults){0,60}") {
+        if let Err(wrong) = parse(&text, Path::new(""), Keys::Leave) {
+            prop_assert!(!wrong.is_empty());
+            for Wrong { at, .. } in wrong {
+                let (line, column) = position(&text, at.start);
+                prop_assert!(line >= 1 && column >= 1);
+            }
+        }
+    }
+}

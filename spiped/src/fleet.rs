@@ -1,0 +1,293 @@
+//! The pipes of a process: started, changed while connections run, and ended.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spiped_proto::Secret;
+use spiped_tokio::{Endpoint, Handshaker, Listener};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::admission::{Gate, Limits, Shares};
+use crate::connection::Route;
+use crate::descriptors::DescriptorLimit;
+use crate::footprint::Footprint;
+use crate::keyfile::KeySource;
+use crate::log::{self, Class};
+use crate::pipe::{Pipe, Running};
+use crate::prepare::{Keyed, PrepareError, Prepared, Sockets};
+use crate::settings::PipeSettings;
+use crate::start::StartError;
+use crate::target::Target;
+
+/// All pipes that run.
+#[derive(Debug)]
+pub struct Fleet {
+    pipes: BTreeMap<Arc<str>, Member>,
+    descriptors: DescriptorLimit,
+    footprint: Arc<Footprint>,
+    /// Every connection has a clone of this.
+    running: Running,
+    none_running: mpsc::Receiver<()>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Member {
+    keyed: Keyed,
+    pipe: Arc<Pipe>,
+    listener: watch::Sender<Arc<Listener>>,
+    accepting: JoinHandle<()>,
+    /// Look-ups that are made again and again.
+    looking_up: Vec<JoinHandle<()>>,
+}
+
+/// What one is made of.
+struct Ready {
+    keyed: Keyed,
+    target: Vec<Endpoint>,
+    bind: Vec<SocketAddr>,
+    listener: Arc<Listener>,
+}
+
+/// What a reload has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Pipes that there are now.
+    pub pipes: usize,
+    /// Those that were not there before.
+    pub added: usize,
+    /// Those that are not the same as before.
+    pub changed: usize,
+    /// Those that are not there any more.
+    pub removed: usize,
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            pipes,
+            added,
+            changed,
+            removed,
+        } = self;
+        let noun = if *pipes == 1 { "pipe" } else { "pipes" };
+        write!(
+            f,
+            "{pipes} {noun}: {added} added, {changed} changed, {removed} removed"
+        )
+    }
+}
+
+impl Fleet {
+    /// No pipe yet.
+    #[must_use]
+    pub fn new(descriptors: DescriptorLimit) -> Self {
+        let (running, none_running) = mpsc::channel(1);
+        Self {
+            pipes: BTreeMap::new(),
+            descriptors,
+            footprint: Arc::default(),
+            running,
+            none_running,
+        }
+    }
+
+    /// The sockets that pipes listen on now.
+    #[must_use]
+    pub fn sockets(&self) -> Sockets {
+        let listeners = self.pipes.values().map(|member| member.listener.borrow());
+        let running = listeners.filter_map(|listener| {
+            let endpoint = listener.local_endpoint().ok()?;
+            Some((endpoint, Arc::clone(&listener)))
+        });
+        Sockets {
+            inherited: None,
+            running: running.collect(),
+        }
+    }
+
+    /// The key that was read from standard input, if one was.
+    #[must_use]
+    pub fn key_from_stdin(&self) -> Option<Secret> {
+        let mut all = self.pipes.values().map(|member| &member.keyed);
+        let keyed = all.find(|keyed| keyed.settings.key == KeySource::Stdin)?;
+        Some(keyed.secret.clone())
+    }
+
+    /// Runs these pipes and no others. One that runs already as it should is left alone; all
+    /// connections go on, and count for the limits of the pipe of that name.
+    ///
+    /// # Errors
+    ///
+    /// The runtime cannot watch a socket. Then nothing has changed.
+    pub async fn apply(&mut self, wanted: Vec<Prepared>) -> io::Result<Changes> {
+        let settings = wanted.iter().map(|pipe| &pipe.keyed.settings);
+        let shares = Shares::among(settings, self.descriptors);
+        let started = wanted.into_iter().map(Ready::start);
+        let started = started.collect::<io::Result<Vec<_>>>()?;
+        let mut changes = Changes {
+            pipes: started.len(),
+            ..Changes::default()
+        };
+        let mut before = std::mem::take(&mut self.pipes);
+        for ready in started {
+            let name = Arc::clone(&ready.keyed.settings.name);
+            let limits = Limits::new(&ready.keyed.settings, shares);
+            let member = match before.remove(&name) {
+                None => {
+                    changes.added += 1;
+                    self.member(ready, Arc::new(Gate::new(limits)))
+                }
+                Some(member) => {
+                    let gate = Arc::clone(member.pipe.gate());
+                    gate.adjust(limits);
+                    if member.is(&ready) {
+                        member
+                    } else {
+                        changes.changed += 1;
+                        member.end().await;
+                        self.member(ready, gate)
+                    }
+                }
+            };
+            self.pipes.insert(name, member);
+        }
+        changes.removed = before.len();
+        for member in before.into_values() {
+            member.end().await;
+        }
+        Ok(changes)
+    }
+
+    fn member(&self, ready: Ready, gate: Arc<Gate>) -> Member {
+        let Keyed { settings, secret } = ready.keyed.clone();
+        let route = Route {
+            target: Target::new(settings.target.clone(), ready.target),
+            bind: ready.bind,
+            handshaker: Handshaker::new(secret).with_forward_secrecy(settings.forward_secrecy),
+            timeout: settings.timeout,
+            idle: settings.idle,
+            keepalive: settings.keepalive,
+        };
+        let footprint = Arc::clone(&self.footprint);
+        let pipe = Arc::new(Pipe::new(settings.mode, route, gate, footprint));
+        let (listener, current) = watch::channel(ready.listener);
+        // On a task of its own, so that accepting is done by the runtime's workers.
+        let accepting = Arc::clone(&pipe).accept(current, self.running.clone());
+        let accepting = tokio::spawn(accepting);
+        let mut looking_up = Vec::new();
+        if let Some(interval) = settings.resolve_interval {
+            let pipe = Arc::clone(&pipe);
+            looking_up.push(tokio::spawn(async move {
+                pipe.keep_target_fresh(interval).await;
+            }));
+            if settings.source.is_name() {
+                let task = keep_source_fresh(settings, interval, listener.clone());
+                looking_up.push(tokio::spawn(task));
+            }
+        }
+        Member {
+            keyed: ready.keyed,
+            pipe,
+            listener,
+            accepting,
+            looking_up,
+        }
+    }
+
+    /// Stops accepting, and closes the sockets that listen; then waits until the last connection has
+    /// ended, or until `patience` is over. Says how many go on then, until the runtime ends.
+    pub async fn drain(mut self, patience: Option<Duration>) -> usize {
+        for member in std::mem::take(&mut self.pipes).into_values() {
+            member.end().await;
+        }
+        drop(self.running);
+        let none_left = self.none_running.recv();
+        let over = match patience {
+            None => none_left.await.is_none(),
+            Some(patience) => tokio::time::timeout(patience, none_left).await.is_ok(),
+        };
+        match over {
+            true => 0,
+            false => self.none_running.sender_strong_count(),
+        }
+    }
+}
+
+impl Member {
+    /// Whether it is what is wanted already.
+    fn is(&self, wanted: &Ready) -> bool {
+        self.keyed.settings == wanted.keyed.settings
+            && self.keyed.secret.is_same(&wanted.keyed.secret)
+            && Arc::ptr_eq(&self.listener.borrow(), &wanted.listener)
+    }
+
+    /// Stops accepting; connections go on.
+    async fn end(self) {
+        for task in self.looking_up.iter().chain([&self.accepting]) {
+            task.abort();
+        }
+        // The socket is closed with the task, not before.
+        let _ = self.accepting.await;
+    }
+}
+
+impl Ready {
+    fn start(prepared: Prepared) -> io::Result<Self> {
+        Ok(Self {
+            keyed: prepared.keyed,
+            target: prepared.target,
+            bind: prepared.bind,
+            listener: prepared.listening.start()?,
+        })
+    }
+}
+
+/// Looks the name of a source up again every so often, and listens where it leads to.
+async fn keep_source_fresh(
+    settings: PipeSettings,
+    interval: Duration,
+    current: watch::Sender<Arc<Listener>>,
+) {
+    loop {
+        tokio::time::sleep(interval).await;
+        if let Err(error) = follow_source(&settings, &current).await {
+            log::warning(
+                Class::Lookup,
+                format_args!("listening on as before: {error}"),
+            );
+        }
+    }
+}
+
+async fn follow_source(
+    settings: &PipeSettings,
+    current: &watch::Sender<Arc<Listener>>,
+) -> Result<(), PrepareError> {
+    let source = &settings.source;
+    let found = source.resolve().await;
+    let found = found.map_err(|error| StartError::resolve("source", source, error))?;
+    let here = current.borrow().local_endpoint();
+    let Some(endpoint) = found.first() else {
+        return Ok(());
+    };
+    // A name with several addresses leads here as long as one of them does.
+    if here.is_ok_and(|here| found.contains(&here)) {
+        return Ok(());
+    }
+    let listener = Listener::bind(endpoint).map_err(|error| PrepareError::Bind {
+        endpoint: endpoint.clone(),
+        error,
+    })?;
+    log::info(
+        Class::Daemon,
+        format_args!("{source} has moved: listening on {endpoint} from now on"),
+    );
+    current.send_replace(Arc::new(listener));
+    Ok(())
+}

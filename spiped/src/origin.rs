@@ -1,0 +1,118 @@
+//! Where it is said which pipes there are, to be asked again at each reload; and what the process has
+//! to be able to do for that.
+
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+use spiped_tokio::{Address, BindAddress, Endpoint};
+
+use crate::cli::Pipes;
+use crate::config::{self, ConfigError, Keys};
+use crate::keyfile::KeySource;
+use crate::prepare::Prepared;
+use crate::sandbox::Needs;
+use crate::settings::PipeSettings;
+use crate::start::StartError;
+
+/// A command line, or a file.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// The one pipe of a command line.
+    CommandLine(Box<PipeSettings>),
+    /// All pipes of a file.
+    File(PathBuf),
+}
+
+/// Why there is nothing to run.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    /// An address on the command line is written wrongly.
+    #[error(transparent)]
+    CommandLine(#[from] StartError),
+    /// The file is no good.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl Origin {
+    /// Of a command line.
+    ///
+    /// # Errors
+    ///
+    /// An address is written wrongly.
+    pub fn of(pipes: Pipes) -> Result<Self, OriginError> {
+        Ok(match pipes {
+            Pipes::One(options) => {
+                Self::CommandLine(Box::new(PipeSettings::from_options(options)?))
+            }
+            Pipes::File(file) => Self::File(file),
+        })
+    }
+
+    /// The pipes that there are to be now.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or has mistakes.
+    pub fn read(&self) -> Result<Vec<PipeSettings>, OriginError> {
+        Ok(match self {
+            Self::CommandLine(pipe) => vec![(**pipe).clone()],
+            Self::File(file) => config::read(file, Keys::Leave)?,
+        })
+    }
+
+    /// What is left to do once pipes run: to serve them, to look their names up again, to reload.
+    #[must_use]
+    pub fn needs(&self, pipes: &[Prepared]) -> Needs {
+        let mut needs = Needs::default();
+        for pipe in pipes {
+            let settings = &pipe.keyed.settings;
+            needs.join(Needs::of(&pipe.target, &pipe.bind));
+            if settings.resolve_interval.is_some() {
+                let bind = settings.bind.as_ref().map(BindAddress::address);
+                let addresses = [Some(&settings.target), Some(&settings.source), bind];
+                needs.names |= addresses.into_iter().flatten().any(Address::is_name);
+                if settings.source.is_name() {
+                    needs.listen = true;
+                    let endpoint = pipe.listening.endpoint().ok();
+                    needs
+                        .bind
+                        .extend(endpoint.and_then(|endpoint| endpoint.port()));
+                }
+            }
+            if let KeySource::File(path) = &settings.key {
+                needs.reads.insert(folder(path));
+            }
+            if let Ok(Endpoint::Unix(path)) = pipe.listening.endpoint() {
+                needs.makes.insert(folder(&path));
+            }
+        }
+        match self {
+            Self::CommandLine(_) => {
+                // A path that is listened on never changes.
+                needs.makes.clear();
+                // Better that root reads no file beside the resolver's than that it can reload.
+                if needs.names && geteuid().is_root() {
+                    needs.reads.clear();
+                }
+            }
+            // Anything may be in there next time.
+            Self::File(file) => {
+                needs.reads.insert(folder(file));
+                needs.names = true;
+                needs.unix_sockets = true;
+                needs.listen = true;
+                needs.any_port = true;
+            }
+        }
+        needs
+    }
+}
+
+/// A file may be replaced by another of its name.
+fn folder(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

@@ -1,0 +1,179 @@
+//! What a pipe needs before its first connection: its key, its addresses looked up, and a socket
+//! that listens. All of it may block.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use spiped_proto::Secret;
+use spiped_tokio::{BoundListener, Endpoint, Listener};
+
+use crate::keyfile::KeySource;
+use crate::locked;
+use crate::log::{self, Class};
+use crate::reason::reason;
+use crate::settings::PipeSettings;
+use crate::start::{self, StartError};
+
+/// Why a pipe cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The key or an address is no good.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The source address cannot be listened on.
+    #[error("cannot listen on {endpoint}: {}", reason(.error))]
+    Bind {
+        /// The address.
+        endpoint: Endpoint,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// A pipe whose key is known.
+#[derive(Clone, Debug)]
+pub struct Keyed {
+    pub(crate) settings: PipeSettings,
+    pub(crate) secret: Secret,
+}
+
+/// A pipe that can run.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) keyed: Keyed,
+    pub(crate) target: Vec<Endpoint>,
+    pub(crate) bind: Vec<SocketAddr>,
+    pub(crate) listening: Listening,
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub enum Listening {
+    /// One that nobody accepts from yet.
+    New(BoundListener),
+    /// One that another pipe, or an earlier form of this one, accepts from.
+    Running(Arc<Listener>),
+}
+
+/// Sockets that listen already, to be taken rather than bound again.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// One that was passed to the process.
+    pub inherited: Option<OwnedFd>,
+    /// Those of the pipes that run, and where they listen.
+    pub running: Vec<(Endpoint, Arc<Listener>)>,
+}
+
+impl Keyed {
+    /// Reads the keys of pipes; what came from standard input before is not there a second time.
+    ///
+    /// # Errors
+    ///
+    /// One cannot be read.
+    pub fn read_all(
+        pipes: Vec<PipeSettings>,
+        from_stdin: Option<&Secret>,
+    ) -> Result<Vec<Self>, PrepareError> {
+        let read = |settings: PipeSettings| {
+            let secret = match (&settings.key, from_stdin) {
+                (KeySource::Stdin, Some(secret)) => secret.clone(),
+                (source, _) => start::read_key(source)?,
+            };
+            Ok(Self { settings, secret })
+        };
+        pipes.into_iter().map(read).collect()
+    }
+
+    /// Looks all addresses up, and listens.
+    ///
+    /// # Errors
+    ///
+    /// A name has no address, or the source cannot be listened on.
+    pub fn prepare(self, sockets: &Sockets) -> Result<Prepared, PrepareError> {
+        let target = start::resolve("target", &self.settings.target)?;
+        let bind = start::resolve_bind(self.settings.bind.as_ref())?;
+        let endpoint = source(&self.settings)?;
+        Ok(Prepared {
+            listening: sockets.listen(&endpoint)?,
+            target,
+            bind,
+            keyed: self,
+        })
+    }
+}
+
+impl Prepared {
+    /// Moves keys into locked memory, and says how that went.
+    pub fn lock_keys(pipes: Vec<Self>) -> (Vec<Self>, io::Result<()>) {
+        let mut outcome = Ok(());
+        let locked = pipes.into_iter().map(|mut pipe| {
+            let (secret, locked) = locked::lock(pipe.keyed.secret);
+            pipe.keyed.secret = secret;
+            if locked.is_err() {
+                outcome = locked;
+            }
+            pipe
+        });
+        (locked.collect(), outcome)
+    }
+}
+
+/// Where a pipe is to listen: the first of its source's addresses.
+pub(crate) fn source(settings: &PipeSettings) -> Result<Endpoint, StartError> {
+    let mut endpoints = start::resolve("source", &settings.source)?.into_iter();
+    let endpoint = endpoints.next().ok_or_else(|| {
+        let error = io::ErrorKind::AddrNotAvailable.into();
+        StartError::resolve("source", &settings.source, error)
+    })?;
+    if endpoints.next().is_some() {
+        log::warning(
+            Class::Daemon,
+            format_args!(
+                "{} has several addresses: listening on {endpoint} only",
+                settings.source
+            ),
+        );
+    }
+    Ok(endpoint)
+}
+
+impl Listening {
+    /// Where.
+    pub(crate) fn endpoint(&self) -> io::Result<Endpoint> {
+        match self {
+            Self::New(bound) => bound.local_endpoint(),
+            Self::Running(listener) => listener.local_endpoint(),
+        }
+    }
+
+    /// Goes on in the current runtime.
+    pub(crate) fn start(self) -> io::Result<Arc<Listener>> {
+        match self {
+            Self::New(bound) => bound.start().map(Arc::new),
+            Self::Running(listener) => Ok(listener),
+        }
+    }
+}
+
+impl Sockets {
+    fn listen(&self, endpoint: &Endpoint) -> Result<Listening, PrepareError> {
+        let mut running = self.running.iter();
+        if let Some((_, listener)) = running.find(|(taken, _)| taken == endpoint) {
+            return Ok(Listening::Running(Arc::clone(listener)));
+        }
+        let bound = match &self.inherited {
+            None => BoundListener::bind(endpoint),
+            Some(socket) => socket
+                .try_clone()
+                .and_then(|socket| BoundListener::adopt(socket, endpoint)),
+        };
+        bound
+            .map(Listening::New)
+            .map_err(|error| PrepareError::Bind {
+                endpoint: endpoint.clone(),
+                error,
+            })
+    }
+}

@@ -1,0 +1,100 @@
+//! Which pipes there are to be and how the process runs, whether a command line or a file says so.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spiped_tokio::{Address, BindAddress, ForwardSecrecy};
+
+use crate::cli::PipeOptions;
+use crate::keyfile::KeySource;
+use crate::sandbox::Sandbox;
+use crate::start::{self, StartError};
+
+/// Which end of the pipe a daemon is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Plain at the source, encrypted at the target (`-e`).
+    Encrypt,
+    /// Encrypted at the source, plain at the target (`-d`).
+    Decrypt,
+}
+
+/// One pipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipeSettings {
+    /// What it is called where there are several.
+    pub name: Arc<str>,
+    /// Which end it is.
+    pub mode: Mode,
+    /// Where it listens.
+    pub source: Address,
+    /// Where its connections go.
+    pub target: Address,
+    /// The key, or keys.
+    pub key: KeySource,
+    /// Where its connections to the target start from.
+    pub bind: Option<BindAddress>,
+    /// What the key exchange is to be like.
+    pub forward_secrecy: ForwardSecrecy,
+    /// Whether the system probes silent peers.
+    pub keepalive: bool,
+    /// Connections at once; None is no limit.
+    pub max_connections: Option<NonZeroU64>,
+    /// Connections that have not proved the key; None is no limit but that of open files.
+    pub max_unproved: Option<NonZeroU64>,
+    /// The same from one source address; None is no limit.
+    pub max_unproved_per_source: Option<NonZeroU64>,
+    /// Time for connecting, and for the whole handshake: from 1 ms to 2^32 s.
+    pub timeout: Duration,
+    /// How long a connection may be without data: from 1 ms to 2^32 s; None is for ever.
+    pub idle: Option<Duration>,
+    /// How often names are looked up again: from 1 ms to 2^32 s; None is never.
+    pub resolve_interval: Option<Duration>,
+}
+
+impl PipeSettings {
+    /// What a command line asks for, called after its source.
+    ///
+    /// # Errors
+    ///
+    /// An address is written wrongly.
+    pub fn from_options(options: PipeOptions) -> Result<Self, StartError> {
+        Ok(Self {
+            name: options.source.as_str().into(),
+            mode: options.mode,
+            source: start::parse_address("source", &options.source)?,
+            target: start::parse_address("target", &options.target)?,
+            key: options.key,
+            bind: options.bind.as_deref().map(start::parse_bind).transpose()?,
+            forward_secrecy: options.forward_secrecy,
+            keepalive: options.keepalive,
+            max_connections: options.max_connections,
+            max_unproved: options.max_unproved,
+            max_unproved_per_source: options.max_unproved_per_source,
+            timeout: options.timeout,
+            idle: options.idle,
+            resolve_interval: options.resolve_interval,
+        })
+    }
+}
+
+/// The process, whatever pipes it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessSettings {
+    /// `-D`: starts without look-ups, and tries them each second.
+    pub wait_for_dns: bool,
+    /// `--drain`: from 0 to 2^32 s; None is no bound.
+    pub drain: Option<Duration>,
+    /// `-F`.
+    pub foreground: bool,
+    /// `-p`; None is the default.
+    pub pidfile: Option<PathBuf>,
+    /// `--sandbox`.
+    pub sandbox: Sandbox,
+    /// `--syslog`.
+    pub syslog: bool,
+    /// `-u`, as given.
+    pub user: Option<String>,
+}
