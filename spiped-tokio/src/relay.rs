@@ -4,6 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -12,13 +13,31 @@ use crate::buffer::{Buffer, PLAINTEXT_LEN};
 use crate::socket::Socket;
 use crate::stream::SpipedStream;
 
-/// How many plaintext bytes a relay has moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many plaintext bytes a relay has moved; can be looked at while it does.
+#[derive(Debug, Default)]
 pub struct Traffic {
+    sealed: AtomicU64,
+    opened: AtomicU64,
+}
+
+impl Traffic {
     /// From the plain socket to the encrypted one.
-    pub sealed: u64,
+    #[must_use]
+    pub fn sealed(&self) -> u64 {
+        self.sealed.load(Ordering::Relaxed)
+    }
+
     /// From the encrypted socket to the plain one.
-    pub opened: u64,
+    #[must_use]
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+}
+
+/// Only the relay writes, so it need not lock the counter.
+fn count(moved: &AtomicU64, len: usize) {
+    let before = moved.load(Ordering::Relaxed);
+    moved.store(before.wrapping_add(len as u64), Ordering::Relaxed);
 }
 
 /// Which side of a relay broke, and how.
@@ -45,7 +64,7 @@ pub enum RelayError {
 pub async fn relay(
     plain: &Socket,
     encrypted: &mut SpipedStream<&Socket>,
-    traffic: &mut Traffic,
+    traffic: &Traffic,
 ) -> Result<(), RelayError> {
     let mut plain_broken = pin!(plain.broken());
     let encrypted_socket: &Socket = encrypted.get_ref();
@@ -53,12 +72,12 @@ pub async fn relay(
     let mut sealing = Direction::default();
     let mut opening = Direction::default();
     poll_fn(|cx| {
-        let sealed = sealing.poll(cx, &mut &*plain, encrypted, &mut traffic.sealed);
+        let sealed = sealing.poll(cx, &mut &*plain, encrypted, &traffic.sealed);
         let sealed = sealed.map_err(|fault| match fault {
             Fault::Read(error) => RelayError::Plain(error),
             Fault::Write(error) => RelayError::Encrypted(error),
         })?;
-        let opened = opening.poll(cx, encrypted, &mut &*plain, &mut traffic.opened);
+        let opened = opening.poll(cx, encrypted, &mut &*plain, &traffic.opened);
         let opened = opened.map_err(|fault| match fault {
             Fault::Read(error) => RelayError::Encrypted(error),
             Fault::Write(error) => RelayError::Plain(error),
@@ -109,7 +128,7 @@ impl Direction {
         cx: &mut Context<'_>,
         reader: &mut R,
         writer: &mut W,
-        moved: &mut u64,
+        moved: &AtomicU64,
     ) -> Poll<Result<(), Fault>>
     where
         R: AsyncRead + Unpin,
@@ -126,7 +145,7 @@ impl Direction {
                     }
                     reads += 1;
                     let len = ready!(self.poll_fill(cx, reader)).map_err(Fault::Read)?;
-                    *moved += len as u64;
+                    count(moved, len);
                     if len == 0 {
                         self.state = State::Ending;
                     }

@@ -50,8 +50,8 @@ async fn relayed() -> Relayed {
         let (source, _) = plain.accept().await.unwrap();
         let target: Socket = dial(&[target], &[], PATIENCE).await.unwrap();
         let mut stream = handshaker().connect(&target).await.unwrap();
-        let mut traffic = Traffic::default();
-        (relay(&source, &mut stream, &mut traffic).await, traffic)
+        let traffic = Traffic::default();
+        (relay(&source, &mut stream, &traffic).await, traffic)
     });
     let client = TcpStream::connect(plain_address).await.unwrap();
     let (peer, _) = peer.accept().await.unwrap();
@@ -97,7 +97,7 @@ async fn both_ends_pass_and_traffic_is_counted() {
     assert_eq!(answer, [2; 70_000]);
     let (result, traffic) = ended(relay).await;
     result.unwrap();
-    assert_eq!((traffic.sealed, traffic.opened), (5000, 70_000));
+    assert_eq!((traffic.sealed(), traffic.opened()), (5000, 70_000));
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn what_waits_to_be_sent_goes_out_in_full_packets() {
     let relaying = tokio::spawn(async move {
         let target = dial(&[target], &[], PATIENCE).await.unwrap();
         let mut stream = handshaker().connect(&target).await.unwrap();
-        relay(&plain.into(), &mut stream, &mut Traffic::default()).await
+        relay(&plain.into(), &mut stream, &Traffic::default()).await
     });
     let (peer, _) = peer.accept().await.unwrap();
     let mut wire = handshaker().accept(peer).await.unwrap().into_inner();

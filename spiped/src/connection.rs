@@ -1,19 +1,16 @@
-//! The life of one connection: handshake, dial, relay, and the reason why it ended.
+//! The life of one connection: handshake, dial, relay. What is known of it stands in its record.
 
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use spiped_tokio::{
-    DialError, HandshakeError, Handshaker, ProvedPeer, RelayError, Socket, SpipedStream, Traffic,
-    dial, relay,
-};
+use spiped_tokio::{Handshaker, ProvedPeer, Socket, SpipedStream, Traffic, dial, relay};
 use tokio::time::{Instant, timeout_at};
 
 use crate::idle::{self, Idle};
-use crate::reason::reason;
-use crate::strangers::{Shortage, Stay};
+use crate::outcome::ConnectionError;
+use crate::record::Record;
+use crate::strangers::Stay;
 use crate::target::Target;
 
 /// What all connections of a pipe have in common.
@@ -33,92 +30,21 @@ pub struct Route {
     pub keepalive: bool,
 }
 
-/// Why a connection ended otherwise than by the end of both its directions.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
-    /// The target does not accept connections.
-    #[error("{}", dial_reason(.0))]
-    Dial(#[from] DialError),
-    /// The handshake failed.
-    #[error("handshake failed: {0}")]
-    Handshake(HandshakeError),
-    /// The peer closed the connection instead of going on with the handshake.
-    #[error("handshake failed: the peer closed the connection (another key, or not spiped?)")]
-    Refused,
-    /// The handshake was not over in time.
-    #[error("handshake failed: not over within {:?} (the peer is silent, or not spiped)", .0)]
-    HandshakeTimeout(Duration),
-    /// The peer had not proved anything yet when there were too many like it.
-    #[error("closed to make room for another, as the key was not proved ({0})")]
-    Evicted(Shortage),
-    /// The peer has gone while it waited for a slot.
-    #[error("the peer has gone while it waited for its turn (connection limit): {}", reason(.0))]
-    Left(io::Error),
-    /// There was no data for too long.
-    #[error("closed, as no data has come from either side for {:?} (--idle)", .0)]
-    Idle(Duration),
-    /// The stream broke.
-    #[error("{}", relay_reason(.0))]
-    Relay(#[from] RelayError),
-    /// The connection to be served broke before there was a stream.
-    #[error("the connection broke before its stream was up: {}", reason(.0))]
-    Abandoned(io::Error),
-}
-
-fn dial_reason(error: &DialError) -> String {
-    match error {
-        DialError::Connect { endpoint, source } => {
-            format!("cannot connect to {endpoint}: {}", reason(source))
-        }
-        other => other.to_string(),
-    }
-}
-
-fn relay_reason(error: &RelayError) -> String {
-    match error {
-        RelayError::Plain(error) => format!("the plain connection broke: {}", reason(error)),
-        RelayError::Encrypted(error) => {
-            format!("the encrypted connection broke: {}", reason(error))
-        }
-        other => other.to_string(),
-    }
-}
-
-impl From<HandshakeError> for ConnectionError {
-    fn from(error: HandshakeError) -> Self {
-        let closed = match &error {
-            HandshakeError::Protocol(error) => *error == spiped_proto::Error::TruncatedHandshake,
-            HandshakeError::Io(error) => matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-            ),
-            _ => false,
-        };
-        if closed {
-            Self::Refused
-        } else {
-            Self::Handshake(error)
-        }
-    }
-}
-
 impl Route {
     /// Serves a plaintext connection: dials, shakes hands and relays (`spiped -e`).
     ///
     /// # Errors
     ///
     /// Why the connection failed; `source` closes by reset then.
-    pub async fn encrypt(
-        &self,
-        source: &Socket,
-        traffic: &mut Traffic,
-    ) -> Result<(), ConnectionError> {
+    pub async fn encrypt(&self, source: &Socket, record: &Record) -> Result<(), ConnectionError> {
         source.set_keepalive(self.keepalive);
         // Each stage has a box of its own, here and below: what leads to the stream takes several
         // times the memory of the relay, which may last for days, and a stranger needs neither.
-        let peer = Box::pin(unless_broken(source, self.dial())).await?;
-        let mut stream = Box::pin(unless_broken(source, self.connect(&peer))).await?;
-        Box::pin(self.relay(source, &mut stream, traffic)).await
+        let dial = record.dial.time(self.dial());
+        let peer = Box::pin(unless_broken(source, dial)).await?;
+        let connect = record.handshake.time(self.connect(&peer));
+        let mut stream = Box::pin(unless_broken(source, connect)).await?;
+        Box::pin(self.relay(source, &mut stream, &record.traffic)).await
     }
 
     /// Serves an encrypted connection: shakes hands, dials and relays (`spiped -d`).
@@ -135,16 +61,17 @@ impl Route {
         source: &Socket,
         stay: Stay,
         admit: impl Future,
-        traffic: &mut Traffic,
+        record: &Record,
     ) -> Result<(), ConnectionError> {
         source.set_keepalive(self.keepalive);
         let deadline = Instant::now() + self.timeout;
-        let proved = Box::pin(self.prove(source, stay, deadline)).await?;
+        let prove = record.handshake.time(self.prove(source, stay, deadline));
+        let proved = Box::pin(prove).await?;
         let waits = Instant::now();
         let _slot = Box::pin(unless_left(source, admit)).await?;
-        let reached = self.reach(proved, deadline + waits.elapsed());
+        let reached = self.reach(proved, deadline + waits.elapsed(), record);
         let (target, mut stream) = Box::pin(unless_broken(source, reached)).await?;
-        Box::pin(self.relay(&target, &mut stream, traffic)).await
+        Box::pin(self.relay(&target, &mut stream, &record.traffic)).await
     }
 
     /// The first half of a handshake, to its end or to that of the stay.
@@ -168,11 +95,13 @@ impl Route {
         &self,
         proved: ProvedPeer<&'a Socket>,
         deadline: Instant,
+        record: &Record,
     ) -> Result<(Socket, SpipedStream<&'a Socket>), ConnectionError> {
-        tokio::try_join!(self.dial(), async {
+        let finish = async {
             let finished = timeout_at(deadline, proved.finish()).await;
             Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
-        })
+        };
+        tokio::try_join!(record.dial.time(self.dial()), record.handshake.time(finish))
     }
 
     /// Relays to the end, or until there was no data for too long.
@@ -180,7 +109,7 @@ impl Route {
         &self,
         plain: &Socket,
         stream: &mut SpipedStream<&Socket>,
-        traffic: &mut Traffic,
+        traffic: &Traffic,
     ) -> Result<(), ConnectionError> {
         let relayed = pin!(relay(plain, stream, traffic));
         let Some(limit) = self.idle else {

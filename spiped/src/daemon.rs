@@ -237,7 +237,7 @@ impl Daemon {
         }
         // Only now, so that nobody who waits for the daemon to be up gets to see it.
         if let Some(walls) = walls {
-            log::info(Class::Daemon, format_args!("{walls}"));
+            log::notice(Class::Daemon, format_args!("{walls}"));
         }
         while requests.next().await == Request::Reload {
             self.reload().await;
@@ -264,7 +264,7 @@ impl Daemon {
     /// Reads settings and keys again, and runs what they say; if they are wrong, what ran goes on.
     async fn reload(&mut self) {
         match self.try_reload().await {
-            Ok(changes) => log::info(Class::Daemon, format_args!("reloaded: {changes}")),
+            Ok(changes) => log::notice(Class::Daemon, format_args!("reloaded: {changes}")),
             Err(error) => {
                 for line in error.lines() {
                     log::error(

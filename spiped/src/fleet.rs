@@ -284,7 +284,7 @@ async fn follow_source(
         endpoint: endpoint.clone(),
         error,
     })?;
-    log::info(
+    log::notice(
         Class::Daemon,
         format_args!("{source} has moved: listening on {endpoint} from now on"),
     );

@@ -14,6 +14,7 @@ mod writer;
 use std::fmt;
 use std::io;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 pub use limit::Class;
@@ -22,13 +23,15 @@ use sink::Sink;
 use writer::Log;
 
 /// How grave a line is; syslog gets it as the priority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// The daemon cannot do what it is there for.
     Error,
     /// A connection failed, or something is unwise.
     Warning,
-    /// All is well.
+    /// What the daemon does by itself or is asked to do.
+    Notice,
+    /// A connection went as it should.
     Info,
 }
 
@@ -42,11 +45,22 @@ pub enum Destination {
 }
 
 static LOG: Log = Log::new();
+/// Lines that are less grave are not written.
+static LEVEL: AtomicU8 = AtomicU8::new(Level::Notice as u8);
 static PROGRAM: OnceLock<&str> = OnceLock::new();
 
 /// Sets the name that lines begin with, which is otherwise `spiped`. The first call counts.
 pub fn set_program(name: &'static str) {
     PROGRAM.get_or_init(|| name);
+}
+
+/// Chooses how grave a line has to be; [`Level::Notice`] unless this is called.
+pub fn set_level(level: Level) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
+}
+
+fn is_wanted(level: Level) -> bool {
+    level as u8 <= LEVEL.load(Ordering::Relaxed)
 }
 
 fn program() -> &'static str {
@@ -101,6 +115,11 @@ pub fn error(class: Class, message: fmt::Arguments<'_>) {
 /// Logs a warning.
 pub fn warning(class: Class, message: fmt::Arguments<'_>) {
     LOG.write(Level::Warning, class, message);
+}
+
+/// Logs what the daemon does.
+pub fn notice(class: Class, message: fmt::Arguments<'_>) {
+    LOG.write(Level::Notice, class, message);
 }
 
 /// Logs what went as it should.

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use spiped_tokio::{Address, Listener, Peer, Socket, Traffic};
+use spiped_tokio::{Address, Listener, Peer, Socket};
 use tokio::sync::{mpsc, watch};
 
 use crate::admission::{Gate, Slot};
-use crate::connection::{ConnectionError, Route};
+use crate::connection::Route;
 use crate::footprint::{self, Footprint};
 use crate::log::{self, Class};
+use crate::outcome::Outcome;
 use crate::reason::reason;
+use crate::record::Record;
 use crate::settings::Mode;
 use crate::strangers::Stay;
 
@@ -135,19 +137,23 @@ impl Pipe {
     }
 
     async fn serve(&self, source: Socket, peer: Peer, admission: Admission) {
-        let mut traffic = Traffic::default();
+        let record = Record::new(self.mode, peer);
         let served = match admission {
-            Admission::Served(_slot) => self.route.encrypt(&source, &mut traffic).await,
+            Admission::Served(_slot) => self.route.encrypt(&source, &record).await,
             Admission::Stranger(stay) => {
                 let admit = self.gate.slot();
-                self.route.decrypt(&source, stay, admit, &mut traffic).await
+                self.route.decrypt(&source, stay, admit, &record).await
             }
         };
-        if let Err(error) = served {
-            log::warning(
-                class(&error),
+        match served {
+            Ok(()) => log::info(
+                Class::Closed,
+                format_args!("connection from {peer} has ended: {record}"),
+            ),
+            Err(error) => log::warning(
+                class(error.outcome(self.mode)),
                 format_args!("connection from {peer}: {error}"),
-            );
+            ),
         }
     }
 }
@@ -175,16 +181,15 @@ fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-fn class(error: &ConnectionError) -> Class {
-    match error {
-        ConnectionError::Dial(_) => Class::Dial,
-        ConnectionError::Evicted(_) => Class::Unproved,
-        ConnectionError::Left(_) => Class::Limit,
-        ConnectionError::Handshake(_)
-        | ConnectionError::Refused
-        | ConnectionError::HandshakeTimeout(_) => Class::Handshake,
-        ConnectionError::Relay(_) | ConnectionError::Abandoned(_) | ConnectionError::Idle(_) => {
-            Class::Broken
+fn class(outcome: Outcome) -> Class {
+    match outcome {
+        Outcome::Done => Class::Closed,
+        Outcome::Dial => Class::Dial,
+        Outcome::Evicted => Class::Unproved,
+        Outcome::Left => Class::Limit,
+        Outcome::WrongKey | Outcome::Handshake | Outcome::Refused | Outcome::HandshakeTimeout => {
+            Class::Handshake
         }
+        Outcome::Plain | Outcome::Encrypted | Outcome::Idle => Class::Broken,
     }
 }

@@ -13,8 +13,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
 use crate::cli::SpipeOptions;
-use crate::connection::{ConnectionError, Route};
+use crate::connection::Route;
 use crate::locked;
+use crate::outcome::ConnectionError;
 use crate::sandbox::{Needs, Sandbox};
 use crate::start::{self, StartError};
 use crate::target::Target;
@@ -103,9 +104,9 @@ async fn converse(route: &Route) -> Result<(), SpipeError> {
     plain.set_nonblocking(true)?;
     let plain = Socket::from(tokio::net::UnixStream::from_std(plain)?);
 
-    let mut traffic = Traffic::default();
+    let traffic = Traffic::default();
     let relayed = async {
-        let relayed = relay(&plain, &mut stream, &mut traffic).await;
+        let relayed = relay(&plain, &mut stream, &traffic).await;
         if relayed.is_err() {
             // What has arrived intact before the break is still written.
             (&plain).shutdown().await?;

@@ -314,7 +314,8 @@ fn a_key_is_replaced_while_connections_run() {
     assert_eq!(reload(&ends[1]), changed);
     assert_eq!(reload(&ends[1]), unchanged);
     Duplex::connect(&source).rx.expect_reset();
-    assert_eq!(reload(&ends[0]), changed);
+    // The reset may be told of only now.
+    assert!(reload(&ends[0]).ends_with(changed));
     echoes(&source);
     before.tx.send(&mut Pattern::new(2), 10);
     before.rx.expect(&mut Pattern::new(2), 10);

@@ -31,10 +31,12 @@ pub enum Class {
     Broken,
     /// A name could not be resolved.
     Lookup,
+    /// A connection has ended well.
+    Closed,
 }
 
 impl Class {
-    const LIMITED: [Self; 7] = [
+    const LIMITED: [Self; 8] = [
         Self::Accept,
         Self::Limit,
         Self::Unproved,
@@ -42,6 +44,7 @@ impl Class {
         Self::Dial,
         Self::Broken,
         Self::Lookup,
+        Self::Closed,
     ];
 
     /// What lines of this class are about, for "7 more lines about ...".
@@ -55,6 +58,7 @@ impl Class {
             Self::Dial => "failed connections to the target",
             Self::Broken => "broken streams",
             Self::Lookup => "failed look-ups",
+            Self::Closed => "connections that have ended",
         }
     }
 }

@@ -141,6 +141,7 @@ impl Syslog {
         let severity = match line.level {
             Level::Error => 3,
             Level::Warning => 4,
+            Level::Notice => 5,
             Level::Info => 6,
         };
         let priority = FACILITY_DAEMON << 3 | severity;
@@ -188,7 +189,12 @@ mod tests {
         let daemon = UnixDatagram::bind(&path).unwrap();
         let mut syslog = Syslog::new(vec![dir.path().join("absent"), path]);
         let id = std::process::id();
-        for (level, priority) in [(Level::Error, 27), (Level::Warning, 28), (Level::Info, 30)] {
+        for (level, priority) in [
+            (Level::Error, 27),
+            (Level::Warning, 28),
+            (Level::Notice, 29),
+            (Level::Info, 30),
+        ] {
             syslog
                 .write(&Line::new(level, format_args!("hello\n<0>forged")))
                 .unwrap();

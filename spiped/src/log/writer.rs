@@ -78,6 +78,9 @@ impl Log {
     }
 
     pub(super) fn write(&self, level: Level, class: Class, message: fmt::Arguments<'_>) {
+        if !super::is_wanted(level) {
+            return;
+        }
         let mut state = self.lock();
         if state.stage == Stage::Direct {
             drop(state);

@@ -23,7 +23,7 @@ pub(crate) fn subject() -> ExitCode {
     log::open(Destination::Stderr);
     log::warning(Class::Daemon, format_args!("opened"));
     log::start().unwrap();
-    log::info(Class::Daemon, format_args!("after the start"));
+    log::notice(Class::Daemon, format_args!("after the start"));
     assert!(log::finish(Duration::from_secs(30)));
     assert_eq!(log::lost(), 0);
     ExitCode::SUCCESS

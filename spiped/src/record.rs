@@ -1,0 +1,141 @@
+//! What is known of a connection while it lives and when it has ended. Log lines, counters and the
+//! table of connections are made of it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use spiped_tokio::{Peer, Traffic};
+
+use crate::settings::Mode;
+
+/// One connection.
+#[derive(Debug)]
+pub struct Record {
+    /// Which end of the pipe it came in on.
+    pub mode: Mode,
+    /// Who has connected.
+    pub peer: Peer,
+    /// When.
+    pub since: Instant,
+    /// How long the handshake took, without the time that the peer waited for a slot.
+    pub handshake: Stopwatch,
+    /// How long it took to connect to the target.
+    pub dial: Stopwatch,
+    /// Plaintext bytes that were moved.
+    pub traffic: Traffic,
+}
+
+impl Record {
+    /// Of a connection that has just been accepted.
+    #[must_use]
+    pub fn new(mode: Mode, peer: Peer) -> Self {
+        Self {
+            mode,
+            peer,
+            since: Instant::now(),
+            handshake: Stopwatch::default(),
+            dial: Stopwatch::default(),
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// Bytes that came from the source, and bytes that went back there.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        let (sealed, opened) = (self.traffic.sealed(), self.traffic.opened());
+        match self.mode {
+            Mode::Encrypt => (sealed, opened),
+            Mode::Decrypt => (opened, sealed),
+        }
+    }
+}
+
+/// For people: how much went which way, and what took how long.
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, to) = self.bytes();
+        write!(
+            f,
+            "{from} bytes to the target, {to} back, {:.3} s",
+            seconds(self.since.elapsed())
+        )?;
+        if let Some(handshake) = self.handshake.elapsed() {
+            write!(f, ", handshake {:.4} s", seconds(handshake))?;
+        }
+        match self.dial.elapsed() {
+            Some(dial) => write!(f, ", dial {:.4} s", seconds(dial)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+/// Adds up the time that work takes, to read while it goes on elsewhere. Only work that has succeeded
+/// counts.
+#[derive(Debug, Default)]
+pub struct Stopwatch {
+    /// One more than it shows, so that 0 is nothing yet.
+    nanoseconds: AtomicU64,
+}
+
+impl Stopwatch {
+    /// Times work that may fail.
+    ///
+    /// # Errors
+    ///
+    /// Those of the work.
+    pub async fn time<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let start = Instant::now();
+        let done = work.await?;
+        let taken = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let before = self.nanoseconds.load(Ordering::Relaxed);
+        let after = before.max(1).saturating_add(taken);
+        self.nanoseconds.store(after, Ordering::Relaxed);
+        Ok(done)
+    }
+
+    /// How long it has taken, if any of it is done.
+    #[must_use]
+    pub fn elapsed(&self) -> Option<Duration> {
+        let nanoseconds = self.nanoseconds.load(Ordering::Relaxed);
+        Some(Duration::from_nanos(nanoseconds.checked_sub(1)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stopwatch_adds_up_what_succeeds() {
+        let watch = Stopwatch::default();
+        let failed: Result<(), ()> = watch.time(async { Err(()) }).await;
+        assert_eq!((failed, watch.elapsed()), (Err(()), None));
+        let pause = Duration::from_millis(2);
+        for rounds in 1..=2 {
+            let slept = watch.time(async {
+                tokio::time::sleep(pause).await;
+                Ok::<_, ()>(())
+            });
+            slept.await.unwrap();
+            assert!(watch.elapsed().unwrap() >= pause * rounds);
+        }
+    }
+
+    #[test]
+    fn bytes_are_counted_from_the_source() {
+        for mode in [Mode::Encrypt, Mode::Decrypt] {
+            let record = Record::new(mode, Peer::Unix);
+            assert_eq!(record.bytes(), (0, 0));
+            assert!(
+                record
+                    .to_string()
+                    .starts_with("0 bytes to the target, 0 back, ")
+            );
+        }
+    }
+}
