@@ -187,11 +187,15 @@ fn advance(mut step: Step) -> (Vec<u8>, Step) {
                 sent.extend_from_slice(outgoing.bytes());
                 outgoing.sent()
             }
-            Step::Compute(computation) => computation.run(),
+            Step::Compute(computation) => run(computation),
             Step::Proved(proved) => proved.proceed(),
             waiting => return (sent, waiting),
         };
     }
+}
+
+fn run(computation: Computation) -> Step {
+    computation.run().expect("both ends are sound")
 }
 
 fn waiting(step: Step) -> Incoming {
@@ -343,7 +347,7 @@ fn powers_of(
         };
         let mut power = computation(nonce.sent());
         if shared {
-            let (_, waiting) = advance(feed(power.run(), &nonce_s));
+            let (_, waiting) = advance(feed(run(power), &nonce_s));
             power = match feed(waiting, &hello_s) {
                 Step::Proved(proved) => computation(proved.proceed()),
                 other => panic!("the server has proved itself: {other:?}"),

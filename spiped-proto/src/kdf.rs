@@ -3,23 +3,34 @@
 //!
 //! Keys are derived where they stay, on the heap: to move them leaves no copy behind.
 
-use hmac::digest::FixedOutput;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use spiped_simd::sha256::{self, Block};
 use zeroize::Zeroizing;
 
-use crate::group14;
+use crate::group14::Element;
 use crate::handshake::Nonce;
+use crate::mac::{self, Message, Tag};
 use crate::secret::Secret;
+
+/// Both nonces, the client's first: what salts begin with, a block long.
+pub(crate) fn salt(client_nonce: &Nonce, server_nonce: &Nonce) -> Block {
+    let mut salt = [0; sha256::BLOCK_LEN];
+    let (client, server) = salt.split_at_mut(size_of::<Nonce>());
+    client.copy_from_slice(client_nonce);
+    server.copy_from_slice(server_nonce);
+    salt
+}
 
 /// An HMAC-SHA256 key that authenticates one end's public value.
 pub(crate) struct HelloKey<'a>(&'a [u8; 32]);
 
 impl HelloKey<'_> {
-    pub(crate) fn mac(&self, public_value: &group14::Element) -> [u8; 32] {
-        let mut mac = [0; 32];
-        hmac(self.0, [&public_value[..]], &mut mac);
-        mac
+    pub(crate) fn mac(&self, public_value: &Element) -> Tag {
+        let mut pads = Zeroizing::new([[sha256::INITIAL; 2]]);
+        mac::absorb::<1>(std::slice::from_ref(self.0), &mut *pads);
+        let mut tag = [[0; 32]];
+        mac::hmac::<1>(pads.iter().map(|key| hello(key, public_value)), &mut tag);
+        let [tag] = tag;
+        tag
     }
 
     #[cfg(test)]
@@ -28,13 +39,18 @@ impl HelloKey<'_> {
     }
 }
 
+/// What the MAC of a hello is made of.
+pub(crate) fn hello<'a>(key: &'a mac::Pads, public_value: &'a Element) -> Message<'a> {
+    Message::new(key, public_value.as_chunks().0, &[], [])
+}
+
 /// dk_1: what both ends know before the key exchange.
-pub(crate) struct HelloKeys(Box<Zeroizing<[[u8; 32]; 2]>>);
+pub(crate) struct HelloKeys(Box<Zeroizing<[Tag; 2]>>);
 
 impl HelloKeys {
-    pub(crate) fn derive(secret: &Secret, client_nonce: &Nonce, server_nonce: &Nonce) -> Self {
+    pub(crate) fn derive(secret: &Secret, salt: &Block) -> Self {
         let mut dk_1 = Box::new(Zeroizing::new([[0; 32]; 2]));
-        pbkdf2(secret, &[client_nonce, server_nonce], &mut **dk_1);
+        pbkdf2(secret, std::slice::from_ref(salt), &mut **dk_1);
         Self(dk_1)
     }
 
@@ -56,17 +72,16 @@ pub(crate) struct DirectionKeys<'a> {
 }
 
 /// dk_2: the keys of both directions.
-pub(crate) struct SessionKeys(Box<Zeroizing<[[u8; 32]; 4]>>);
+pub(crate) struct SessionKeys(Box<Zeroizing<[Tag; 4]>>);
 
 impl SessionKeys {
-    pub(crate) fn derive(
-        secret: &Secret,
-        client_nonce: &Nonce,
-        server_nonce: &Nonce,
-        shared: &group14::Element,
-    ) -> Self {
+    pub(crate) fn derive(secret: &Secret, salt: &Block, shared: &Element) -> Self {
+        let mut blocks = Zeroizing::new([[0; sha256::BLOCK_LEN]; 5]);
+        let [nonces, value @ ..] = &mut *blocks;
+        *nonces = *salt;
+        value.as_flattened_mut().copy_from_slice(shared);
         let mut dk_2 = Box::new(Zeroizing::new([[0; 32]; 4]));
-        pbkdf2(secret, &[client_nonce, server_nonce, shared], &mut **dk_2);
+        pbkdf2(secret, &*blocks, &mut **dk_2);
         Self(dk_2)
     }
 
@@ -87,24 +102,13 @@ impl SessionKeys {
     }
 }
 
-/// PBKDF2 (RFC 8018 section 5.2) with one iteration: block i is HMAC(K, salt || i), i from 1.
-fn pbkdf2(secret: &Secret, salt: &[&[u8]], blocks: &mut [[u8; 32]]) {
-    for (block, number) in blocks.iter_mut().zip(1u32..) {
-        let number = number.to_be_bytes();
-        let parts = salt.iter().copied().chain([&number[..]]);
-        hmac(secret.as_bytes(), parts, block);
-    }
+/// PBKDF2 (RFC 8018 section 5.2) with one iteration, four blocks at most.
+fn pbkdf2(secret: &Secret, salt: &[Block], to: &mut [Tag]) {
+    let blocks = (1..).map(|number| pbkdf2_block(secret, salt, number));
+    mac::hmac::<4>(blocks, to);
 }
 
-fn hmac<'a>(key: &[u8; 32], parts: impl IntoIterator<Item = &'a [u8]>, to: &mut [u8; 32]) {
-    // RFC 2104: a key shorter than a block is padded with zeros.
-    let mut block = Zeroizing::new([0; 64]);
-    for (to, from) in block.iter_mut().zip(key) {
-        *to = *from;
-    }
-    let mut mac = Hmac::<Sha256>::new((&*block).into());
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize_into(to.into());
+/// What HMAC makes block `number` of, from 1.
+pub(crate) fn pbkdf2_block<'a>(secret: &'a Secret, salt: &'a [Block], number: u32) -> Message<'a> {
+    Message::new(secret.pads(), salt, &[], number.to_be_bytes())
 }

@@ -6,6 +6,7 @@
 //! the repository. For a stream over sockets, see the crate `spiped-tokio`.
 //!
 //! - [`Secret`] is what both ends share, made from the bytes of a key file.
+//! - [`Keyring`] is many of them at one server, which learns the one that a client holds.
 //! - [`Step`] is a handshake: [`Step::client`] or [`Step::server`] begins it, each step leads to the
 //!   next, and it ends with a [`Session`] or an [`Error`].
 //! - [`Sealer`] and [`Opener`] are the two directions of a session.
@@ -31,7 +32,7 @@
 //!                 input = &input[used..];
 //!                 next
 //!             }
-//!             Step::Compute(computation) => computation.run(),
+//!             Step::Compute(computation) => computation.run()?,
 //!             Step::Proved(proved) => proved.proceed(),
 //!             waiting_or_done => return Ok((output, waiting_or_done)),
 //!         };
@@ -70,6 +71,7 @@ mod error;
 mod group14;
 mod handshake;
 mod kdf;
+mod keyring;
 mod mac;
 mod packet;
 mod residue;
@@ -79,8 +81,9 @@ mod vectors;
 
 pub use error::Error;
 pub use handshake::{Computation, Entropy, Incoming, Outgoing, Proved, Session, Step};
+pub use keyring::Keyring;
 pub use packet::{Opener, Progress, Sealer};
-pub use secret::{Secret, SecretHasher};
+pub use secret::{HeldKey, Secret, SecretHasher};
 
 /// Whether this end takes part in forward secrecy, and whether the peer must.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

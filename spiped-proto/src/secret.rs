@@ -3,15 +3,22 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use spiped_simd::sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::mac;
+
+/// K as it lies in memory, 64 bytes: the two chaining values of SHA-256 that HMAC goes on from, all
+/// it needs of K.
+pub type HeldKey = [[u32; 8]; 2];
 
 /// The shared secret K: SHA-256 of all bytes of a key file.
 ///
 /// It is wiped when its last clone is dropped, and never printed. Clones share one K, so that it
 /// lies in memory once however many handshakes run; [`placed`](Self::placed) says where.
 #[derive(Clone)]
-pub struct Secret(Arc<dyn AsRef<[u8; 32]> + Send + Sync>);
+pub struct Secret(Arc<dyn AsRef<HeldKey> + Send + Sync>);
 
 impl Secret {
     /// Makes K from the contents of a key file. Any length is legal, 0 included.
@@ -27,20 +34,21 @@ impl Secret {
     /// The same K in memory that the caller chooses, locked for one: `place` copies it there, and
     /// what it returns is in charge of wiping it when dropped.
     #[must_use]
-    pub fn placed<P>(&self, place: impl FnOnce(&[u8; 32]) -> P) -> Self
+    pub fn placed<P>(&self, place: impl FnOnce(&HeldKey) -> P) -> Self
     where
-        P: AsRef<[u8; 32]> + Send + Sync + 'static,
+        P: AsRef<HeldKey> + Send + Sync + 'static,
     {
-        Self(Arc::new(place(self.as_bytes())))
+        Self(Arc::new(place(self.pads())))
     }
 
     /// Whether another secret is the same, found out in constant time.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        self.as_bytes().ct_eq(other.as_bytes()).into()
+        let (ours, theirs) = (self.pads().as_flattened(), other.pads().as_flattened());
+        ours.ct_eq(theirs).into()
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+    pub(crate) fn pads(&self) -> &HeldKey {
         (*self.0).as_ref()
     }
 }
@@ -53,10 +61,10 @@ impl std::fmt::Debug for Secret {
 
 /// K on the heap.
 #[derive(ZeroizeOnDrop)]
-struct Held([u8; 32]);
+struct Held(HeldKey);
 
-impl AsRef<[u8; 32]> for Held {
-    fn as_ref(&self) -> &[u8; 32] {
+impl AsRef<HeldKey> for Held {
+    fn as_ref(&self) -> &HeldKey {
         &self.0
     }
 }
@@ -80,11 +88,11 @@ impl SecretHasher {
     /// The secret of all bytes added so far.
     #[must_use]
     pub fn finish(self) -> Secret {
-        let mut held = Arc::new(Held([0; 32]));
-        let mut digest = self.0.finalize();
-        // Copied into its place rather than moved there, which would leave bytes behind.
-        if let Some(held) = Arc::get_mut(&mut held) {
-            held.0.copy_from_slice(&digest);
+        let mut held = Arc::new(Held([sha256::INITIAL; 2]));
+        let mut digest: [u8; 32] = self.0.finalize().into();
+        // Made in its place rather than moved there, which would leave bytes behind.
+        if let Some(Held(pads)) = Arc::get_mut(&mut held) {
+            mac::absorb::<1>(std::slice::from_ref(&digest), std::slice::from_mut(pads));
         }
         digest.zeroize();
         Secret(held)
@@ -103,12 +111,12 @@ mod tests {
 
     /// Shows whether it is still there.
     struct Place {
-        key: [u8; 32],
+        key: HeldKey,
         _alive: Arc<()>,
     }
 
-    impl AsRef<[u8; 32]> for Place {
-        fn as_ref(&self) -> &[u8; 32] {
+    impl AsRef<HeldKey> for Place {
+        fn as_ref(&self) -> &HeldKey {
             &self.key
         }
     }
@@ -122,12 +130,20 @@ mod tests {
             _alive: Arc::clone(&alive),
         });
         assert!(placed.is_same(&secret));
-        assert!(!placed.is_same(&Secret::from_key_file(b"other")));
         let clone = placed.clone();
-        assert_eq!(clone.as_bytes().as_ptr(), placed.as_bytes().as_ptr());
+        assert_eq!(clone.pads().as_ptr(), placed.pads().as_ptr());
         drop(placed);
         assert_eq!(Arc::strong_count(&alive), 2);
         drop(clone);
         assert_eq!(Arc::strong_count(&alive), 1);
+    }
+
+    #[test]
+    fn secrets_are_the_same_when_their_key_files_are() {
+        let secret = Secret::from_key_file(b"key");
+        assert!(secret.is_same(&Secret::from_key_file(b"key")));
+        for other in [&b"kez"[..], b"", b"key\n"] {
+            assert!(!secret.is_same(&Secret::from_key_file(other)));
+        }
     }
 }

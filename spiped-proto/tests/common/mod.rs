@@ -41,6 +41,8 @@ pub struct End {
     pub sent: Vec<u8>,
     /// The peer has shown that it holds the key.
     pub proved: bool,
+    /// Which of a server's keys it holds.
+    pub key: Option<usize>,
     pub failed: Option<Error>,
 }
 
@@ -50,6 +52,7 @@ impl End {
             step: Some(step),
             sent: Vec::new(),
             proved: false,
+            key: None,
             failed: None,
         };
         end.go_on();
@@ -74,10 +77,17 @@ impl End {
                     self.sent.extend_from_slice(outgoing.bytes());
                     outgoing.sent()
                 }
-                Step::Compute(computation) => computation.run(),
+                Step::Compute(computation) => match computation.run() {
+                    Ok(next) => next,
+                    Err(error) => {
+                        self.failed = Some(error);
+                        return;
+                    }
+                },
                 Step::Proved(proved) => {
                     assert!(!self.proved, "a peer proves itself once");
                     self.proved = true;
+                    self.key = Some(proved.key());
                     proved.proceed()
                 }
                 waiting => {
