@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use spiped_proto::{Entropy, ForwardSecrecy, Incoming, Proved, Secret, Session, Step};
+use spiped_proto::{Entropy, ForwardSecrecy, Incoming, Keyring, Proved, Session, Step};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::pool::KeyExchangePool;
@@ -16,6 +16,9 @@ use crate::stream::SpipedStream;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
+    /// There is no key to connect with.
+    #[error("there is no key")]
+    NoKey,
     /// The peer did something that the protocol forbids.
     #[error(transparent)]
     Protocol(#[from] spiped_proto::Error),
@@ -27,17 +30,20 @@ pub enum HandshakeError {
 /// Makes encrypted streams out of connected ones, as either end.
 #[derive(Clone, Debug)]
 pub struct Handshaker {
-    secret: Secret,
+    keys: Keyring,
     forward_secrecy: ForwardSecrecy,
     pool: KeyExchangePool,
 }
 
 impl Handshaker {
     /// Uses a shared secret, with forward secrecy that the peer may do without.
+    ///
+    /// A [`Keyring`] in its place accepts whoever holds one of its keys. To connect, the first of
+    /// them is used.
     #[must_use]
-    pub fn new(secret: Secret) -> Self {
+    pub fn new(keys: impl Into<Keyring>) -> Self {
         Self {
-            secret,
+            keys: keys.into(),
             forward_secrecy: ForwardSecrecy::default(),
             pool: KeyExchangePool::new(),
         }
@@ -47,6 +53,13 @@ impl Handshaker {
     #[must_use]
     pub fn with_forward_secrecy(mut self, forward_secrecy: ForwardSecrecy) -> Self {
         self.forward_secrecy = forward_secrecy;
+        self
+    }
+
+    /// Shares the threads of a pool with other handshakers, instead of having its own.
+    #[must_use]
+    pub fn with_pool(mut self, pool: KeyExchangePool) -> Self {
+        self.pool = pool;
         self
     }
 
@@ -62,7 +75,8 @@ impl Handshaker {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let step = Step::client(&self.secret, self.forward_secrecy, entropy()?);
+        let secret = self.keys.get(0).ok_or(HandshakeError::NoKey)?;
+        let step = Step::client(secret, self.forward_secrecy, entropy()?);
         self.start(io, step).await?.finish().await
     }
 
@@ -81,7 +95,7 @@ impl Handshaker {
     }
 
     /// The first half of [`accept`](Self::accept), up to the peer's proof that it holds the key.
-    /// Until then a stranger costs no arithmetic, and should cost nothing else.
+    /// Until then a stranger costs no key exchange, and should cost nothing else.
     ///
     /// # Errors
     ///
@@ -90,7 +104,7 @@ impl Handshaker {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let step = Step::server(&self.secret, self.forward_secrecy, entropy()?);
+        let step = Step::server(&self.keys, self.forward_secrecy, entropy()?);
         self.start(io, step).await
     }
 
@@ -104,18 +118,33 @@ impl Handshaker {
             pool: self.pool.clone(),
         };
         let reached = driver.advance(step).await?;
-        Ok(ProvedPeer { driver, reached })
+        let key = match &reached {
+            Milestone::Proved(proved) => proved.key(),
+            Milestone::Done(_) => 0,
+        };
+        Ok(ProvedPeer {
+            driver,
+            key,
+            reached,
+        })
     }
 }
 
-/// A peer that has proved that it holds the key; the key exchange is still to come.
+/// A peer that has proved that it holds a key; the key exchange is still to come.
 #[derive(Debug)]
 pub struct ProvedPeer<IO> {
     driver: Driver<IO>,
+    key: usize,
     reached: Milestone,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> ProvedPeer<IO> {
+    /// Which of the handshaker's keys the peer holds: an index of its [`Keyring`].
+    #[must_use]
+    pub fn key(&self) -> usize {
+        self.key
+    }
+
     /// The second half of [`Handshaker::accept`]: exchanges keys. A target can be dialled beside it.
     ///
     /// # Errors
@@ -158,7 +187,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                     self.flush().await?;
                     // To wake another thread and be woken by it costs as much as the short one.
                     if computation.is_short() {
-                        computation.run()
+                        computation.run()?
                     } else {
                         self.pool.run(computation).await?
                     }

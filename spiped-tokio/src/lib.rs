@@ -58,6 +58,10 @@
 //! # }
 //! ```
 //!
+//! A handshaker made of a [`Keyring`] accepts whoever holds one of its keys, and
+//! [`ProvedPeer::key`] says which. Many handshakers need threads but once:
+//! [`Handshaker::with_pool`].
+//!
 //! # Dropped means broken?
 //!
 //! A [`SpipedStream`] that is dropped without a shutdown closes the stream underneath, and how that
@@ -82,12 +86,13 @@ mod relay;
 mod socket;
 mod stream;
 
-pub use spiped_proto::{Error as ProtocolError, ForwardSecrecy, Secret};
+pub use spiped_proto::{Error as ProtocolError, ForwardSecrecy, Keyring, Secret};
 
 pub use address::{Address, AddressError, BindAddress, Endpoint};
 pub use dial::{DialError, dial};
 pub use handshake::{HandshakeError, Handshaker, ProvedPeer};
 pub use listener::{BoundListener, Listener, Peer};
+pub use pool::KeyExchangePool;
 pub use relay::{RelayError, Traffic, relay};
 pub use socket::Socket;
 pub use stream::SpipedStream;

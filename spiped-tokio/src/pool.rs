@@ -1,4 +1,4 @@
-//! Where key exchange arithmetic is done: on a few threads of its own, so that no connection that
+//! Where a handshake's arithmetic is done: on a few threads of its own, so that no connection that
 //! moves data waits behind a hundred that begin.
 
 use std::collections::VecDeque;
@@ -7,15 +7,18 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use spiped_proto::{Computation, Step};
+use spiped_proto::{Computation, Error, Step};
 use tokio::sync::oneshot;
 
+use crate::handshake::HandshakeError;
 use crate::priority;
 
-/// As many threads as there are processors. They start with the first computation and end with the
-/// last clone.
+/// Threads for the arithmetic of handshakes, as many as there are processors.
+///
+/// Clones share them, and any number of [`Handshaker`](crate::Handshaker)s can. They start with the
+/// first computation and end with the last clone.
 #[derive(Clone, Debug)]
-pub(crate) struct KeyExchangePool(Arc<Owner>);
+pub struct KeyExchangePool(Arc<Owner>);
 
 #[derive(Debug)]
 struct Owner(Arc<Queue>);
@@ -45,11 +48,19 @@ struct State {
 #[derive(Debug)]
 struct Job {
     computation: Computation,
-    result: oneshot::Sender<Step>,
+    result: oneshot::Sender<Result<Step, Error>>,
+}
+
+impl Default for KeyExchangePool {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl KeyExchangePool {
-    pub(crate) fn new() -> Self {
+    /// A pool whose threads are still to start.
+    #[must_use]
+    pub fn new() -> Self {
         Self(Arc::new(Owner(Arc::new(Queue {
             threads: thread::available_parallelism().map_or(1, usize::from),
             state: Mutex::default(),
@@ -59,13 +70,13 @@ impl KeyExchangePool {
 
     /// Has a computation done after those that wait already. One whose future is dropped while it
     /// waits is never done.
-    pub(crate) async fn run(&self, computation: Computation) -> io::Result<Step> {
+    pub(crate) async fn run(&self, computation: Computation) -> Result<Step, HandshakeError> {
         let (result, done) = oneshot::channel();
         self.0.0.push(Job {
             computation,
             result,
         })?;
-        done.await.map_err(io::Error::other)
+        Ok(done.await.map_err(io::Error::other)??)
     }
 }
 
@@ -109,9 +120,9 @@ impl Queue {
             }
             let computed = panic::catch_unwind(AssertUnwindSafe(|| job.computation.run()));
             // A bug must not cost others the thread; who waits learns of it as the result is dropped.
-            if let Ok(step) = computed {
+            if let Ok(outcome) = computed {
                 // Whoever waited may have given up meanwhile.
-                let _ = job.result.send(step);
+                let _ = job.result.send(outcome);
             }
         }
     }
