@@ -181,7 +181,7 @@ mod tests {
                     nonce = &nonce[used..];
                     next
                 }
-                Step::Compute(computation) => computation.run(),
+                Step::Compute(computation) => computation.run().unwrap(),
                 _ => return sent,
             };
         }

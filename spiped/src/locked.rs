@@ -1,4 +1,4 @@
-//! Memory for the key: a page of its own that is never swapped out, is in no core file and is empty
+//! Memory for keys: pages of their own that are never swapped out, are in no core file and are empty
 //! in a child process.
 //!
 //! Keys of connections are not kept here: each lives as long as its connection, and locked memory
@@ -7,85 +7,121 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 #[cfg(target_os = "linux")]
 use nix::sys::mman::MmapAdvise;
 use nix::sys::mman::{self, MapFlags, ProtFlags};
-use spiped_proto::Secret;
+use spiped_proto::{HeldKey, Keyring};
 use zeroize::Zeroize;
 
-/// Moves a secret into locked memory, and says how that went. Where the page, or a property of it, is
-/// refused, `RLIMIT_MEMLOCK` being 0 for one, the secret stays where it was.
-pub fn lock(secret: Secret) -> (Secret, io::Result<()>) {
-    match Page::new() {
-        Ok(mut page) => {
-            let locked = secret.placed(|key| {
-                page.key_mut().copy_from_slice(key);
-                page
-            });
-            (locked, Ok(()))
+/// Moves keys into locked memory, side by side, and says how that went. Where the memory, or a
+/// property of it, is refused, `RLIMIT_MEMLOCK` being too low for one, they stay where they were.
+pub fn lock(keys: Keyring) -> (Keyring, io::Result<()>) {
+    let Some(size) = NonZeroUsize::new(keys.len().saturating_mul(size_of::<HeldKey>())) else {
+        return (keys, Ok(()));
+    };
+    match Area::new(size) {
+        Ok(area) => {
+            let places = Arc::new(area).places();
+            let locked = keys.iter().zip(places);
+            let locked = locked.map(|(key, place)| key.placed(|key| place.filled(key)));
+            (locked.collect(), Ok(()))
         }
-        Err(error) => (secret, Err(error)),
+        Err(error) => (keys, Err(error)),
     }
 }
 
-/// A page that begins with the key.
-struct Page {
-    start: NonNull<[u8; 32]>,
+/// Memory for any number of keys.
+struct Area {
+    start: NonNull<HeldKey>,
     size: NonZeroUsize,
 }
 
-// SAFETY: it owns its memory as a Box does; the pointer is nowhere else.
-unsafe impl Send for Page {}
-// SAFETY: shared references to it only read.
-unsafe impl Sync for Page {}
+// SAFETY: it owns its memory as a Box does, and gives it away in places that do not overlap.
+unsafe impl Send for Area {}
+// SAFETY: as above; a shared reference to it reads nothing of the memory.
+unsafe impl Sync for Area {}
 
-impl Page {
-    fn new() -> io::Result<Self> {
-        // The system rounds it up to a page.
-        let size = NonZeroUsize::MIN;
+impl Area {
+    fn new(size: NonZeroUsize) -> io::Result<Self> {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping, anonymous and at an address of the system's choice, touches
         // nothing that exists.
         let start = unsafe { mman::mmap_anonymous(None, size, protection, MapFlags::MAP_PRIVATE) }?;
-        let page = Self {
+        let area = Self {
             start: start.cast(),
             size,
         };
-        // SAFETY: the range is the mapping that has just been made; a whole page, zeroed.
+        // SAFETY: the range is the mapping that has just been made; whole pages, zeroed.
         unsafe { mman::mlock(start, size.get()) }?;
         #[cfg(target_os = "linux")]
         for advice in [MmapAdvise::MADV_DONTDUMP, MmapAdvise::MADV_WIPEONFORK] {
             // SAFETY: as above; neither changes what this process reads there.
             unsafe { mman::madvise(start, size.get(), advice) }?;
         }
-        Ok(page)
+        Ok(area)
     }
 
-    fn key_mut(&mut self) -> &mut [u8; 32] {
-        // SAFETY: the mapping is at least a page long, aligned to it, zeroed, and this is the only
-        // reference to it.
-        unsafe { self.start.as_mut() }
-    }
-}
-
-impl AsRef<[u8; 32]> for Page {
-    fn as_ref(&self) -> &[u8; 32] {
-        // SAFETY: as above; only a `&mut Page` gives a reference that writes.
-        unsafe { self.start.as_ref() }
+    /// All places for keys, each once: nobody else has the area.
+    fn places(self: Arc<Self>) -> impl Iterator<Item = Place> {
+        let count = self.size.get() / size_of::<HeldKey>();
+        (0..count).map(move |index| Place {
+            // SAFETY: so many keys fit into the mapping.
+            key: unsafe { self.start.add(index) },
+            _area: Arc::clone(&self),
+        })
     }
 }
 
-impl Drop for Page {
+impl Drop for Area {
+    fn drop(&mut self) {
+        // SAFETY: this is the mapping, and no place in it is left.
+        let _ = unsafe { mman::munmap(self.start.cast(), self.size.get()) };
+    }
+}
+
+/// One key's memory, which it owns.
+struct Place {
+    key: NonNull<HeldKey>,
+    _area: Arc<Area>,
+}
+
+// SAFETY: it owns its memory as a Box does; the pointer is nowhere else.
+unsafe impl Send for Place {}
+// SAFETY: shared references to it only read.
+unsafe impl Sync for Place {}
+
+impl Place {
+    fn filled(mut self, key: &HeldKey) -> Self {
+        *self.key_mut() = *key;
+        self
+    }
+
+    fn key_mut(&mut self) -> &mut HeldKey {
+        // SAFETY: it lies in the area, which still exists, aligned and initialized, by zeros to begin
+        // with; and this is the only reference to it.
+        unsafe { self.key.as_mut() }
+    }
+}
+
+impl AsRef<HeldKey> for Place {
+    fn as_ref(&self) -> &HeldKey {
+        // SAFETY: as above; only a `&mut Place` gives a reference that writes.
+        unsafe { self.key.as_ref() }
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
         self.key_mut().zeroize();
-        // SAFETY: this is the mapping, and no reference to it is left.
-        let _ = unsafe { mman::munmap(self.start.cast(), self.size.get()) };
     }
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use spiped_proto::Secret;
+
     use super::*;
 
     /// What the system says of the mapping that an address lies in.
@@ -106,40 +142,75 @@ mod tests {
         String::new()
     }
 
+    fn keyring(count: usize) -> Keyring {
+        let key = |number: usize| Secret::from_key_file(&number.to_be_bytes());
+        (0..count).map(key).collect()
+    }
+
     #[test]
-    fn the_page_is_locked_kept_out_of_core_files_and_wiped_in_children() {
-        let page = Page::new().unwrap();
-        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-        let flags = flags(&maps, page.as_ref().as_ptr());
-        for wanted in ["lo", "dd", "wf"] {
-            assert!(
-                flags.split_whitespace().any(|flag| flag == wanted),
-                "{wanted} is not in {flags}"
-            );
+    fn all_keys_are_locked_kept_out_of_core_files_and_wiped_in_children() {
+        for count in [1, 1000] {
+            let (locked, outcome) = lock(keyring(count));
+            outcome.unwrap();
+            let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+            for secret in locked.iter() {
+                let flags = flags(&maps, address(secret));
+                for wanted in ["lo", "dd", "wf"] {
+                    assert!(
+                        flags.split_whitespace().any(|flag| flag == wanted),
+                        "{wanted} is not in {flags}"
+                    );
+                }
+            }
         }
     }
 
     #[test]
-    fn a_locked_secret_is_the_same_secret() {
-        let bytes = std::cell::Cell::new([0; 32]);
-        let secret = Secret::from_key_file(b"key");
-        let (locked, outcome) = lock(secret.clone());
-        outcome.unwrap();
-        let see = |secret: &Secret| {
-            let _ = secret.placed(|key| {
-                bytes.set(*key);
-                Seen(*key)
-            });
-            bytes.get()
-        };
-        assert_ne!(see(&secret), [0; 32]);
-        assert_eq!(see(&locked), see(&secret));
+    fn locked_keys_are_the_same_keys_in_the_same_order() {
+        for count in [0, 1, 64, 65, 1000] {
+            let (locked, outcome) = lock(keyring(count));
+            outcome.unwrap();
+            assert_eq!(locked.len(), count);
+            for (locked, before) in locked.iter().zip(keyring(count).iter()) {
+                assert!(locked.is_same(before));
+            }
+        }
     }
 
-    struct Seen([u8; 32]);
+    #[test]
+    fn keys_lie_side_by_side() {
+        let (locked, outcome) = lock(keyring(65));
+        outcome.unwrap();
+        let first = address(locked.get(0).unwrap()).addr();
+        for (secret, index) in locked.iter().zip(0..) {
+            let address = address(secret).addr();
+            assert_eq!(address - first, index * size_of::<HeldKey>());
+        }
+    }
 
-    impl AsRef<[u8; 32]> for Seen {
-        fn as_ref(&self) -> &[u8; 32] {
+    #[test]
+    fn a_key_outlives_its_keyring() {
+        let (locked, outcome) = lock(keyring(3));
+        outcome.unwrap();
+        let last = locked.get(2).unwrap().clone();
+        drop(locked);
+        assert!(last.is_same(keyring(3).get(2).unwrap()));
+    }
+
+    /// Where a secret lies.
+    fn address(secret: &Secret) -> *const u8 {
+        let mut address = std::ptr::null();
+        let _ = secret.placed(|key| {
+            address = key.as_ptr().cast();
+            Copied(*key)
+        });
+        address
+    }
+
+    struct Copied(HeldKey);
+
+    impl AsRef<HeldKey> for Copied {
+        fn as_ref(&self) -> &HeldKey {
             &self.0
         }
     }

@@ -109,8 +109,10 @@ impl Prepared {
     pub fn lock_keys(pipes: Vec<Self>) -> (Vec<Self>, io::Result<()>) {
         let mut outcome = Ok(());
         let locked = pipes.into_iter().map(|mut pipe| {
-            let (secret, locked) = locked::lock(pipe.keyed.secret);
-            pipe.keyed.secret = secret;
+            let (keys, locked) = locked::lock((&pipe.keyed.secret).into());
+            if let Some(secret) = keys.get(0) {
+                pipe.keyed.secret = secret.clone();
+            }
             if locked.is_err() {
                 outcome = locked;
             }

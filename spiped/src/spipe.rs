@@ -57,11 +57,11 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let bind = options.bind.as_deref().map(start::parse_bind).transpose()?;
     let bind = start::resolve_bind(bind.as_ref())?;
     let needs = Needs::of(&endpoints, &bind);
-    let (secret, key_lock) = locked::lock(secret);
+    let (keys, key_lock) = locked::lock(secret.into());
     let route = Route {
         target: Target::new(target, endpoints),
         bind,
-        handshaker: Handshaker::new(secret).with_forward_secrecy(options.forward_secrecy),
+        handshaker: Handshaker::new(keys).with_forward_secrecy(options.forward_secrecy),
         timeout: options.timeout,
         idle: None,
         keepalive: options.keepalive,
