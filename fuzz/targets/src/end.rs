@@ -1,6 +1,6 @@
 //! One end of a handshake, as far as it has come.
 
-use spiped_proto::{Entropy, Error, ForwardSecrecy, Opener, Secret, Session, Step};
+use spiped_proto::{Entropy, Error, ForwardSecrecy, Keyring, Opener, Secret, Session, Step};
 
 use crate::input::Cuts;
 use crate::model::Role;
@@ -18,11 +18,28 @@ pub(crate) fn random(seed: u8) -> [u8; Entropy::LEN] {
     std::array::from_fn(|i| seed.wrapping_mul(151) ^ (i as u8).wrapping_mul(29))
 }
 
+/// How many keys a server may have, and which of them is that of both ends.
+pub(crate) fn place(seed: u8) -> (usize, usize) {
+    let sizes = [1, 1, 2, 3, 16, 17, 33, 40];
+    let size = sizes[usize::from(seed) % sizes.len()];
+    (size, usize::from(seed) / sizes.len() % size)
+}
+
+/// A server's keys: others before that of both ends, which is there once more at the end.
+fn keyring(secret: &Secret, seed: u8) -> Keyring {
+    let (size, place) = place(seed);
+    let keys = (0..size).map(|index| match index {
+        index if index == place || index + 1 == size => secret.clone(),
+        index => Secret::from_key_file(&index.to_be_bytes()),
+    });
+    keys.collect()
+}
+
 pub(crate) struct End {
     step: Option<Step>,
     pub(crate) sent: Vec<u8>,
-    /// The peer has shown that it holds the key.
-    pub(crate) proved: bool,
+    /// The peer has shown that it holds a key, the one of this index.
+    pub(crate) proved: Option<usize>,
     pub(crate) failed: Option<Error>,
 }
 
@@ -33,10 +50,10 @@ impl End {
         let mut end = Self {
             step: Some(match role {
                 Role::Client => Step::client(&secret, forward_secrecy, entropy),
-                Role::Server => Step::server(&secret, forward_secrecy, entropy),
+                Role::Server => Step::server(keyring(&secret, seed), forward_secrecy, entropy),
             }),
             sent: Vec::new(),
-            proved: false,
+            proved: None,
             failed: None,
         };
         end.go_on();
@@ -51,10 +68,16 @@ impl End {
                     self.sent.extend_from_slice(outgoing.bytes());
                     outgoing.sent()
                 }
-                Step::Compute(computation) => computation.run(),
+                Step::Compute(computation) => match computation.run() {
+                    Ok(next) => next,
+                    Err(error) => {
+                        self.failed = Some(error);
+                        return;
+                    }
+                },
                 Step::Proved(proved) => {
-                    assert!(!self.proved, "a peer proves itself once");
-                    self.proved = true;
+                    assert_eq!(self.proved, None, "a peer proves itself once");
+                    self.proved = Some(proved.key());
                     proved.proceed()
                 }
                 waiting => {
