@@ -42,10 +42,16 @@ impl Handshaker {
     /// them is used.
     #[must_use]
     pub fn new(keys: impl Into<Keyring>) -> Self {
+        Self::with_pool(keys, KeyExchangePool::new())
+    }
+
+    /// The same, with threads that others have too, where [`new`](Self::new) has its own.
+    #[must_use]
+    pub fn with_pool(keys: impl Into<Keyring>, pool: KeyExchangePool) -> Self {
         Self {
             keys: keys.into(),
             forward_secrecy: ForwardSecrecy::default(),
-            pool: KeyExchangePool::new(),
+            pool,
         }
     }
 
@@ -53,13 +59,6 @@ impl Handshaker {
     #[must_use]
     pub fn with_forward_secrecy(mut self, forward_secrecy: ForwardSecrecy) -> Self {
         self.forward_secrecy = forward_secrecy;
-        self
-    }
-
-    /// Shares the threads of a pool with other handshakers, instead of having its own.
-    #[must_use]
-    pub fn with_pool(mut self, pool: KeyExchangePool) -> Self {
-        self.pool = pool;
         self
     }
 

@@ -70,7 +70,7 @@ async fn handshakers_share_a_pool() {
     let pool = KeyExchangePool::new();
     for number in 0..3 {
         let with = |keys: Keyring| {
-            let handshaker = Handshaker::new(keys).with_pool(pool.clone());
+            let handshaker = Handshaker::with_pool(keys, pool.clone());
             handshaker.with_forward_secrecy(ForwardSecrecy::Required)
         };
         let (client, server) = (with(key(number).into()), with(keyring(100)));
