@@ -8,6 +8,7 @@ use spiped_tokio::{Handshaker, ProvedPeer, Socket, SpipedStream, Traffic, dial, 
 use tokio::time::{Instant, timeout_at};
 
 use crate::idle::{self, Idle};
+use crate::keys::{Entry, Keys};
 use crate::outcome::ConnectionError;
 use crate::record::Record;
 use crate::strangers::Stay;
@@ -20,7 +21,9 @@ pub struct Route {
     pub target: Target,
     /// Addresses that outgoing connections start from; none leaves it to the system.
     pub bind: Vec<SocketAddr>,
-    /// The key, and what is asked of the peer.
+    /// The keys, and whose they are.
+    pub keys: Keys,
+    /// The same keys at work, and what is asked of the peer.
     pub handshaker: Handshaker,
     /// Time for connecting, and for the whole handshake.
     pub timeout: Duration,
@@ -49,9 +52,10 @@ impl Route {
 
     /// Serves an encrypted connection: shakes hands, dials and relays (`spiped -d`).
     ///
-    /// Nothing is dialled before the peer has proved that it holds the key, which ends its `stay`
+    /// Nothing is dialled before the peer has proved that it holds a key, which ends its `stay`
     /// among strangers. Then the connection waits for `admit`, whose output it keeps to its end, and
     /// the dial runs beside the key exchange. The time for the handshake stands still while it waits.
+    /// A client whose key is removed is served no longer.
     ///
     /// # Errors
     ///
@@ -67,6 +71,26 @@ impl Route {
         let deadline = Instant::now() + self.timeout;
         let prove = record.handshake.time(self.prove(source, stay, deadline));
         let proved = Box::pin(prove).await?;
+        let key = self.keys.entry(proved.key());
+        let served = self.serve(source, proved, deadline, admit, record);
+        match key.and_then(|key| Some((key, key.client()?))) {
+            Some((key, client)) => {
+                record.identify(client);
+                Box::pin(unless_removed(key, served)).await
+            }
+            None => served.await,
+        }
+    }
+
+    /// Serves a peer that has proved that it holds a key.
+    async fn serve<'a>(
+        &self,
+        source: &'a Socket,
+        proved: ProvedPeer<&'a Socket>,
+        deadline: Instant,
+        admit: impl Future,
+        record: &Record,
+    ) -> Result<(), ConnectionError> {
         let waits = Instant::now();
         let _slot = Box::pin(unless_left(source, admit)).await?;
         let reached = self.reach(proved, deadline + waits.elapsed(), record);
@@ -154,6 +178,18 @@ async fn unless_broken<T>(
         biased;
         done = work => done,
         error = source.broken() => Err(ConnectionError::Abandoned(error)),
+    }
+}
+
+/// Gives up when the key of the client that it is done for is removed.
+async fn unless_removed<T>(
+    key: &Entry,
+    work: impl Future<Output = Result<T, ConnectionError>>,
+) -> Result<T, ConnectionError> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = key.removed() => Err(ConnectionError::KeyRemoved),
     }
 }
 

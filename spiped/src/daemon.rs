@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use spiped_tokio::KeyExchangePool;
 use tokio::task::JoinHandle;
 
 use crate::admission;
@@ -163,6 +164,7 @@ impl Plan {
         drop(self.keyed);
         let (prepared, key_lock) = Prepared::lock_keys(prepared);
         // Asked before the sandbox, which hides the limits of a container.
+        let key_exchange = KeyExchangePool::new();
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let walls = self.process.sandbox.enter(&needs, key_lock)?;
         log::start()?;
@@ -173,7 +175,7 @@ impl Plan {
         let daemon = Daemon {
             process: self.process,
             origin: self.origin,
-            fleet: Fleet::new(descriptors),
+            fleet: Fleet::new(descriptors, key_exchange),
         };
         runtime.block_on(daemon.serve(prepared, readiness, walls))?;
         // A look-up that hangs must not keep the process alive.

@@ -7,8 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spiped_proto::Secret;
-use spiped_tokio::{Endpoint, Handshaker, Listener};
+use spiped_tokio::{Endpoint, Handshaker, KeyExchangePool, Listener};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -17,6 +16,7 @@ use crate::connection::Route;
 use crate::descriptors::DescriptorLimit;
 use crate::footprint::Footprint;
 use crate::keyfile::KeySource;
+use crate::keys::Keys;
 use crate::log::{self, Class};
 use crate::pipe::{Pipe, Running};
 use crate::prepare::{Keyed, PrepareError, Prepared, Sockets};
@@ -29,6 +29,7 @@ use crate::target::Target;
 pub struct Fleet {
     pipes: BTreeMap<Arc<str>, Member>,
     descriptors: DescriptorLimit,
+    key_exchange: KeyExchangePool,
     footprint: Arc<Footprint>,
     /// Every connection has a clone of this.
     running: Running,
@@ -86,11 +87,12 @@ impl fmt::Display for Changes {
 impl Fleet {
     /// No pipe yet.
     #[must_use]
-    pub fn new(descriptors: DescriptorLimit) -> Self {
+    pub fn new(descriptors: DescriptorLimit, key_exchange: KeyExchangePool) -> Self {
         let (running, none_running) = mpsc::channel(1);
         Self {
             pipes: BTreeMap::new(),
             descriptors,
+            key_exchange,
             footprint: Arc::default(),
             running,
             none_running,
@@ -113,10 +115,10 @@ impl Fleet {
 
     /// The key that was read from standard input, if one was.
     #[must_use]
-    pub fn key_from_stdin(&self) -> Option<Secret> {
+    pub fn key_from_stdin(&self) -> Option<Keys> {
         let mut all = self.pipes.values().map(|member| &member.keyed);
         let keyed = all.find(|keyed| keyed.settings.key == KeySource::Stdin)?;
-        Some(keyed.secret.clone())
+        Some(keyed.keys.clone())
     }
 
     /// Runs these pipes and no others. One that runs already as it should is left alone; all
@@ -135,7 +137,7 @@ impl Fleet {
             ..Changes::default()
         };
         let mut before = std::mem::take(&mut self.pipes);
-        for ready in started {
+        for mut ready in started {
             let name = Arc::clone(&ready.keyed.settings.name);
             let limits = Limits::new(&ready.keyed.settings, shares);
             let member = match before.remove(&name) {
@@ -150,7 +152,9 @@ impl Fleet {
                         member
                     } else {
                         changes.changed += 1;
+                        let gone = ready.keyed.keys.replace(&member.keyed.keys);
                         member.end().await;
+                        gone.iter().for_each(|key| key.remove());
                         self.member(ready, gate)
                     }
                 }
@@ -165,11 +169,13 @@ impl Fleet {
     }
 
     fn member(&self, ready: Ready, gate: Arc<Gate>) -> Member {
-        let Keyed { settings, secret } = ready.keyed.clone();
+        let Keyed { settings, keys } = ready.keyed.clone();
         let route = Route {
             target: Target::new(settings.target.clone(), ready.target),
             bind: ready.bind,
-            handshaker: Handshaker::new(secret).with_forward_secrecy(settings.forward_secrecy),
+            handshaker: Handshaker::with_pool(keys.ring(), self.key_exchange.clone())
+                .with_forward_secrecy(settings.forward_secrecy),
+            keys,
             timeout: settings.timeout,
             idle: settings.idle,
             keepalive: settings.keepalive,
@@ -223,7 +229,7 @@ impl Member {
     /// Whether it is what is wanted already.
     fn is(&self, wanted: &Ready) -> bool {
         self.keyed.settings == wanted.keyed.settings
-            && self.keyed.secret.is_same(&wanted.keyed.secret)
+            && self.keyed.keys.is_same(&wanted.keyed.keys)
             && Arc::ptr_eq(&self.listener.borrow(), &wanted.listener)
     }
 

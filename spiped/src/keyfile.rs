@@ -1,12 +1,13 @@
 //! Key files, read into the secret that both ends share.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
+use nix::fcntl::OFlag;
 use spiped_proto::{Secret, SecretHasher};
 use zeroize::Zeroizing;
 
@@ -52,6 +53,13 @@ pub enum KeyFileError {
     Endless(KeySource),
 }
 
+impl KeyFileError {
+    fn failed(source: &KeySource, error: io::Error) -> Self {
+        let key = source.clone();
+        Self::Read { key, error }
+    }
+}
+
 /// What is unwise about a key that works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyWarning {
@@ -71,6 +79,12 @@ pub enum KeyWarning {
     },
     /// It holds nothing at all, so that everybody knows it.
     Empty(KeySource),
+    /// So many more warnings there are about the files of this folder.
+    More(PathBuf, usize),
+    /// Other users may put keys into this folder, or take them away; its permissions.
+    Writable(PathBuf, u32),
+    /// There is no key in this folder.
+    Nobody(PathBuf),
 }
 
 impl fmt::Display for KeyWarning {
@@ -87,6 +101,26 @@ impl fmt::Display for KeyWarning {
                 write!(f, "{key} is only {length} {bytes} long and may be guessed")
             }
             Self::Empty(key) => write!(f, "{key} is empty: anybody can connect"),
+            Self::More(folder, count) => {
+                let noun = if *count == 1 { "warning" } else { "warnings" };
+                let folder = folder.display();
+                write!(
+                    f,
+                    "{count} more {noun} about the files of key folder {folder}"
+                )
+            }
+            Self::Writable(folder, mode) => {
+                write!(
+                    f,
+                    "key folder {} can be changed by other users (mode {mode:04o}; use 0700)",
+                    folder.display()
+                )
+            }
+            Self::Nobody(folder) => write!(
+                f,
+                "key folder {} holds no key (NAME.key): nobody can connect",
+                folder.display()
+            ),
         }
     }
 }
@@ -99,16 +133,31 @@ impl fmt::Display for KeyWarning {
 ///
 /// The key cannot be read, is a directory, or does not end within 64 MiB.
 pub fn read(source: &KeySource) -> Result<(Secret, Vec<KeyWarning>), KeyFileError> {
-    let failed = |error| KeyFileError::Read {
-        key: source.clone(),
-        error,
-    };
+    let file = open(source, OpenOptions::new().read(true))?;
+    read_open(source, file)
+}
+
+fn open(source: &KeySource, options: &OpenOptions) -> Result<File, KeyFileError> {
     let file = match source {
-        KeySource::File(path) => File::open(path),
+        KeySource::File(path) => options.open(path),
         // Not through io::stdin, whose buffer would keep the key.
         KeySource::Stdin => io::stdin().as_fd().try_clone_to_owned().map(File::from),
     };
-    let mut file = file.map_err(failed)?;
+    file.map_err(|error| KeyFileError::failed(source, error))
+}
+
+/// Opens a key, and waits for nobody who has the other end of it.
+pub(crate) fn open_at_once(source: &KeySource) -> Result<File, KeyFileError> {
+    let no_wait = OFlag::O_NONBLOCK.bits();
+    open(source, OpenOptions::new().read(true).custom_flags(no_wait))
+}
+
+/// Reads a key, as [`read`] does.
+pub(crate) fn read_open(
+    source: &KeySource,
+    mut file: File,
+) -> Result<(Secret, Vec<KeyWarning>), KeyFileError> {
+    let failed = |error| KeyFileError::failed(source, error);
     let metadata = file.metadata().map_err(failed)?;
 
     let mut hasher = SecretHasher::new();

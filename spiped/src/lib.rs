@@ -16,6 +16,7 @@ mod idle;
 pub mod inherited;
 pub mod keyfile;
 pub mod keygen;
+pub mod keys;
 pub mod locked;
 pub mod log;
 pub mod origin;

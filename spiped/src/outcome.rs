@@ -31,6 +31,9 @@ pub enum ConnectionError {
     /// The peer has gone while it waited for a slot.
     #[error("the peer has gone while it waited for its turn (connection limit): {}", reason(.0))]
     Left(io::Error),
+    /// The peer's key is in its folder no more.
+    #[error("closed, as its key was removed")]
+    KeyRemoved,
     /// There was no data for too long.
     #[error("closed, as no data has come from either side for {:?} (--idle)", .0)]
     Idle(Duration),
@@ -104,11 +107,13 @@ pub enum Outcome {
     Encrypted,
     /// There was no data for too long.
     Idle,
+    /// The peer's key was removed.
+    KeyRemoved,
 }
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Done,
         Self::WrongKey,
         Self::Handshake,
@@ -120,6 +125,7 @@ impl Outcome {
         Self::Plain,
         Self::Encrypted,
         Self::Idle,
+        Self::KeyRemoved,
     ];
 
     /// The code.
@@ -137,6 +143,7 @@ impl Outcome {
             Self::Plain => "plain-broken",
             Self::Encrypted => "encrypted-broken",
             Self::Idle => "idle",
+            Self::KeyRemoved => "key-removed",
         }
     }
 }
@@ -162,6 +169,7 @@ impl ConnectionError {
             Self::Evicted(_) => Outcome::Evicted,
             Self::Left(_) => Outcome::Left,
             Self::Idle(_) => Outcome::Idle,
+            Self::KeyRemoved => Outcome::KeyRemoved,
             Self::Relay(RelayError::Encrypted(_)) => Outcome::Encrypted,
             Self::Relay(_) => Outcome::Plain,
             Self::Abandoned(_) => match mode {

@@ -148,11 +148,11 @@ impl Pipe {
         match served {
             Ok(()) => log::info(
                 Class::Closed,
-                format_args!("connection from {peer} has ended: {record}"),
+                format_args!("connection from {} has ended: {record}", record.who()),
             ),
             Err(error) => log::warning(
                 class(error.outcome(self.mode)),
-                format_args!("connection from {peer}: {error}"),
+                format_args!("connection from {}: {error}", record.who()),
             ),
         }
     }
@@ -190,6 +190,6 @@ fn class(outcome: Outcome) -> Class {
         Outcome::WrongKey | Outcome::Handshake | Outcome::Refused | Outcome::HandshakeTimeout => {
             Class::Handshake
         }
-        Outcome::Plain | Outcome::Encrypted | Outcome::Idle => Class::Broken,
+        Outcome::Plain | Outcome::Encrypted | Outcome::Idle | Outcome::KeyRemoved => Class::Broken,
     }
 }

@@ -1,4 +1,4 @@
-//! What a pipe needs before its first connection: its key, its addresses looked up, and a socket
+//! What a pipe needs before its first connection: its keys, its addresses looked up, and a socket
 //! that listens. All of it may block.
 
 use std::io;
@@ -6,11 +6,10 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use spiped_proto::Secret;
 use spiped_tokio::{BoundListener, Endpoint, Listener};
 
 use crate::keyfile::KeySource;
-use crate::locked;
+use crate::keys::Keys;
 use crate::log::{self, Class};
 use crate::reason::reason;
 use crate::settings::PipeSettings;
@@ -19,7 +18,7 @@ use crate::start::{self, StartError};
 /// Why a pipe cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// The key or an address is no good.
+    /// A key or an address is no good.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The source address cannot be listened on.
@@ -32,11 +31,11 @@ pub enum PrepareError {
     },
 }
 
-/// A pipe whose key is known.
+/// A pipe whose keys are known.
 #[derive(Clone, Debug)]
 pub struct Keyed {
     pub(crate) settings: PipeSettings,
-    pub(crate) secret: Secret,
+    pub(crate) keys: Keys,
 }
 
 /// A pipe that can run.
@@ -74,14 +73,14 @@ impl Keyed {
     /// One cannot be read.
     pub fn read_all(
         pipes: Vec<PipeSettings>,
-        from_stdin: Option<&Secret>,
+        from_stdin: Option<&Keys>,
     ) -> Result<Vec<Self>, PrepareError> {
         let read = |settings: PipeSettings| {
-            let secret = match (&settings.key, from_stdin) {
-                (KeySource::Stdin, Some(secret)) => secret.clone(),
-                (source, _) => start::read_key(source)?,
+            let keys = match (&settings.key, from_stdin) {
+                (KeySource::Stdin, Some(keys)) => keys.clone(),
+                (source, _) => start::read_keys(source, settings.mode)?,
             };
-            Ok(Self { settings, secret })
+            Ok(Self { settings, keys })
         };
         pipes.into_iter().map(read).collect()
     }
@@ -109,10 +108,8 @@ impl Prepared {
     pub fn lock_keys(pipes: Vec<Self>) -> (Vec<Self>, io::Result<()>) {
         let mut outcome = Ok(());
         let locked = pipes.into_iter().map(|mut pipe| {
-            let (keys, locked) = locked::lock((&pipe.keyed.secret).into());
-            if let Some(secret) = keys.get(0) {
-                pipe.keyed.secret = secret.clone();
-            }
+            let (keys, locked) = pipe.keyed.keys.lock();
+            pipe.keyed.keys = keys;
             if locked.is_err() {
                 outcome = locked;
             }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use spiped_tokio::{Peer, Traffic};
@@ -16,6 +17,8 @@ pub struct Record {
     pub mode: Mode,
     /// Who has connected.
     pub peer: Peer,
+    /// The client whose key it has proved to hold, where keys are clients'.
+    client: OnceLock<Arc<str>>,
     /// When.
     pub since: Instant,
     /// How long the handshake took, without the time that the peer waited for a slot.
@@ -33,11 +36,28 @@ impl Record {
         Self {
             mode,
             peer,
+            client: OnceLock::new(),
             since: Instant::now(),
             handshake: Stopwatch::default(),
             dial: Stopwatch::default(),
             traffic: Traffic::default(),
         }
+    }
+
+    /// Notes whose key the peer has proved to hold; once.
+    pub fn identify(&self, client: &Arc<str>) {
+        let _ = self.client.set(Arc::clone(client));
+    }
+
+    /// Whose key the peer has proved to hold, where keys are clients'.
+    #[must_use]
+    pub fn client(&self) -> Option<&Arc<str>> {
+        self.client.get()
+    }
+
+    /// Who has connected, for people: `[192.0.2.1]:5 (alice)`.
+    pub fn who(&self) -> impl fmt::Display {
+        Who(self)
     }
 
     /// Bytes that came from the source, and bytes that went back there.
@@ -47,6 +67,17 @@ impl Record {
         match self.mode {
             Mode::Encrypt => (sealed, opened),
             Mode::Decrypt => (opened, sealed),
+        }
+    }
+}
+
+struct Who<'a>(&'a Record);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.client() {
+            None => write!(f, "{}", self.0.peer),
+            Some(client) => write!(f, "{} ({client})", self.0.peer),
         }
     }
 }

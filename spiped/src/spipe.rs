@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 
 use crate::cli::SpipeOptions;
 use crate::connection::Route;
-use crate::locked;
 use crate::outcome::ConnectionError;
 use crate::sandbox::{Needs, Sandbox};
+use crate::settings::Mode;
 use crate::start::{self, StartError};
 use crate::target::Target;
 
@@ -51,20 +51,21 @@ pub enum SpipeError {
 ///
 /// What to tell the user before exiting with status 1.
 pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
-    let secret = start::read_key(&options.key)?;
+    let keys = start::read_keys(&options.key, Mode::Encrypt)?;
     let target = start::parse_address("target", &options.target)?;
     let endpoints = start::resolve("target", &target)?;
     let bind = options.bind.as_deref().map(start::parse_bind).transpose()?;
     let bind = start::resolve_bind(bind.as_ref())?;
     let needs = Needs::of(&endpoints, &bind);
-    let (keys, key_lock) = locked::lock(secret.into());
+    let (keys, key_lock) = keys.lock();
     let route = Route {
         target: Target::new(target, endpoints),
         bind,
-        handshaker: Handshaker::new(keys).with_forward_secrecy(options.forward_secrecy),
+        handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
         timeout: options.timeout,
         idle: None,
         keepalive: options.keepalive,
+        keys,
     };
     // As much as there is, without a word: standard error is for errors.
     let _ = Sandbox::On.enter(&needs, key_lock);

@@ -3,18 +3,19 @@
 use std::io;
 use std::net::SocketAddr;
 
-use spiped_proto::Secret;
 use spiped_tokio::{Address, AddressError, BindAddress, Endpoint};
 
-use crate::keyfile::{self, KeyFileError, KeySource};
+use crate::keyfile::KeySource;
+use crate::keys::{Keys, KeysError};
 use crate::log;
+use crate::settings::Mode;
 
 /// Why a program cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The key cannot be read.
     #[error(transparent)]
-    Key(#[from] KeyFileError),
+    Key(#[from] KeysError),
     /// An address is written wrongly.
     #[error("bad {role} address: {error}")]
     Address {
@@ -48,13 +49,13 @@ impl StartError {
     }
 }
 
-/// Reads the key and warns of what is unwise about it.
-pub(crate) fn read_key(source: &KeySource) -> Result<Secret, StartError> {
-    let (secret, warnings) = keyfile::read(source)?;
+/// Reads the key, or keys, and warns of what is unwise about it.
+pub(crate) fn read_keys(source: &KeySource, mode: Mode) -> Result<Keys, StartError> {
+    let (keys, warnings) = Keys::read(source, mode)?;
     for warning in warnings {
         log::warning_now(warning);
     }
-    Ok(secret)
+    Ok(keys)
 }
 
 pub(crate) fn parse_address(role: &'static str, text: &str) -> Result<Address, StartError> {

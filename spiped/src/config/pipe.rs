@@ -14,7 +14,8 @@ use toml::de::DeValue;
 use super::table::{Table, Value, article};
 use super::{Keys, Name, Wrong};
 use crate::cli::number;
-use crate::keyfile::{self, KeySource};
+use crate::keyfile::KeySource;
+use crate::keys;
 use crate::settings::{Mode, PipeSettings};
 
 /// What a pipe can have.
@@ -120,7 +121,7 @@ impl<'i> Pipe<'_, 'i, '_> {
         });
         let source = self.needed("source", parsed);
         let target = self.needed("target", parsed);
-        let key = self.key();
+        let key = self.key(mode);
         let bind = self.optional("bind", parsed);
         let forward_secrecy = self.forward_secrecy();
         let timeout = self.optional("timeout", |value| seconds(value, number::TIMEOUT));
@@ -147,7 +148,7 @@ impl<'i> Pipe<'_, 'i, '_> {
         })
     }
 
-    fn key(&mut self) -> Option<KeySource> {
+    fn key(&mut self, mode: Option<Mode>) -> Option<KeySource> {
         let at = self.value("key").map(|value| value.span());
         let folder = self.reader.folder.to_owned();
         let key = self.needed("key", |value| {
@@ -158,7 +159,8 @@ impl<'i> Pipe<'_, 'i, '_> {
             }
         })?;
         if self.reader.keys == Keys::Try
-            && let Err(error) = keyfile::read(&key)
+            && let Some(mode) = mode
+            && let Err(error) = keys::Keys::read(&key, mode)
         {
             self.reader
                 .note(at.unwrap_or_default(), format!("key: {error}"));

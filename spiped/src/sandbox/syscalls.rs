@@ -64,6 +64,7 @@ const ALWAYS: &[&[c_long]] = &[
     &[
         libc::SYS_brk,
         libc::SYS_madvise,
+        libc::SYS_mlock,
         libc::SYS_mremap,
         libc::SYS_munlock,
         libc::SYS_munmap,
