@@ -261,3 +261,6 @@ fn read_file(path: PathBuf) -> Result<Option<(Secret, Vec<KeyWarning>)>, KeysErr
         false => Ok(Some((secret, warnings))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! A folder of keys: each client has its own, is called by its name, and can be shut out.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+use testbed::{
+    Address, Duplex, Echo, Listener, Maker, Mode, Pattern, Program, Site, Transport, signal, until,
+};
+
+/// A decrypting end with a folder of keys.
+struct Server {
+    site: Site,
+    daemon: Program,
+}
+
+impl Server {
+    fn start(clients: &[&str], target: &Address) -> Self {
+        Self::at(Site::new(), clients, target)
+    }
+
+    fn at(site: Site, clients: &[&str], target: &Address) -> Self {
+        let folder = site.dir.join("keys");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+        for name in clients {
+            write_key(&site, &format!("keys/{name}.key"));
+        }
+        let d = testbed::ours!().spiped(Mode::Decrypt, &site.source, target, &folder);
+        let daemon = Program::serving(&site.dir, "d", d, &site.source);
+        Self { site, daemon }
+    }
+
+    /// A key of its own for each name.
+    fn add(&self, name: &str) -> PathBuf {
+        write_key(&self.site, &format!("keys/{name}.key"))
+    }
+
+    fn key(&self, name: &str) -> PathBuf {
+        self.site.dir.join(&format!("keys/{name}.key"))
+    }
+
+    /// An encrypting end, and where it listens.
+    fn client(&self, maker: &Maker, key: &PathBuf) -> (Program, Address) {
+        let source = Address::free_v4();
+        let e = maker.spiped(Mode::Encrypt, &source, &self.site.source, key);
+        let name = format!("e-{}", key.file_name().unwrap().display());
+        (Program::serving(&self.site.dir, &name, e, &source), source)
+    }
+
+    fn says(&self, what: &str) -> String {
+        until(what, || {
+            let stderr = self.daemon.stderr();
+            let line = stderr.lines().find(|line| line.contains(what));
+            line.map(str::to_owned)
+        })
+    }
+
+    fn reload(&self) -> String {
+        let before = self.daemon.stderr().len();
+        signal(self.daemon.pid(), Signal::SIGHUP);
+        until("the reload", || {
+            let stderr = self.daemon.stderr();
+            let mut new = stderr[before..].lines();
+            new.find(|line| line.contains("reloaded"))
+                .map(str::to_owned)
+        })
+    }
+}
+
+/// The key is the file's name, long enough.
+fn write_key(site: &Site, name: &str) -> PathBuf {
+    let path = site.dir.write(name, format!("{name:0>32}"));
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+fn echoes(source: &Address) -> Duplex {
+    let mut client = Duplex::connect(source);
+    client.tx.send(&mut Pattern::new(1), 3000);
+    client.rx.expect(&mut Pattern::new(1), 3000);
+    client
+}
+
+fn each_client_gets_in_with_its_own_key(maker: &Maker) {
+    let site = Site::new();
+    let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
+    let names = ["alice", "bob.1", "bob.2"];
+    let server = Server::at(site, &names, echo.address());
+    for name in names {
+        let (_e, source) = server.client(maker, &server.key(name));
+        echoes(&source);
+    }
+    assert_eq!(echo.accepted(), 3);
+}
+
+fn a_client_is_called_by_its_name_and_a_stranger_is_not(maker: &Maker) {
+    let site = Site::new();
+    let target = site.target.clone();
+    let server = Server::at(site, &["alice", "bob.1", "bob.2"], &target);
+    for (name, client) in [("alice", "alice"), ("bob.2", "bob")] {
+        let spipe = maker.spipe(&server.site.source, &server.key(name));
+        Program::run(&server.site.dir, name, spipe);
+        let line = server.says(&format!(" ({client}): "));
+        assert!(line.contains("connection from [127.0.0.1]:"), "{line}");
+        assert!(line.contains("cannot connect to"), "{line}");
+    }
+    let stranger = write_key(&server.site, "stranger");
+    let spipe = maker.spipe(&server.site.source, &stranger);
+    Program::run(&server.site.dir, "stranger", spipe);
+    let line = server.says("wrong key");
+    assert!(!line.contains('('), "{line}");
+}
+
+testbed::for_both![
+    each_client_gets_in_with_its_own_key,
+    a_client_is_called_by_its_name_and_a_stranger_is_not,
+];
+
+#[test]
+fn a_client_whose_key_is_removed_is_out_and_others_stay() {
+    let site = Site::new();
+    let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
+    let server = Server::at(site, &["alice", "bob.old"], echo.address());
+    let ours = testbed::ours!();
+    let (_a, alice) = server.client(&ours, &server.key("alice"));
+    let (_b, bob) = server.client(&ours, &server.key("bob.old"));
+    let (mut of_alice, mut of_bob) = (echoes(&alice), echoes(&bob));
+
+    // bob gets a new key beside his old one, and alice loses hers.
+    let new = server.add("bob.new");
+    fs::remove_file(server.key("alice")).unwrap();
+    let told = server.reload();
+    assert!(told.contains("1 changed"), "{told}");
+    of_alice.rx.expect_reset();
+    let line = server.says(" (alice): ");
+    assert!(line.contains("its key was removed"), "{line}");
+    Duplex::connect(&alice).rx.expect_nothing();
+    let (_b, bob_again) = server.client(&ours, &new);
+    echoes(&bob_again);
+    of_bob.tx.send(&mut Pattern::new(2), 10);
+    of_bob.rx.expect(&mut Pattern::new(2), 10);
+
+    // Then the old one goes, which the connection of before two reloads was made with.
+    fs::remove_file(server.key("bob.old")).unwrap();
+    server.reload();
+    of_bob.rx.expect_reset();
+    server.says(" (bob): ");
+    echoes(&bob_again);
+    assert!(server.reload().contains("0 changed"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_changes_nothing() {
+    let site = Site::new();
+    let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
+    let server = Server::at(site, &["alice"], echo.address());
+    let (_a, alice) = server.client(&testbed::ours!(), &server.key("alice"));
+    let mut before = echoes(&alice);
+    fs::remove_file(server.key("alice")).unwrap();
+    fs::write(server.key("bob"), "").unwrap();
+    let told = server.reload();
+    assert!(told.contains("bob.key is empty"), "{told}");
+    before.tx.send(&mut Pattern::new(2), 10);
+    before.rx.expect(&mut Pattern::new(2), 10);
+    echoes(&alice);
+
+    // Without any key nobody gets in, and who was in is out.
+    fs::remove_file(server.key("bob")).unwrap();
+    server.reload();
+    server.says("holds no key");
+    before.rx.expect_reset();
+    Duplex::connect(&alice).rx.expect_nothing();
+}
+
+#[test]
+fn keys_of_a_thousand_clients_are_a_thousand_ways_in() {
+    let site = Site::new();
+    let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
+    let names: Vec<_> = (0..1000).map(|number| format!("client-{number}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let server = Server::at(site, &names, echo.address());
+    for name in ["client-0", "client-500", "client-999"] {
+        let (_e, source) = server.client(&testbed::ours!(), &server.key(name));
+        echoes(&source);
+    }
+}
+
+#[test]
+fn a_folder_is_no_key_of_an_encrypting_end() {
+    let server = Server::start(&["alice"], &Address::free_v4());
+    let (ours, site) = (testbed::ours!(), &server.site);
+    let folder = site.dir.join("keys");
+    let mut e = ours.spiped(Mode::Encrypt, &Address::free_v4(), &site.source, &folder);
+    e.arg("-F");
+    for command in [e, ours.spipe(&site.source, &folder)] {
+        let (status, stderr) = Program::run(&site.dir, "refused", command);
+        assert_eq!(status.code(), Some(1));
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(
+            stderr.contains("keys is a folder: only spiped -d"),
+            "{stderr}"
+        );
+    }
+}
