@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spiped_global_optspecs
-    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= config= f/fast g/require-forward-secrecy o/timeout= n/max-connections= max-unproved= max-unproved-per-source= idle= j/no-keepalive D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= drain= sandbox= syslog v/version help
+    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= config= f/fast g/require-forward-secrecy o/timeout= n/max-connections= max-unproved= max-unproved-per-source= idle= j/no-keepalive D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= drain= sandbox= metrics= control= syslog v/version help
 end
 
 function __fish_spiped_needs_command
@@ -41,6 +41,8 @@ complete -c spiped -n "__fish_spiped_needs_command" -l drain -d 'Reset connectio
 complete -c spiped -n "__fish_spiped_needs_command" -l sandbox -d 'Lock itself in: on, off or require [default: on]' -r -f -a "on\t''
 off\t''
 require\t''"
+complete -c spiped -n "__fish_spiped_needs_command" -l metrics -d 'Serve metrics and health by HTTP here' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -l control -d 'Listen here for spiped status and spiped reload' -r -F
 complete -c spiped -n "__fish_spiped_needs_command" -s e -l encrypt -d 'Take plain connections, send them encrypted to the target'
 complete -c spiped -n "__fish_spiped_needs_command" -s d -l decrypt -d 'Take encrypted connections, send them plain to the target'
 complete -c spiped -n "__fish_spiped_needs_command" -s f -l fast -d 'Save time in the handshake by giving up forward secrecy'
@@ -53,9 +55,26 @@ complete -c spiped -n "__fish_spiped_needs_command" -l syslog -d 'Send warnings 
 complete -c spiped -n "__fish_spiped_needs_command" -s v -l version -d 'Print the version'
 complete -c spiped -n "__fish_spiped_needs_command" -l help -d 'Print this help'
 complete -c spiped -n "__fish_spiped_needs_command" -f -a "keygen" -d 'Make a key file'
+complete -c spiped -n "__fish_spiped_needs_command" -f -a "probe" -d 'Try whether the other end is there and holds the key'
 complete -c spiped -n "__fish_spiped_needs_command" -f -a "check" -d 'Check a configuration file'
+complete -c spiped -n "__fish_spiped_needs_command" -f -a "status" -d 'Show what a daemon does'
+complete -c spiped -n "__fish_spiped_needs_command" -f -a "reload" -d 'Have a daemon read its file and keys again'
 complete -c spiped -n "__fish_spiped_needs_command" -f -a "demo" -d 'Show a whole tunnel at work on this machine'
 complete -c spiped -n "__fish_spiped_using_subcommand keygen" -l help -d 'Print this help'
+complete -c spiped -n "__fish_spiped_using_subcommand probe" -s t -l target -d 'Connect to here' -r -f
+complete -c spiped -n "__fish_spiped_using_subcommand probe" -s k -l key -d 'The key file, same at both ends; - is standard input' -r -F
+complete -c spiped -n "__fish_spiped_using_subcommand probe" -s b -l bind -d 'Connect from this local address (port optional)' -r -f
+complete -c spiped -n "__fish_spiped_using_subcommand probe" -s o -l timeout -d 'Give up connecting, or a handshake, after this long [default: 5]' -r -f
+complete -c spiped -n "__fish_spiped_using_subcommand probe" -s f -l fast -d 'Save time in the handshake by giving up forward secrecy'
+complete -c spiped -n "__fish_spiped_using_subcommand probe" -s g -l require-forward-secrecy -d 'Refuse a peer that uses -f'
+complete -c spiped -n "__fish_spiped_using_subcommand probe" -s j -l no-keepalive -d 'No TCP keep-alives (they are on by default)'
+complete -c spiped -n "__fish_spiped_using_subcommand probe" -l help -d 'Print this help'
 complete -c spiped -n "__fish_spiped_using_subcommand check" -l help -d 'Print this help'
+complete -c spiped -n "__fish_spiped_using_subcommand status" -l control -d 'The daemon\'s control socket' -r -F
+complete -c spiped -n "__fish_spiped_using_subcommand status" -l connections -d 'Show every connection too'
+complete -c spiped -n "__fish_spiped_using_subcommand status" -l json -d 'Print everything as JSON'
+complete -c spiped -n "__fish_spiped_using_subcommand status" -l help -d 'Print this help'
+complete -c spiped -n "__fish_spiped_using_subcommand reload" -l control -d 'The daemon\'s control socket' -r -F
+complete -c spiped -n "__fish_spiped_using_subcommand reload" -l help -d 'Print this help'
 complete -c spiped -n "__fish_spiped_using_subcommand demo" -l size -d 'Data to send through and back, in MiB [default: 512]' -r -f
 complete -c spiped -n "__fish_spiped_using_subcommand demo" -l help -d 'Print this help'

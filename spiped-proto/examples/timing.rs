@@ -175,7 +175,7 @@ fn client(forward_secrecy: ForwardSecrecy, exponent: &[u8; 32]) -> Step {
 }
 
 fn server(forward_secrecy: ForwardSecrecy) -> Step {
-    Step::server(&secret(), forward_secrecy, entropy(2, &[3; 32]))
+    Step::server(secret(), forward_secrecy, entropy(2, &[3; 32]))
 }
 
 /// Goes on until the peer is needed, or the end; returns what was sent.

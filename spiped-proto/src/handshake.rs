@@ -146,16 +146,17 @@ impl Step {
                 peer_value,
             }))
         } else {
-            Self::done(&this, &keyed, &group14::ONE)
+            Self::done(&this, &keyed, &group14::ONE, false)
         }
     }
 
-    fn done(this: &This, keyed: &Keyed, shared: &Element) -> Self {
+    fn done(this: &This, keyed: &Keyed, shared: &Element, forward_secrecy: bool) -> Self {
         let keys = SessionKeys::derive(&keyed.secret, &keyed.salt, shared);
         let (ours, theirs) = this.role.order(keys.client(), keys.server());
         Self::Done(Box::new(Session {
             sealer: Sealer::new(&ours),
             opener: Opener::new(&theirs),
+            forward_secrecy,
         }))
     }
 }
@@ -167,6 +168,8 @@ pub struct Session {
     pub sealer: Sealer,
     /// Opens what the peer sends.
     pub opener: Opener,
+    /// Whether what is sent stays secret when the key file does not.
+    pub forward_secrecy: bool,
 }
 
 /// Bytes that must reach the peer.

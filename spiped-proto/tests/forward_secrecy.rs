@@ -34,7 +34,10 @@ fn ends_connect_unless_one_requires_what_the_other_lacks() {
                 assert_eq!(client.close(), Error::TruncatedHandshake);
             } else {
                 assert!(client.proved && server.proved);
-                assert_connected(&mut client.session(), &mut server.session());
+                let [mut client, mut server] = [client, server].map(End::session);
+                assert_connected(&mut client, &mut server);
+                let both = ours != Disabled && theirs != Disabled;
+                assert_eq!([client.forward_secrecy, server.forward_secrecy], [both; 2]);
             }
         }
     }

@@ -25,6 +25,7 @@ use crate::buffer::{Buffer, PLAINTEXT_LEN};
 #[derive(Debug)]
 pub struct SpipedStream<IO> {
     io: IO,
+    forward_secrecy: bool,
     receiving: Receiving,
     sending: Sending,
 }
@@ -48,6 +49,7 @@ impl<IO> SpipedStream<IO> {
     pub(crate) fn new(io: IO, session: Session) -> Self {
         Self {
             io,
+            forward_secrecy: session.forward_secrecy,
             receiving: Receiving {
                 opener: session.opener,
                 packets: Buffer::default(),
@@ -59,6 +61,13 @@ impl<IO> SpipedStream<IO> {
                 packets: Buffer::default(),
             },
         }
+    }
+
+    /// Whether what is sent stays secret when the key file does not: neither end did without the key
+    /// exchange.
+    #[must_use]
+    pub fn has_forward_secrecy(&self) -> bool {
+        self.forward_secrecy
     }
 
     /// The stream underneath.

@@ -69,10 +69,11 @@ impl Route {
     ) -> Result<(), ConnectionError> {
         source.set_keepalive(self.keepalive);
         let deadline = Instant::now() + self.timeout;
-        let prove = record.handshake.time(self.prove(source, stay, deadline));
-        let proved = Box::pin(prove).await?;
+        let begin = Instant::now();
+        let proved = Box::pin(self.prove(source, stay, deadline)).await?;
+        let proving = begin.elapsed();
         let key = self.keys.entry(proved.key());
-        let served = self.serve(source, proved, deadline, admit, record);
+        let served = self.serve(source, proved, proving, admit, record);
         match key.and_then(|key| Some((key, key.client()?))) {
             Some((key, client)) => {
                 record.identify(client);
@@ -82,18 +83,17 @@ impl Route {
         }
     }
 
-    /// Serves a peer that has proved that it holds a key.
+    /// Serves a peer that has proved, in so much time, that it holds a key.
     async fn serve<'a>(
         &self,
         source: &'a Socket,
         proved: ProvedPeer<&'a Socket>,
-        deadline: Instant,
+        proving: Duration,
         admit: impl Future,
         record: &Record,
     ) -> Result<(), ConnectionError> {
-        let waits = Instant::now();
         let _slot = Box::pin(unless_left(source, admit)).await?;
-        let reached = self.reach(proved, deadline + waits.elapsed(), record);
+        let reached = self.reach(proved, proving, record);
         let (target, mut stream) = Box::pin(unless_broken(source, reached)).await?;
         Box::pin(self.relay(&target, &mut stream, &record.traffic)).await
     }
@@ -118,14 +118,18 @@ impl Route {
     async fn reach<'a>(
         &self,
         proved: ProvedPeer<&'a Socket>,
-        deadline: Instant,
+        proving: Duration,
         record: &Record,
     ) -> Result<(Socket, SpipedStream<&'a Socket>), ConnectionError> {
+        let deadline = Instant::now() + self.timeout.saturating_sub(proving);
         let finish = async {
             let finished = timeout_at(deadline, proved.finish()).await;
             Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
         };
-        tokio::try_join!(record.dial.time(self.dial()), record.handshake.time(finish))
+        tokio::try_join!(
+            record.dial.time(self.dial()),
+            record.handshake.time_on(proving, finish)
+        )
     }
 
     /// Relays to the end, or until there was no data for too long.

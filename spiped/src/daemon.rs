@@ -3,12 +3,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use spiped_tokio::KeyExchangePool;
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 
+use crate::admin::{DeskError, Desks, Reload};
 use crate::admission;
+use crate::board::{Board, Phase};
 use crate::cli::SpipedOptions;
 use crate::daemonize::{self, Outcome, Readiness, Role};
 use crate::descriptors::DescriptorLimit;
@@ -49,6 +52,9 @@ pub enum DaemonError {
     /// The pidfile cannot be written.
     #[error(transparent)]
     Pidfile(#[from] PidfileError),
+    /// Nobody could ask for metrics or status.
+    #[error(transparent)]
+    Desk(#[from] DeskError),
     /// The sandbox has a gap, and none is allowed.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -68,6 +74,7 @@ struct Plan {
     keyed: Vec<Keyed>,
     identity: Option<Identity>,
     sockets: Sockets,
+    desks: Desks,
 }
 
 /// Runs `spiped`. In the background, the calling process returns once the daemon is up.
@@ -80,6 +87,8 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     let process = options.process;
     let origin = Origin::of(options.pipes)?;
     let settings = origin.read()?;
+    // Before the first socket is bound.
+    signals::hold()?;
     let plan = Plan {
         identity: process.user.as_deref().map(Identity::parse).transpose()?,
         keyed: Keyed::read_all(settings, None)?,
@@ -88,6 +97,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
             ..Sockets::default()
         },
         pidfile: process.pidfile.clone().unwrap_or(pidfile),
+        desks: Desks::bind(process.metrics.as_deref(), process.control.as_deref())?,
         origin,
         process,
     };
@@ -112,8 +122,6 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
 impl Plan {
     /// Looks up all addresses and listens. May block.
     fn prepare(&self) -> Result<Vec<Prepared>, DaemonError> {
-        // Before the first socket is bound.
-        signals::hold()?;
         let keyed = self.keyed.iter().cloned();
         let prepared = keyed.map(|keyed| keyed.prepare(&self.sockets));
         Ok(prepared.collect::<Result<_, _>>()?)
@@ -172,12 +180,14 @@ impl Plan {
             .worker_threads(workers)
             .enable_all()
             .build()?;
+        let board = Arc::new(Board::default());
         let daemon = Daemon {
             process: self.process,
             origin: self.origin,
-            fleet: Fleet::new(descriptors, key_exchange),
+            fleet: Fleet::new(descriptors, key_exchange, Arc::clone(&board)),
+            board,
         };
-        runtime.block_on(daemon.serve(prepared, readiness, walls))?;
+        runtime.block_on(daemon.serve(prepared, self.desks, readiness, walls))?;
         // A look-up that hangs must not keep the process alive.
         runtime.shutdown_background();
         log::finish(LAST_LINES);
@@ -221,6 +231,7 @@ struct Daemon {
     process: ProcessSettings,
     origin: Origin,
     fleet: Fleet,
+    board: Arc<Board>,
 }
 
 impl Daemon {
@@ -229,11 +240,15 @@ impl Daemon {
     async fn serve(
         mut self,
         prepared: Vec<Prepared>,
+        desks: Desks,
         readiness: Option<Readiness>,
         walls: Option<Walls>,
     ) -> io::Result<()> {
         let mut requests = Requests::watch(self.process.foreground)?;
         self.fleet.apply(prepared).await?;
+        let (reloads, asked_to_reload) = mpsc::channel(1);
+        desks.open(&self.board, reloads)?;
+        self.board.enter(Phase::Serving);
         if let Some(readiness) = readiness {
             readiness.ready()?;
         }
@@ -241,9 +256,8 @@ impl Daemon {
         if let Some(walls) = walls {
             log::notice(Class::Daemon, format_args!("{walls}"));
         }
-        while requests.next().await == Request::Reload {
-            self.reload().await;
-        }
+        self.obey(&mut requests, asked_to_reload).await;
+        self.board.enter(Phase::Draining);
         let drained = self.fleet.drain(self.process.drain);
         let left = tokio::select! {
             left = drained => left,
@@ -263,34 +277,72 @@ impl Daemon {
         Ok(())
     }
 
-    /// Reads settings and keys again, and runs what they say; if they are wrong, what ran goes on.
-    async fn reload(&mut self) {
-        match self.try_reload().await {
-            Ok(changes) => log::notice(Class::Daemon, format_args!("reloaded: {changes}")),
+    /// Reloads as often as it is asked to, until it is asked to end.
+    async fn obey(&mut self, requests: &mut Requests, mut reloads: mpsc::Receiver<Reload>) {
+        loop {
+            let asked = tokio::select! {
+                request = requests.next() => match request {
+                    Request::End => return,
+                    Request::Reload => None,
+                },
+                Some(asked) = reloads.recv() => Some(asked),
+            };
+            let wanted = self.read_again();
+            // A look-up that hangs must not keep it from ending.
+            let wanted = tokio::select! {
+                wanted = wanted => wanted,
+                () = requests.end() => return,
+            };
+            let outcome = self.reload(wanted).await;
+            if let Some(asked) = asked {
+                // Whoever asked may be gone.
+                let _ = asked.send(outcome);
+            }
+        }
+    }
+
+    /// Reads settings and keys again, and looks names up.
+    fn read_again(&self) -> impl Future<Output = Result<Vec<Prepared>, DaemonError>> + use<> {
+        let origin = self.origin.clone();
+        let sockets = self.fleet.sockets();
+        let from_stdin = self.fleet.key_from_stdin();
+        let read = move || {
+            let keyed = Keyed::read_all(origin.read()?, from_stdin.as_ref())?;
+            let prepared = keyed.into_iter().map(|keyed| keyed.prepare(&sockets));
+            let prepared = prepared.collect::<Result<Vec<_>, PrepareError>>()?;
+            Ok(Prepared::lock_keys(prepared).0)
+        };
+        let read = tokio::task::spawn_blocking(read);
+        async { read.await.map_err(io::Error::other)? }
+    }
+
+    /// Runs what was read; if it was wrong, what ran goes on. Gives what has changed, or all that is
+    /// wrong.
+    async fn reload(
+        &mut self,
+        wanted: Result<Vec<Prepared>, DaemonError>,
+    ) -> Result<Changes, Vec<String>> {
+        let changes = match wanted {
+            Ok(wanted) => self.fleet.apply(wanted).await.map_err(DaemonError::from),
+            Err(error) => Err(error),
+        };
+        self.board.reloaded(changes.is_ok());
+        match changes {
+            Ok(changes) => {
+                log::notice(Class::Daemon, format_args!("reloaded: {changes}"));
+                Ok(changes)
+            }
             Err(error) => {
-                for line in error.lines() {
+                let lines = error.lines();
+                for line in &lines {
                     log::error(
                         Class::Daemon,
                         format_args!("not reloaded, all goes on as before: {line}"),
                     );
                 }
+                Err(lines)
             }
         }
-    }
-
-    async fn try_reload(&mut self) -> Result<Changes, DaemonError> {
-        let origin = self.origin.clone();
-        let sockets = self.fleet.sockets();
-        let from_stdin = self.fleet.key_from_stdin();
-        // Reading and looking up block.
-        let prepared: JoinHandle<Result<_, DaemonError>> = tokio::task::spawn_blocking(move || {
-            let keyed = Keyed::read_all(origin.read()?, from_stdin.as_ref())?;
-            let prepared = keyed.into_iter().map(|keyed| keyed.prepare(&sockets));
-            let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
-            Ok(Prepared::lock_keys(prepared).0)
-        });
-        let prepared = prepared.await.map_err(io::Error::other)??;
-        Ok(self.fleet.apply(prepared).await?)
     }
 }
 

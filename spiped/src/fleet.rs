@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::admission::{Gate, Limits, Shares};
+use crate::board::{Board, Posted};
 use crate::connection::Route;
 use crate::descriptors::DescriptorLimit;
 use crate::footprint::Footprint;
@@ -28,6 +29,7 @@ use crate::target::Target;
 #[derive(Debug)]
 pub struct Fleet {
     pipes: BTreeMap<Arc<str>, Member>,
+    board: Arc<Board>,
     descriptors: DescriptorLimit,
     key_exchange: KeyExchangePool,
     footprint: Arc<Footprint>,
@@ -40,7 +42,6 @@ pub struct Fleet {
 #[derive(Debug)]
 struct Member {
     keyed: Keyed,
-    pipe: Arc<Pipe>,
     listener: watch::Sender<Arc<Listener>>,
     accepting: JoinHandle<()>,
     /// Look-ups that are made again and again.
@@ -85,12 +86,17 @@ impl fmt::Display for Changes {
 }
 
 impl Fleet {
-    /// No pipe yet.
+    /// No pipe yet. Those that come are posted on the board.
     #[must_use]
-    pub fn new(descriptors: DescriptorLimit, key_exchange: KeyExchangePool) -> Self {
+    pub fn new(
+        descriptors: DescriptorLimit,
+        key_exchange: KeyExchangePool,
+        board: Arc<Board>,
+    ) -> Self {
         let (running, none_running) = mpsc::channel(1);
         Self {
             pipes: BTreeMap::new(),
+            board,
             descriptors,
             key_exchange,
             footprint: Arc::default(),
@@ -140,35 +146,51 @@ impl Fleet {
         for mut ready in started {
             let name = Arc::clone(&ready.keyed.settings.name);
             let limits = Limits::new(&ready.keyed.settings, shares);
+            let posted = self.post(&ready.keyed.settings, limits);
             let member = match before.remove(&name) {
                 None => {
                     changes.added += 1;
-                    self.member(ready, Arc::new(Gate::new(limits)))
+                    self.member(ready, posted)
                 }
+                Some(member) if member.is(&ready) => member,
                 Some(member) => {
-                    let gate = Arc::clone(member.pipe.gate());
-                    gate.adjust(limits);
-                    if member.is(&ready) {
-                        member
-                    } else {
-                        changes.changed += 1;
-                        let gone = ready.keyed.keys.replace(&member.keyed.keys);
-                        member.end().await;
-                        gone.iter().for_each(|key| key.remove());
-                        self.member(ready, gate)
-                    }
+                    changes.changed += 1;
+                    let gone = ready.keyed.keys.replace(&member.keyed.keys);
+                    member.end().await;
+                    gone.iter().for_each(|key| key.remove());
+                    self.member(ready, posted)
                 }
             };
             self.pipes.insert(name, member);
         }
         changes.removed = before.len();
-        for member in before.into_values() {
+        for (name, member) in before {
+            self.board.remove(&name);
             member.end().await;
         }
         Ok(changes)
     }
 
-    fn member(&self, ready: Ready, gate: Arc<Gate>) -> Member {
+    /// Posts a pipe on the board, with the gate and the books of one of its name if there was one.
+    fn post(&self, settings: &PipeSettings, limits: Limits) -> Posted {
+        let (ledger, gate) = match self.board.find(&settings.name) {
+            Some((ledger, gate)) => {
+                gate.adjust(limits);
+                (ledger, gate)
+            }
+            None => (Arc::default(), Arc::new(Gate::new(limits))),
+        };
+        let posted = Posted {
+            settings: settings.clone(),
+            removed: false,
+            ledger,
+            gate,
+        };
+        self.board.post(posted.clone());
+        posted
+    }
+
+    fn member(&self, ready: Ready, posted: Posted) -> Member {
         let Keyed { settings, keys } = ready.keyed.clone();
         let route = Route {
             target: Target::new(settings.target.clone(), ready.target),
@@ -181,7 +203,8 @@ impl Fleet {
             keepalive: settings.keepalive,
         };
         let footprint = Arc::clone(&self.footprint);
-        let pipe = Arc::new(Pipe::new(settings.mode, route, gate, footprint));
+        let Posted { ledger, gate, .. } = posted;
+        let pipe = Arc::new(Pipe::new(settings.mode, route, gate, ledger, footprint));
         let (listener, current) = watch::channel(ready.listener);
         // On a task of its own, so that accepting is done by the runtime's workers.
         let accepting = Arc::clone(&pipe).accept(current, self.running.clone());
@@ -199,7 +222,6 @@ impl Fleet {
         }
         Member {
             keyed: ready.keyed,
-            pipe,
             listener,
             accepting,
             looking_up,

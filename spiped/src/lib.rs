@@ -1,7 +1,9 @@
 //! The daemon `spiped` and its client `spipe`: what they read, say and need of the system. The
 //! protocol and the sockets are left to `spiped-proto` and `spiped-tokio`.
 
+pub mod admin;
 pub mod admission;
+pub mod board;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -17,6 +19,7 @@ pub mod inherited;
 pub mod keyfile;
 pub mod keygen;
 pub mod keys;
+pub mod ledger;
 pub mod locked;
 pub mod log;
 pub mod origin;
@@ -25,6 +28,7 @@ pub mod pidfile;
 pub mod pipe;
 pub mod prepare;
 pub mod privileges;
+pub mod probe;
 pub mod reason;
 pub mod record;
 pub mod sandbox;

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use crate::admission::{Gate, Slot};
 use crate::connection::Route;
 use crate::footprint::{self, Footprint};
+use crate::ledger::Ledger;
 use crate::log::{self, Class};
 use crate::outcome::Outcome;
 use crate::reason::reason;
@@ -29,6 +30,7 @@ pub struct Pipe {
     mode: Mode,
     route: Route,
     gate: Arc<Gate>,
+    ledger: Arc<Ledger>,
     footprint: Arc<Footprint>,
 }
 
@@ -44,26 +46,22 @@ enum Admission {
 }
 
 impl Pipe {
-    /// A pipe whose connections pass a gate.
+    /// A pipe whose connections pass a gate and stand in a ledger.
     #[must_use]
     pub(crate) fn new(
         mode: Mode,
         route: Route,
         gate: Arc<Gate>,
+        ledger: Arc<Ledger>,
         footprint: Arc<Footprint>,
     ) -> Self {
         Self {
             mode,
             route,
             gate,
+            ledger,
             footprint,
         }
-    }
-
-    /// Who may go on.
-    #[must_use]
-    pub fn gate(&self) -> &Arc<Gate> {
-        &self.gate
     }
 
     /// Looks the target up again every so often, for ever.
@@ -137,24 +135,30 @@ impl Pipe {
     }
 
     async fn serve(&self, source: Socket, peer: Peer, admission: Admission) {
-        let record = Record::new(self.mode, peer);
+        let entry = self.ledger.enter(Record::new(self.mode, peer));
+        let record = entry.record();
         let served = match admission {
-            Admission::Served(_slot) => self.route.encrypt(&source, &record).await,
+            Admission::Served(_slot) => self.route.encrypt(&source, record).await,
             Admission::Stranger(stay) => {
                 let admit = self.gate.slot();
-                self.route.decrypt(&source, stay, admit, &record).await
+                self.route.decrypt(&source, stay, admit, record).await
             }
         };
-        match served {
+        let outcome = match &served {
+            Ok(()) => Outcome::Done,
+            Err(error) => error.outcome(self.mode),
+        };
+        match &served {
             Ok(()) => log::info(
-                Class::Closed,
+                class(outcome),
                 format_args!("connection from {} has ended: {record}", record.who()),
             ),
             Err(error) => log::warning(
-                class(error.outcome(self.mode)),
+                class(outcome),
                 format_args!("connection from {}: {error}", record.who()),
             ),
         }
+        entry.end(outcome);
     }
 }
 

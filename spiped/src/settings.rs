@@ -87,8 +87,12 @@ pub struct ProcessSettings {
     pub wait_for_dns: bool,
     /// `--drain`: from 0 to 2^32 s; None is no bound.
     pub drain: Option<Duration>,
+    /// `--control`: where to ask for the status and for a reload.
+    pub control: Option<PathBuf>,
     /// `-F`.
     pub foreground: bool,
+    /// `--metrics`, as given.
+    pub metrics: Option<String>,
     /// `-p`; None is the default.
     pub pidfile: Option<PathBuf>,
     /// `--sandbox`.

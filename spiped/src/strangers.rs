@@ -119,6 +119,12 @@ impl Strangers {
         self.present().bounds = bounds;
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.present().strangers.len()
+    }
+
     /// Lets one in. If a bound is reached, another one goes.
     #[must_use]
     pub fn enter(self: &Arc<Self>, peer: Peer) -> Stay {

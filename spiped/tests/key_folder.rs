@@ -4,7 +4,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 use testbed::{
@@ -44,7 +44,7 @@ impl Server {
     }
 
     /// An encrypting end, and where it listens.
-    fn client(&self, maker: &Maker, key: &PathBuf) -> (Program, Address) {
+    fn client(&self, maker: &Maker, key: &Path) -> (Program, Address) {
         let source = Address::free_v4();
         let e = maker.spiped(Mode::Encrypt, &source, &self.site.source, key);
         let name = format!("e-{}", key.file_name().unwrap().display());

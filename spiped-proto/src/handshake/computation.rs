@@ -86,7 +86,7 @@ impl Computation {
                     Some(exponent) => group14::power(&peer_value, &exponent),
                     None => group14::ONE,
                 };
-                let step = Step::done(&this, &keyed, &shared);
+                let step = Step::done(&this, &keyed, &shared, true);
                 shared.zeroize();
                 Ok(step)
             }

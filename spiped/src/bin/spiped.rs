@@ -1,17 +1,30 @@
 //! `spiped`, the secure pipe daemon.
 
 use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use spiped::cli::{self, SpipedCommand, SpipedOptions};
 use spiped::demo::DemoOptions;
-use spiped::{check, daemon, demo, keygen, log};
+use spiped::{admin, check, daemon, demo, keygen, log, probe};
 
 fn main() -> ExitCode {
     let ended = match cli::parse_spiped(std::env::args_os().skip(1)) {
         Ok(SpipedCommand::Run(options)) => Ok(run(options)),
         Ok(SpipedCommand::Check { file }) => Ok(check::run(&file)),
+        Ok(SpipedCommand::Status {
+            control,
+            connections,
+            json,
+        }) => print(admin::status(&control, connections, json)),
+        Ok(SpipedCommand::Reload { control }) => {
+            print(admin::reload(&control).map(|changes| format!("{changes}\n")))
+        }
+        Ok(SpipedCommand::Probe(options)) => {
+            print(probe::run(&options).map(|report| format!("{report}\n")))
+        }
         Ok(SpipedCommand::Keygen { file }) => keygen(&file),
         Ok(SpipedCommand::Demo { size }) => run_demo(DemoOptions { size }),
         Err(exit) => Ok(exit.print()),
@@ -27,6 +40,21 @@ fn run(options: SpipedOptions) -> ExitCode {
         error.lines().into_iter().for_each(log::error_now);
         ExitCode::FAILURE
     })
+}
+
+/// Prints a text, or the reason why there is none: one line or several.
+fn print<E: Display>(text: Result<String, E>) -> Result<ExitCode, Box<dyn Error>> {
+    match text {
+        Ok(text) => {
+            // Whoever has closed the output does not want it.
+            let _ = io::stdout().write_all(text.as_bytes());
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            error.to_string().lines().for_each(log::error_now);
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 fn keygen(file: &Path) -> Result<ExitCode, Box<dyn Error>> {

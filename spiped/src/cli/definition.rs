@@ -20,7 +20,14 @@ pub fn spiped_command() -> Command {
         .after_help(text::SPIPED_AFTER)
         .subcommand_help_heading("Other things it does")
         .disable_help_subcommand(true)
-        .subcommands([keygen_command(), check_command(), demo_command()])
+        .subcommands([
+            keygen_command(),
+            probe_command(),
+            check_command(),
+            status_command(),
+            reload_command(),
+            demo_command(),
+        ])
         .next_help_heading("Direction (exactly one)")
         .args([
             flag("encrypt", Some('e'))
@@ -125,6 +132,12 @@ pub fn spiped_command() -> Command {
                 .hide_possible_values(true)
                 .help("Lock itself in: on, off or require [default: on]")
                 .long_help(text::SANDBOX),
+            long_option("metrics", "ADDRESS", utf8())
+                .help("Serve metrics and health by HTTP here")
+                .long_help(text::METRICS),
+            control()
+                .help("Listen here for spiped status and spiped reload")
+                .long_help(text::CONTROL),
             flag("syslog", None)
                 .help("Send warnings to syslog in place of standard error")
                 .long_help(text::SYSLOG),
@@ -175,6 +188,57 @@ fn config() -> Arg {
         ])
         .help("Run the pipes that this file describes")
         .long_help(text::CONFIG)
+}
+
+fn control() -> Arg {
+    Arg::new("control")
+        .long("control")
+        .value_name("PATH")
+        .value_parser(OsStringValueParser::new())
+        .value_hint(ValueHint::FilePath)
+}
+
+fn status_command() -> Command {
+    base("status", "Show what a daemon does")
+        .before_help(text::STATUS_INTRODUCTION)
+        .override_usage("spiped status --control PATH [--connections | --json]")
+        .args([
+            control().required(true).help("The daemon's control socket"),
+            flag("connections", None)
+                .conflicts_with("json")
+                .help("Show every connection too"),
+            flag("json", None).help("Print everything as JSON"),
+            help(),
+        ])
+}
+
+fn reload_command() -> Command {
+    base("reload", "Have a daemon read its file and keys again")
+        .before_help(text::RELOAD_INTRODUCTION)
+        .override_usage("spiped reload --control PATH")
+        .args([
+            control().required(true).help("The daemon's control socket"),
+            help(),
+        ])
+}
+
+fn probe_command() -> Command {
+    base(
+        "probe",
+        "Try whether the other end is there and holds the key",
+    )
+    .before_help(text::PROBE_INTRODUCTION)
+    .override_usage("spiped probe -t TARGET -k KEYFILE [-b BIND] [-f | -g] [-j] [-o SECONDS]")
+    .args([
+        target(),
+        key(),
+        bind(),
+        fast(),
+        require_forward_secrecy(),
+        timeout(),
+        no_keepalive(),
+        help(),
+    ])
 }
 
 fn check_command() -> Command {

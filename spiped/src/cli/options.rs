@@ -24,6 +24,22 @@ use crate::settings::{Mode, ProcessSettings};
 pub enum SpipedCommand {
     /// Be one end of a pipe.
     Run(SpipedOptions),
+    /// Say what a daemon does (`status`).
+    Status {
+        /// Its control socket.
+        control: PathBuf,
+        /// Whether every connection is to be shown.
+        connections: bool,
+        /// As JSON.
+        json: bool,
+    },
+    /// Have a daemon read its settings again (`reload`).
+    Reload {
+        /// Its control socket.
+        control: PathBuf,
+    },
+    /// Say whether a peer is there and holds the key (`probe`).
+    Probe(SpipeOptions),
     /// Make a key file (`keygen FILE`).
     Keygen {
         /// The file to make.
@@ -136,7 +152,9 @@ impl SpipedOptions {
             process: ProcessSettings {
                 wait_for_dns: matches.get_flag("wait-for-dns"),
                 drain: matches.remove_one("drain"),
+                control: matches.remove_one::<OsString>("control").map(PathBuf::from),
                 foreground: matches.get_flag("foreground"),
+                metrics: matches.remove_one("metrics"),
                 pidfile: matches.remove_one::<OsString>("pidfile").map(PathBuf::from),
                 sandbox: matches.remove_one("sandbox").unwrap_or_default(),
                 syslog: matches.get_flag("syslog"),
@@ -220,6 +238,17 @@ impl SpipedCommand {
             Some((name, mut matches)) if name == "check" => Ok(Self::Check {
                 file: file(&mut matches)?,
             }),
+            Some((name, mut matches)) if name == "status" => Ok(Self::Status {
+                control: control(&mut matches)?,
+                connections: matches.get_flag("connections"),
+                json: matches.get_flag("json"),
+            }),
+            Some((name, mut matches)) if name == "reload" => Ok(Self::Reload {
+                control: control(&mut matches)?,
+            }),
+            Some((name, mut matches)) if name == "probe" => {
+                SpipeOptions::take(&mut matches).map(Self::Probe)
+            }
             Some((_, mut matches)) => Ok(Self::Demo {
                 size: matches.remove_one("size").unwrap_or(number::DEMO_SIZE),
             }),
@@ -237,6 +266,11 @@ fn key(matches: &mut ArgMatches) -> Result<KeySource, &'static str> {
         Some("-") => KeySource::Stdin,
         _ => KeySource::File(given.into()),
     })
+}
+
+fn control(matches: &mut ArgMatches) -> Result<PathBuf, &'static str> {
+    let path = matches.remove_one::<OsString>("control");
+    path.map(PathBuf::from).ok_or("no --control PATH is given")
 }
 
 fn file(matches: &mut ArgMatches) -> Result<PathBuf, &'static str> {

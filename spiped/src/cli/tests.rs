@@ -144,6 +144,8 @@ fn defaults_are_those_of_c_spiped() {
             foreground: false,
             pidfile: None,
             drain: None,
+            control: None,
+            metrics: None,
             sandbox: Sandbox::On,
             syslog: false,
             user: None,
@@ -177,17 +179,21 @@ fn every_option_arrives_whether_short_or_long() {
             foreground: true,
             pidfile: Some(PathBuf::from("/pid")),
             drain: Some(Duration::from_millis(1500)),
+            control: Some("/control".into()),
+            metrics: Some("[::1]:9100".to_owned()),
             sandbox: Sandbox::Require,
             syslog: true,
             user: Some(":daemon".to_owned()),
         },
     };
     let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog \
-        --max-unproved 8 --max-unproved-per-source 1 --idle 90 --drain=1.5 --sandbox=require";
+        --max-unproved 8 --max-unproved-per-source 1 --idle 90 --drain=1.5 --sandbox=require \
+        --metrics [::1]:9100 --control /control";
     let long = "--decrypt --wait-for-dns --foreground --require-forward-secrecy --no-keepalive \
         --source /s --target=/t --key - --bind [127.0.0.7] --max-connections=7 --timeout 2.5 \
         --pidfile /pid --resolve-interval 30 --user :daemon --syslog --max-unproved=8 \
-        --max-unproved-per-source=1 --idle=90 --drain 1.5 --sandbox require";
+        --max-unproved-per-source=1 --idle=90 --drain 1.5 --sandbox require \
+        --metrics=[::1]:9100 --control=/control";
     assert_eq!(options(short), expected);
     assert_eq!(options(long), expected);
 }

@@ -7,9 +7,14 @@ spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
               [-u USER | :GROUP | USER:GROUP] [--drain SECONDS]
               [--idle SECONDS] [--max-unproved MAX]
               [--max-unproved-per-source MAX] [--sandbox MODE] [--syslog]
+              [--metrics ADDRESS] [--control PATH]
        spiped --config FILE [-DF] [-p PIDFILE] [-u USER | :GROUP | USER:GROUP]
               [--drain SECONDS] [--sandbox MODE] [--syslog]
+              [--metrics ADDRESS] [--control PATH]
        spiped check FILE
+       spiped status --control PATH [--connections | --json]
+       spiped reload --control PATH
+       spiped probe -t TARGET -k KEYFILE [-b BIND] [-f | -g] [-o SECONDS]
        spiped keygen FILE
        spiped demo [--size MIB]
        spiped {-v | --help}";
@@ -72,6 +77,27 @@ spiped check - check a configuration file
 
 Says all that is wrong with it, key files that cannot be read included, each
 with line and column; or else which pipes would run.
+";
+
+pub(super) const STATUS_INTRODUCTION: &str = "\
+spiped status - show what a daemon does
+
+Asks a daemon that runs with --control PATH, and prints its pipes: what is open,
+what has ended, what has failed, and how much has passed.
+";
+
+pub(super) const RELOAD_INTRODUCTION: &str = "\
+spiped reload - have a daemon read its file and keys again
+
+As SIGHUP does, but waits for the outcome and prints it: what has changed, or
+all that is wrong, in which case nothing has changed.
+";
+
+pub(super) const PROBE_INTRODUCTION: &str = "\
+spiped probe - try whether the other end is there and holds the key
+
+Connects to a spiped -d, shakes hands, sends nothing, and tells how long that
+took. The other end dials its target for it, as for anybody who holds the key.
 ";
 
 pub(super) const DEMO_INTRODUCTION: &str = "\
@@ -161,6 +187,15 @@ source address, reading the key and writing the pidfile.";
 
 pub(super) const SYSLOG: &str = "\
 Send warnings to syslog in place of standard error, once start-up is over.";
+
+pub(super) const METRICS: &str = "\
+Serve HTTP at this address, or unix socket: /metrics for Prometheus and \
+whatever else reads OpenMetrics, /healthz, and /readyz, which says 503 before \
+pipes listen and while they drain. Anybody who can connect may ask.";
+
+pub(super) const CONTROL: &str = "\
+Make a unix socket at this path for spiped status and spiped reload. Only the \
+user of the daemon and root may use it.";
 
 pub(super) const DRAIN: &str = "\
 After SIGTERM, give connections that are open this long to end; reset the rest \

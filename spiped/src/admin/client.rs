@@ -1,0 +1,84 @@
+//! Asks a running daemon over its control socket: `spiped status` and `spiped reload`.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::status::Status;
+use crate::reason::reason;
+
+/// A reload looks names up, which may take its time.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A longer answer is none of a daemon.
+const ANSWER_MAX: u64 = 256 * 1024 * 1024;
+
+/// Why there is no answer, or none that was wished for.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No daemon listens there, or it is for others only.
+    #[error("cannot ask the daemon at {}: {}", .path.display(), reason(.error))]
+    Connect {
+        /// The control socket.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// Something else listens there, or the daemon has ended meanwhile.
+    #[error("{} gives no answer of a spiped", .0.display())]
+    Answer(PathBuf),
+    /// The daemon says what is wrong.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Has the daemon read its settings again; gives what has changed.
+///
+/// # Errors
+///
+/// The daemon cannot be asked, or all that is wrong with the settings.
+pub fn reload(control: &Path) -> Result<String, ClientError> {
+    let text = ask(control, "POST", "/reload")?;
+    Ok(text.trim_end().to_owned())
+}
+
+/// What runs: a table, with connections if wished for, or all of it as JSON.
+///
+/// # Errors
+///
+/// The daemon cannot be asked.
+pub fn status(control: &Path, connections: bool, json: bool) -> Result<String, ClientError> {
+    let text = ask(control, "GET", "/status")?;
+    if json {
+        return Ok(format!("{}\n", text.trim_end()));
+    }
+    let status: Result<Status, _> = serde_json::from_str(&text);
+    let status = status.map_err(|_| ClientError::Answer(control.to_owned()))?;
+    Ok(status.table(connections))
+}
+
+/// One request of HTTP/1.0: the answer ends with the connection.
+fn ask(control: &Path, method: &str, path: &str) -> Result<String, ClientError> {
+    let answer = exchange(control, method, path).map_err(|error| ClientError::Connect {
+        path: control.to_owned(),
+        error,
+    })?;
+    let strange = || ClientError::Answer(control.to_owned());
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(strange)?;
+    let status = head.split(' ').nth(1).ok_or_else(strange)?;
+    match status {
+        "200" => Ok(body.to_owned()),
+        "422" | "503" => Err(ClientError::Refused(body.trim_end().to_owned())),
+        _ => Err(strange()),
+    }
+}
+
+fn exchange(control: &Path, method: &str, path: &str) -> io::Result<String> {
+    let mut socket = UnixStream::connect(control)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    write!(socket, "{method} {path} HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    socket.take(ANSWER_MAX).read_to_string(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,93 @@
+//! The sockets at which the daemon answers requests, bound while it may still do so.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::sys::stat::{Mode, umask};
+use spiped_tokio::{BoundListener, Endpoint};
+use tokio::sync::mpsc;
+
+use super::server::{self, Access, Reload};
+use crate::board::Board;
+use crate::reason::reason;
+use crate::start::{self, StartError};
+
+/// Sockets that listen, and that nobody answers at yet.
+#[derive(Debug, Default)]
+pub struct Desks {
+    metrics: Option<BoundListener>,
+    control: Option<BoundListener>,
+}
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// The address for metrics is no good.
+    #[error(transparent)]
+    Address(#[from] StartError),
+    /// It cannot be listened on.
+    #[error("cannot listen on {endpoint} ({option}): {}", reason(.error))]
+    Bind {
+        /// What it is for.
+        option: &'static str,
+        /// Where.
+        endpoint: Endpoint,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+impl Desks {
+    /// Listens for what is asked for. May block. Call it while the process has one thread: files of
+    /// others would get the mode of the control socket.
+    ///
+    /// # Errors
+    ///
+    /// An address is no good, or cannot be listened on.
+    pub fn bind(metrics: Option<&str>, control: Option<&Path>) -> Result<Self, DeskError> {
+        let bind = |option, endpoint: Endpoint| {
+            BoundListener::bind(&endpoint).map_err(|error| DeskError::Bind {
+                option,
+                endpoint,
+                error,
+            })
+        };
+        let metrics = match metrics {
+            None => None,
+            Some(text) => {
+                let address = start::parse_address("metrics", text)?;
+                let endpoint = start::resolve("metrics", &address)?.into_iter().next();
+                endpoint
+                    .map(|endpoint| bind("--metrics", endpoint))
+                    .transpose()?
+            }
+        };
+        // The file's mode is who may connect.
+        let others = umask(Mode::S_IXUSR | Mode::S_IRWXG | Mode::S_IRWXO);
+        let control = control.map(|path| bind("--control", Endpoint::Unix(path.to_owned())));
+        umask(others);
+        Ok(Self {
+            metrics,
+            control: control.transpose()?,
+        })
+    }
+
+    /// Answers from now on, in the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// The runtime cannot watch a socket.
+    pub fn open(self, board: &Arc<Board>, reloads: mpsc::Sender<Reload>) -> io::Result<()> {
+        let desks = [
+            (self.metrics, Access::Metrics),
+            (self.control, Access::Control(reloads)),
+        ];
+        for (listener, access) in desks {
+            if let Some(listener) = listener {
+                tokio::spawn(server::serve(listener.start()?, access, Arc::clone(board)));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! Counters as OpenMetrics, or as the older text format of Prometheus.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, NoLabelSet, prometheus_text, text,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::board::{Board, Phase, Posted};
+use crate::ledger::{Account, Client, Histogram};
+use crate::log;
+use crate::outcome::Outcome;
+
+/// What a scraper understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// <https://prometheus.io/docs/specs/om/open_metrics_spec/>
+    OpenMetrics,
+    /// <https://prometheus.io/docs/instrumenting/exposition_formats/>
+    Prometheus,
+}
+
+impl Format {
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+/// All counters as they are now.
+pub(super) fn render(board: &Arc<Board>, format: Format) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("spiped");
+    registry.register_collector(Box::new(Snapshot::of(board)));
+    let mut rendered = String::new();
+    match format {
+        Format::OpenMetrics => text::encode(&mut rendered, &registry)?,
+        Format::Prometheus => prometheus_text::encode(&mut rendered, &registry)?,
+    }
+    Ok(rendered)
+}
+
+/// What the board said at one time, so that all figures of a scrape agree.
+#[derive(Debug)]
+struct Snapshot {
+    started: SystemTime,
+    phase: Phase,
+    reloads: [(&'static str, u64); 2],
+    log_lines_lost: u64,
+    pipes: Vec<Pipe>,
+}
+
+#[derive(Debug)]
+struct Pipe {
+    name: Arc<str>,
+    arrivals: u64,
+    unproved: u64,
+    accounts: BTreeMap<Client, Account>,
+}
+
+impl Snapshot {
+    fn of(board: &Board) -> Self {
+        let reloads = board.reloads();
+        Self {
+            started: board.started(),
+            phase: board.phase(),
+            reloads: [("done", reloads.done), ("failed", reloads.failed)],
+            log_lines_lost: log::lost(),
+            pipes: board.pipes().into_iter().map(Pipe::of).collect(),
+        }
+    }
+
+    /// What is told of each pipe and key.
+    fn accounts(&self) -> impl Iterator<Item = ([(&str, &str); 2], &Account)> {
+        self.pipes.iter().flat_map(|pipe| {
+            pipe.accounts.iter().map(|(key, account)| {
+                let key = key.as_deref().unwrap_or_default();
+                ([("pipe", &*pipe.name), ("key", key)], account)
+            })
+        })
+    }
+}
+
+impl Pipe {
+    fn of((name, posted): (Arc<str>, Posted)) -> Self {
+        Self {
+            name,
+            arrivals: posted.ledger.arrivals(),
+            unproved: posted.gate.strangers.count() as u64,
+            accounts: posted.ledger.accounts(),
+        }
+    }
+}
+
+/// What handshakes that failed are counted as.
+const FAILED_HANDSHAKES: [Outcome; 5] = [
+    Outcome::WrongKey,
+    Outcome::Handshake,
+    Outcome::Refused,
+    Outcome::HandshakeTimeout,
+    Outcome::Evicted,
+];
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut writer = Writer(encoder);
+        self.process(&mut writer)?;
+        self.connections(&mut writer)?;
+        self.handshakes(&mut writer)
+    }
+}
+
+impl Snapshot {
+    fn process(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        writer.gauges(
+            "build_info",
+            "The program that runs",
+            None,
+            [(version, 1.0)],
+        )?;
+        let since = self.started.duration_since(SystemTime::UNIX_EPOCH);
+        let since = since.unwrap_or_default().as_secs_f64();
+        writer.gauges(
+            "start_time",
+            "When the process started to serve, since 1970",
+            Some(&Unit::Seconds),
+            [([("phase", self.phase.word())], since)],
+        )?;
+        let reloads = self
+            .reloads
+            .map(|(result, count)| ([("result", result)], count));
+        writer.counters(
+            "reloads",
+            "How often settings were read again",
+            None,
+            reloads,
+        )?;
+        let lost = [([("reason", "not-written")], self.log_lines_lost)];
+        writer.counters(
+            "log_lines_lost",
+            "Log lines that could not be written",
+            None,
+            lost,
+        )
+    }
+
+    fn connections(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        let accepted = self
+            .pipes
+            .iter()
+            .map(|pipe| ([("pipe", &*pipe.name)], pipe.arrivals));
+        let help = "Connections that have come";
+        writer.counters("connections_accepted", help, None, accepted)?;
+        let unproved = self.pipes.iter();
+        let unproved = unproved.map(|pipe| ([("pipe", &*pipe.name)], pipe.unproved as f64));
+        let help = "Connections that have not proved a key";
+        writer.gauges("connections_unproved", help, None, unproved)?;
+        let active = self.accounts();
+        let active = active.map(|(labels, account)| (labels, account.open as f64));
+        writer.gauges(
+            "connections_active",
+            "Connections that are open",
+            None,
+            active,
+        )?;
+        let ended = self.accounts().flat_map(|(labels, account)| {
+            let outcomes = Outcome::ALL.into_iter().zip(account.ended);
+            outcomes.map(move |(outcome, count)| ((labels, [("outcome", outcome.code())]), count))
+        });
+        let help = "Connections that have ended, by how they did";
+        writer.counters("connections_ended", help, None, ended)?;
+        let bytes = self.accounts().flat_map(|(labels, account)| {
+            [
+                ("from_source", account.from_source),
+                ("to_source", account.to_source),
+            ]
+            .map(|(direction, count)| ((labels, [("direction", direction)]), count))
+        });
+        let help = "Plaintext bytes that were moved";
+        writer.counters("traffic", help, Some(&Unit::Bytes), bytes)
+    }
+
+    fn handshakes(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        let results = self.accounts().flat_map(|(labels, account)| {
+            let count = |outcome| {
+                let mut ended = Outcome::ALL.iter().zip(account.ended);
+                ended
+                    .find(|(other, _)| **other == outcome)
+                    .map_or(0, |(_, count)| count)
+            };
+            let failed = FAILED_HANDSHAKES.map(|outcome| (outcome.code(), count(outcome)));
+            let all = [("done", account.handshakes.count())]
+                .into_iter()
+                .chain(failed);
+            all.map(move |(result, count)| ((labels, [("result", result)]), count))
+        });
+        let help = "Handshakes, by what came of them";
+        writer.counters("handshakes", help, None, results)?;
+        let help = "How long handshakes took";
+        let times = self.accounts();
+        writer.times(
+            "handshake",
+            help,
+            times.map(|(labels, it)| (labels, &it.handshakes)),
+        )?;
+        let help = "How long it took to connect to the target";
+        let times = self.accounts();
+        writer.times("dial", help, times.map(|(labels, it)| (labels, &it.dials)))
+    }
+}
+
+/// Writes families of one kind.
+struct Writer<'a>(DescriptorEncoder<'a>);
+
+impl Writer<'_> {
+    fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        counts: impl IntoIterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut family = self
+            .0
+            .encode_descriptor(name, help, unit, MetricType::Counter)?;
+        counts.into_iter().try_for_each(|(labels, count)| {
+            let mut metric = family.encode_family(&labels)?;
+            metric.encode_counter::<NoLabelSet, u64, u64>(&count, None)
+        })
+    }
+
+    fn gauges<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        values: impl IntoIterator<Item = (L, f64)>,
+    ) -> fmt::Result {
+        let mut family = self
+            .0
+            .encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        values
+            .into_iter()
+            .try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
+    }
+
+    fn times<'h, L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        times: impl IntoIterator<Item = (L, &'h Histogram)>,
+    ) -> fmt::Result {
+        let unit = Some(&Unit::Seconds);
+        let mut family = self
+            .0
+            .encode_descriptor(name, help, unit, MetricType::Histogram)?;
+        times.into_iter().try_for_each(|(labels, times)| {
+            let bounds = Histogram::BOUNDS.into_iter().chain([f64::INFINITY]);
+            let counts = times.buckets.into_iter().chain([times.beyond]);
+            let buckets: Vec<_> = bounds.zip(counts).collect();
+            family
+                .encode_family(&labels)?
+                .encode_histogram::<NoLabelSet>(
+                    times.sum.as_secs_f64(),
+                    times.count(),
+                    &buckets,
+                    None,
+                )
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! Answers requests: one a connection, each with a deadline, so that whoever asks costs little
+//! however they behave.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use spiped_tokio::{Listener, Socket};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::metrics::{self, Format};
+use super::status::Status;
+use crate::board::{Board, Phase};
+use crate::fleet::Changes;
+use crate::log::{self, Class};
+use crate::reason::reason;
+
+/// More connections than these wait in the system's queue.
+const CONNECTIONS_MAX: usize = 16;
+/// For a request and its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The least that hyper takes; a longer head is refused.
+const HEAD_MAX: usize = 8192;
+/// How long accepting pauses after it failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// A wish to read settings again, and where the outcome goes: what has changed, or all that is wrong.
+pub type Reload = oneshot::Sender<Result<Changes, Vec<String>>>;
+
+/// What may be asked for at a socket.
+#[derive(Clone, Debug)]
+pub(super) enum Access {
+    /// Metrics and health.
+    Metrics,
+    /// These, the status, and to reload.
+    Control(mpsc::Sender<Reload>),
+}
+
+/// Answers at a socket for ever.
+pub(super) async fn serve(listener: Listener, access: Access, board: Arc<Board>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let access = Arc::new(access);
+    loop {
+        // Never closed.
+        let place = Arc::clone(&places).acquire_owned().await;
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                let (access, board) = (Arc::clone(&access), Arc::clone(&board));
+                tokio::spawn(async move {
+                    let _place = place;
+                    let _ =
+                        tokio::time::timeout(PATIENCE, converse(&socket, &access, &board)).await;
+                });
+            }
+            Err(error) => {
+                log::warning(
+                    Class::Accept,
+                    format_args!("cannot accept a request: {}", reason(&error)),
+                );
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn converse(socket: &Socket, access: &Access, board: &Arc<Board>) {
+    let answer = service_fn(|request: Request<Incoming>| async move {
+        Ok::<_, Infallible>(answer(&request, access, board).await)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(HEAD_MAX)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(socket), answer)
+        .await;
+    if served.is_ok() {
+        socket.finish();
+    }
+}
+
+type Answer = Response<Full<Bytes>>;
+
+async fn answer(request: &Request<Incoming>, access: &Access, board: &Arc<Board>) -> Answer {
+    let method = request.method();
+    let reading = matches!(*method, Method::GET | Method::HEAD);
+    match (request.uri().path(), access) {
+        ("/reload", Access::Control(_)) if *method != Method::POST => refuse("POST"),
+        ("/reload", Access::Control(requests)) => reload(requests).await,
+        (path, _) if !is_known(path, access) => {
+            text(StatusCode::NOT_FOUND, "there is no such page")
+        }
+        _ if !reading => refuse("GET, HEAD"),
+        ("/metrics", _) => metrics(request.headers(), board),
+        ("/healthz", _) => text(StatusCode::OK, "alive"),
+        ("/readyz", _) => match board.phase() {
+            Phase::Serving => text(StatusCode::OK, "ready"),
+            other => text(StatusCode::SERVICE_UNAVAILABLE, other.word()),
+        },
+        _ => json(&Status::of(board)),
+    }
+}
+
+fn is_known(path: &str, access: &Access) -> bool {
+    match path {
+        "/metrics" | "/healthz" | "/readyz" => true,
+        "/status" => matches!(access, Access::Control(_)),
+        _ => false,
+    }
+}
+
+fn metrics(headers: &HeaderMap, board: &Arc<Board>) -> Answer {
+    let accepts = headers.get_all(ACCEPT).iter();
+    let accepts = accepts.filter_map(|value| value.to_str().ok());
+    let format = match accepts
+        .into_iter()
+        .any(|text| text.contains("application/openmetrics-text"))
+    {
+        true => Format::OpenMetrics,
+        false => Format::Prometheus,
+    };
+    match metrics::render(board, format) {
+        Ok(rendered) => response(StatusCode::OK, format.content_type(), rendered),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+async fn reload(requests: &mpsc::Sender<Reload>) -> Answer {
+    let (outcome, told) = oneshot::channel();
+    // Nobody takes requests any more once the daemon ends.
+    let ending = || {
+        text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the daemon is about to end",
+        )
+    };
+    if requests.send(outcome).await.is_err() {
+        return ending();
+    }
+    match told.await {
+        Ok(Ok(changes)) => text(StatusCode::OK, &changes.to_string()),
+        Ok(Err(lines)) => text(StatusCode::UNPROCESSABLE_ENTITY, &lines.join("\n")),
+        Err(_) => ending(),
+    }
+}
+
+fn refuse(allowed: &'static str) -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "that cannot be done here");
+    answer
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
+
+fn json(status: &Status) -> Answer {
+    match serde_json::to_string(status) {
+        Ok(rendered) => response(StatusCode::OK, "application/json", rendered),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn text(status: StatusCode, line: &str) -> Answer {
+    response(status, "text/plain; charset=utf-8", format!("{line}\n"))
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let content_type = HeaderValue::from_static(content_type);
+    answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    answer
+}
