@@ -9,15 +9,16 @@ use spiped_tokio::KeyExchangePool;
 use tokio::task::JoinHandle;
 
 use crate::admission;
-use crate::cli::SpipedOptions;
+use crate::cli::{Pipes, SpipedOptions};
 use crate::daemonize::{self, Outcome, Readiness, Role};
 use crate::descriptors::DescriptorLimit;
 use crate::fleet::{Changes, Fleet};
 use crate::inherited;
 use crate::log::{self, Class, Destination};
+use crate::notify::Supervisor;
 use crate::origin::{Origin, OriginError};
 use crate::pidfile::{self, PidfileError};
-use crate::prepare::{Keyed, PrepareError, Prepared, Sockets};
+use crate::prepare::{Keyed, Passed, PrepareError, Prepared, Sockets};
 use crate::privileges::{Identity, IdentityError, PrivilegeError};
 use crate::reason::reason;
 use crate::sandbox::{SandboxError, Walls};
@@ -27,6 +28,9 @@ use crate::start::StartError;
 
 /// How long `-D` waits between look-ups that fail.
 const DNS_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a look-up may take, with servers that do not answer.
+const DNS_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long the daemon's end waits for its last log lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -68,6 +72,7 @@ struct Plan {
     keyed: Vec<Keyed>,
     identity: Option<Identity>,
     sockets: Sockets,
+    supervisor: Supervisor,
 }
 
 /// Runs `spiped`. In the background, the calling process returns once the daemon is up.
@@ -76,6 +81,11 @@ struct Plan {
 ///
 /// What to tell the user before exiting with status 1.
 pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
+    // First, so that their numbers are nothing else's.
+    let inherited = match options.pipes {
+        Pipes::One(_) => inherited::take(1)?.pop().map_or(Passed::None, Passed::One),
+        Pipes::File(_) => Passed::Any(inherited::take(usize::MAX)?),
+    };
     let pidfile = options.default_pidfile();
     let process = options.process;
     let origin = Origin::of(options.pipes)?;
@@ -84,9 +94,10 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
         identity: process.user.as_deref().map(Identity::parse).transpose()?,
         keyed: Keyed::read_all(settings, None)?,
         sockets: Sockets {
-            inherited: inherited::take()?,
+            inherited,
             ..Sockets::default()
         },
+        supervisor: Supervisor::from_environment(),
         pidfile: process.pidfile.clone().unwrap_or(pidfile),
         origin,
         process,
@@ -126,7 +137,9 @@ impl Plan {
                 Err(DaemonError::Prepare(PrepareError::Start(
                     error @ StartError::Resolve { .. },
                 ))) => {
-                    log::warning(Class::Lookup, format_args!("{error}; trying again"));
+                    let why = format_args!("{error}; trying again");
+                    log::warning(Class::Lookup, why);
+                    self.supervisor.waiting(why, DNS_PATIENCE);
                     std::thread::sleep(DNS_RETRY);
                 }
                 prepared => return prepared,
@@ -155,6 +168,14 @@ impl Plan {
                 self.prepare_when_resolvable()?
             }
         };
+        for passed in self.sockets.unwanted(&prepared) {
+            log::warning(
+                Class::Daemon,
+                format_args!("no pipe listens on the socket that was passed as {passed}"),
+            );
+        }
+        // What pipes listen on is theirs, and closed with them.
+        drop(self.sockets);
         if let Some(identity) = self.identity {
             identity.assume()?;
         }
@@ -176,6 +197,7 @@ impl Plan {
             process: self.process,
             origin: self.origin,
             fleet: Fleet::new(descriptors, key_exchange),
+            supervisor: self.supervisor,
         };
         runtime.block_on(daemon.serve(prepared, readiness, walls))?;
         // A look-up that hangs must not keep the process alive.
@@ -221,6 +243,7 @@ struct Daemon {
     process: ProcessSettings,
     origin: Origin,
     fleet: Fleet,
+    supervisor: Supervisor,
 }
 
 impl Daemon {
@@ -233,10 +256,12 @@ impl Daemon {
         walls: Option<Walls>,
     ) -> io::Result<()> {
         let mut requests = Requests::watch(self.process.foreground)?;
-        self.fleet.apply(prepared).await?;
+        let changes = self.fleet.apply(prepared).await?;
         if let Some(readiness) = readiness {
             readiness.ready()?;
         }
+        self.supervisor.ready(changes).await;
+        self.supervisor.keep_informed();
         // Only now, so that nobody who waits for the daemon to be up gets to see it.
         if let Some(walls) = walls {
             log::notice(Class::Daemon, format_args!("{walls}"));
@@ -244,6 +269,7 @@ impl Daemon {
         while requests.next().await == Request::Reload {
             self.reload().await;
         }
+        self.supervisor.stopping().await;
         let drained = self.fleet.drain(self.process.drain);
         let left = tokio::select! {
             left = drained => left,
@@ -265,15 +291,23 @@ impl Daemon {
 
     /// Reads settings and keys again, and runs what they say; if they are wrong, what ran goes on.
     async fn reload(&mut self) {
+        self.supervisor.reloading().await;
         match self.try_reload().await {
-            Ok(changes) => log::notice(Class::Daemon, format_args!("reloaded: {changes}")),
+            Ok(changes) => {
+                log::notice(Class::Daemon, format_args!("reloaded: {changes}"));
+                self.supervisor.ready(changes).await;
+            }
             Err(error) => {
-                for line in error.lines() {
+                let lines = error.lines();
+                for line in &lines {
                     log::error(
                         Class::Daemon,
                         format_args!("not reloaded, all goes on as before: {line}"),
                     );
                 }
+                let lines = lines.join("; ");
+                let what = format_args!("not reloaded, all goes on as before: {lines}");
+                self.supervisor.ready(what).await;
             }
         }
     }

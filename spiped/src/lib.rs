@@ -19,6 +19,7 @@ pub mod keygen;
 pub mod keys;
 pub mod locked;
 pub mod log;
+pub mod notify;
 pub mod origin;
 pub mod outcome;
 pub mod pidfile;
