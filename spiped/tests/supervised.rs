@@ -4,11 +4,13 @@
 #![cfg(target_os = "linux")]
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -187,6 +189,30 @@ fn a_supervisor_that_does_not_listen_does_no_harm() {
     daemon.terminate();
     assert_eq!(daemon.wait().code(), Some(0));
     drop(supervisor);
+}
+
+/// systemd shows credentials as readable by the group where an ACL lets the user read them.
+#[test]
+fn a_credential_gets_no_warning_about_its_mode() {
+    let ours = testbed::ours!();
+    let mode = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    for (folder, lines) in [("credentials", 1), ("elsewhere", 2)] {
+        let site = Site::new();
+        fs::create_dir(site.dir.join("credentials")).unwrap();
+        let key = site.dir.write("credentials/key", [b'k'; 32]);
+        mode(&key, 0o440);
+        let mut command = ours.spiped(Mode::Encrypt, &site.source, &site.target, &key);
+        command.env("CREDENTIALS_DIRECTORY", site.dir.join(folder));
+        let mut daemon = Program::serving(&site.dir, "e", command, &site.source);
+        daemon.terminate();
+        daemon.wait();
+        assert_eq!(
+            daemon.stderr().lines().count(),
+            lines,
+            "{}",
+            daemon.stderr()
+        );
+    }
 }
 
 /// Starts a daemon with these sockets as descriptors 3 and 4.
