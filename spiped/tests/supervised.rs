@@ -119,7 +119,7 @@ fn signs_of_life_are_given_until_the_end() {
     let supervisor = Supervisor::of(&site);
     let mut command = ours.spiped(Mode::Encrypt, &site.source, target.address(), &site.key);
     command.env("NOTIFY_SOCKET", site.dir.join("notify"));
-    command.env("WATCHDOG_USEC", "20000").arg("-F");
+    command.env("WATCHDOG_USEC", "20000").args(["-F", "-o", "60"]);
     let mut daemon = Program::start(&site.dir, "e", command);
     assert!(supervisor.any().starts_with("READY=1\n"));
     for _ in 0..5 {
@@ -127,14 +127,14 @@ fn signs_of_life_are_given_until_the_end() {
     }
     // One that waits for its last connection lives, too.
     let client = Duplex::connect(&site.source);
-    target.accept();
+    let accepted = target.accept();
     daemon.terminate();
     assert!(supervisor.next().starts_with("STOPPING=1\n"));
     for _ in 0..5 {
         assert_eq!(supervisor.any(), "WATCHDOG=1\n");
     }
     assert!(daemon.is_running());
-    drop((client, target));
+    drop((client, accepted));
     daemon.wait();
 }
 
