@@ -12,15 +12,16 @@ use tokio::sync::mpsc;
 use crate::admin::{DeskError, Desks, Reload};
 use crate::admission;
 use crate::board::{Board, Phase};
-use crate::cli::SpipedOptions;
+use crate::cli::{Pipes, SpipedOptions};
 use crate::daemonize::{self, Outcome, Readiness, Role};
 use crate::descriptors::DescriptorLimit;
 use crate::fleet::{Changes, Fleet};
 use crate::inherited;
 use crate::log::{self, Class, Destination};
+use crate::notify::Supervisor;
 use crate::origin::{Origin, OriginError};
 use crate::pidfile::{self, PidfileError};
-use crate::prepare::{Keyed, PrepareError, Prepared, Sockets};
+use crate::prepare::{Keyed, Passed, PrepareError, Prepared, Sockets};
 use crate::privileges::{Identity, IdentityError, PrivilegeError};
 use crate::reason::reason;
 use crate::sandbox::{SandboxError, Walls};
@@ -30,6 +31,9 @@ use crate::start::StartError;
 
 /// How long `-D` waits between look-ups that fail.
 const DNS_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a look-up may take, with servers that do not answer.
+const DNS_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long the daemon's end waits for its last log lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -74,6 +78,7 @@ struct Plan {
     keyed: Vec<Keyed>,
     identity: Option<Identity>,
     sockets: Sockets,
+    supervisor: Supervisor,
     desks: Desks,
 }
 
@@ -83,6 +88,11 @@ struct Plan {
 ///
 /// What to tell the user before exiting with status 1.
 pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
+    // First, so that their numbers are nothing else's.
+    let inherited = match options.pipes {
+        Pipes::One(_) => inherited::take(1)?.pop().map_or(Passed::None, Passed::One),
+        Pipes::File(_) => Passed::Any(inherited::take(usize::MAX)?),
+    };
     let pidfile = options.default_pidfile();
     let process = options.process;
     let origin = Origin::of(options.pipes)?;
@@ -93,9 +103,10 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
         identity: process.user.as_deref().map(Identity::parse).transpose()?,
         keyed: Keyed::read_all(settings, None)?,
         sockets: Sockets {
-            inherited: inherited::take()?,
+            inherited,
             ..Sockets::default()
         },
+        supervisor: Supervisor::from_environment(),
         pidfile: process.pidfile.clone().unwrap_or(pidfile),
         desks: Desks::bind(process.metrics.as_deref(), process.control.as_deref())?,
         origin,
@@ -134,7 +145,9 @@ impl Plan {
                 Err(DaemonError::Prepare(PrepareError::Start(
                     error @ StartError::Resolve { .. },
                 ))) => {
-                    log::warning(Class::Lookup, format_args!("{error}; trying again"));
+                    let why = format_args!("{error}; trying again");
+                    log::warning(Class::Lookup, why);
+                    self.supervisor.waiting(why, DNS_PATIENCE);
                     std::thread::sleep(DNS_RETRY);
                 }
                 prepared => return prepared,
@@ -163,6 +176,14 @@ impl Plan {
                 self.prepare_when_resolvable()?
             }
         };
+        for passed in self.sockets.unwanted(&prepared) {
+            log::warning(
+                Class::Daemon,
+                format_args!("no pipe listens on the socket that was passed as {passed}"),
+            );
+        }
+        // What pipes listen on is theirs, and closed with them.
+        drop(self.sockets);
         if let Some(identity) = self.identity {
             identity.assume()?;
         }
@@ -186,6 +207,7 @@ impl Plan {
             origin: self.origin,
             fleet: Fleet::new(descriptors, key_exchange, Arc::clone(&board)),
             board,
+            supervisor: self.supervisor,
         };
         runtime.block_on(daemon.serve(prepared, self.desks, readiness, walls))?;
         // A look-up that hangs must not keep the process alive.
@@ -232,6 +254,7 @@ struct Daemon {
     origin: Origin,
     fleet: Fleet,
     board: Arc<Board>,
+    supervisor: Supervisor,
 }
 
 impl Daemon {
@@ -245,19 +268,22 @@ impl Daemon {
         walls: Option<Walls>,
     ) -> io::Result<()> {
         let mut requests = Requests::watch(self.process.foreground)?;
-        self.fleet.apply(prepared).await?;
+        let changes = self.fleet.apply(prepared).await?;
         let (reloads, asked_to_reload) = mpsc::channel(1);
         desks.open(&self.board, reloads)?;
         self.board.enter(Phase::Serving);
         if let Some(readiness) = readiness {
             readiness.ready()?;
         }
+        self.supervisor.ready(changes).await;
+        self.supervisor.keep_informed();
         // Only now, so that nobody who waits for the daemon to be up gets to see it.
         if let Some(walls) = walls {
             log::notice(Class::Daemon, format_args!("{walls}"));
         }
         self.obey(&mut requests, asked_to_reload).await;
         self.board.enter(Phase::Draining);
+        self.supervisor.stopping().await;
         let drained = self.fleet.drain(self.process.drain);
         let left = tokio::select! {
             left = drained => left,
@@ -287,6 +313,7 @@ impl Daemon {
                 },
                 Some(asked) = reloads.recv() => Some(asked),
             };
+            self.supervisor.reloading().await;
             let wanted = self.read_again();
             // A look-up that hangs must not keep it from ending.
             let wanted = tokio::select! {
@@ -330,6 +357,7 @@ impl Daemon {
         match changes {
             Ok(changes) => {
                 log::notice(Class::Daemon, format_args!("reloaded: {changes}"));
+                self.supervisor.ready(changes).await;
                 Ok(changes)
             }
             Err(error) => {
@@ -340,6 +368,9 @@ impl Daemon {
                         format_args!("not reloaded, all goes on as before: {line}"),
                     );
                 }
+                let told = lines.join("; ");
+                let what = format_args!("not reloaded, all goes on as before: {told}");
+                self.supervisor.ready(what).await;
                 Err(lines)
             }
         }

@@ -20,7 +20,7 @@ use crate::keyfile::KeySource;
 use crate::keys::Keys;
 use crate::log::{self, Class};
 use crate::pipe::{Pipe, Running};
-use crate::prepare::{Keyed, PrepareError, Prepared, Sockets};
+use crate::prepare::{Keyed, Passed, PrepareError, Prepared, Sockets};
 use crate::settings::PipeSettings;
 use crate::start::StartError;
 use crate::target::Target;
@@ -114,7 +114,7 @@ impl Fleet {
             Some((endpoint, Arc::clone(&listener)))
         });
         Sockets {
-            inherited: None,
+            inherited: Passed::None,
             running: running.collect(),
         }
     }

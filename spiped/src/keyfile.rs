@@ -180,7 +180,7 @@ pub(crate) fn read_open(
     let mut warnings = Vec::new();
     let mode = metadata.permissions().mode() & 0o7777;
     // The mode of a pipe or a device says nothing about where the key is kept.
-    if metadata.is_file() && mode & 0o044 != 0 {
+    if metadata.is_file() && !is_credential(source) && mode & 0o044 != 0 {
         warnings.push(KeyWarning::Readable {
             key: source.clone(),
             mode,
@@ -195,6 +195,16 @@ pub(crate) fn read_open(
         });
     }
     Ok((hasher.finish(), warnings))
+}
+
+/// Whether a service manager keeps it, in a folder that only this user can enter. The mode of such a
+/// file shows as its group's what an ACL gives to the user, and says nothing about others.
+fn is_credential(source: &KeySource) -> bool {
+    let KeySource::File(path) = source else {
+        return false;
+    };
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    folder.is_some_and(|folder| folder.is_absolute() && path.parent() == Some(&folder))
 }
 
 #[cfg(test)]

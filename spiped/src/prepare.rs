@@ -3,11 +3,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use spiped_tokio::{BoundListener, Endpoint, Listener};
 
+use crate::inherited::Inherited;
 use crate::keyfile::KeySource;
 use crate::keys::Keys;
 use crate::log::{self, Class};
@@ -56,11 +56,23 @@ pub enum Listening {
     Running(Arc<Listener>),
 }
 
+/// Sockets that were passed to the process.
+#[derive(Debug, Default)]
+pub enum Passed {
+    /// None.
+    #[default]
+    None,
+    /// The one for the only pipe, which listens nowhere else.
+    One(Inherited),
+    /// Each for the pipe that is to listen there. Other pipes bind their own.
+    Any(Vec<Inherited>),
+}
+
 /// Sockets that listen already, to be taken rather than bound again.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    /// One that was passed to the process.
-    pub inherited: Option<OwnedFd>,
+    /// Those that were passed to the process.
+    pub inherited: Passed,
     /// Those of the pipes that run, and where they listen.
     pub running: Vec<(Endpoint, Arc<Listener>)>,
 }
@@ -163,10 +175,12 @@ impl Sockets {
             return Ok(Listening::Running(Arc::clone(listener)));
         }
         let bound = match &self.inherited {
-            None => BoundListener::bind(endpoint),
-            Some(socket) => socket
-                .try_clone()
-                .and_then(|socket| BoundListener::adopt(socket, endpoint)),
+            Passed::None => BoundListener::bind(endpoint),
+            Passed::One(passed) => adopt(passed, endpoint),
+            Passed::Any(all) => {
+                let fits = all.iter().find_map(|passed| adopt(passed, endpoint).ok());
+                fits.map_or_else(|| BoundListener::bind(endpoint), Ok)
+            }
         };
         bound
             .map(Listening::New)
@@ -175,4 +189,19 @@ impl Sockets {
                 error,
             })
     }
+
+    /// Those that were passed and that none of these pipes listens on.
+    pub(crate) fn unwanted(&self, pipes: &[Prepared]) -> Vec<&Inherited> {
+        let Passed::Any(all) = &self.inherited else {
+            return Vec::new();
+        };
+        let endpoints = pipes.iter().map(|pipe| pipe.listening.endpoint());
+        let endpoints: Vec<_> = endpoints.filter_map(Result::ok).collect();
+        let is_wanted = |passed| endpoints.iter().any(|at| adopt(passed, at).is_ok());
+        all.iter().filter(|passed| !is_wanted(passed)).collect()
+    }
+}
+
+fn adopt(passed: &Inherited, endpoint: &Endpoint) -> io::Result<BoundListener> {
+    BoundListener::adopt(passed.socket.try_clone()?, endpoint)
 }
