@@ -153,18 +153,14 @@ fn postgresql_takes_queries_and_dumps_over_tcp_and_a_unix_socket() {
         let dump = run(entry, "pg_dump", &[]);
         assert_eq!(dump.lines().filter(|l| l.contains('\t')).count(), 20_000);
     }
-    run(&socket, "psql", &["-c", "drop table t"]);
-    run(tcp, "pgbench", &["-i", "-q"]);
-    // A new connection for each of 60 transactions.
-    run(&socket, "pgbench", &["-c", "3", "-t", "20", "-C"]);
-    assert_eq!(
-        run(
-            tcp,
-            "psql",
-            &["-At", "-c", "select count(*) from pgbench_history"]
-        ),
-        "60\n"
-    );
+    // A new connection for each of 30 transactions.
+    let script = database.dir.join("script");
+    fs::write(&script, "insert into t values (0, 'late');\n").unwrap();
+    let script = script.display().to_string();
+    let load = ["-n", "-C", "-c", "3", "-t", "10", "-f", &script];
+    run(&socket, "pgbench", &load);
+    let late = ["-At", "-c", "select count(*) from t where h = 'late'"];
+    assert_eq!(run(tcp, "psql", &late), "30\n");
 
     let wrong = database.run(
         "psql",
