@@ -1,4 +1,5 @@
-//! What docs/guides leads through it besides: PostgreSQL, and mail by SMTP.
+//! What docs/guides leads through it besides: PostgreSQL, mail by SMTP, and what listens on unix
+//! sockets only.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,10 +8,11 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use testbed::{Address, Plan, Program, TempDir, Tunnel, is_root, until};
+use testbed::{Address, Plan, Program, TempDir, Transport, Tunnel, is_root, until};
 
 testbed::for_each_pairing![of spiped:
     mail_arrives_whole,
+    a_store_is_reached_from_unix_socket_to_unix_socket,
 ];
 
 /// Debian keeps the server's programs out of PATH, in a folder for each version.
@@ -220,4 +222,35 @@ fn mail_arrives_whole(plan: &Plan<'_>) {
         assert_eq!(bodies.len(), 1);
         assert_eq!(bodies[0].split_once("\n\n").unwrap().1, wanted);
     }
+}
+
+/// Redis stands for kivaloo.
+fn a_store_is_reached_from_unix_socket_to_unix_socket(plan: &Plan<'_>) {
+    testbed::need!("redis-server", "redis-benchmark");
+    let dir = TempDir::new();
+    let target = Address::free(Transport::Unix, &dir, "redis");
+    let mut server = Command::new("redis-server");
+    server
+        .args(["--port", "0", "--save", "", "--unixsocket"])
+        .arg(target.to_string())
+        .arg("--dir")
+        .arg(dir.path());
+    let mut server = Program::start(&dir, "redis", server);
+    server.listens_on(&target);
+
+    let tunnel = plan.clone().over(Transport::Unix).to(&target).start();
+    let mut benchmark = Command::new("redis-benchmark");
+    benchmark
+        .args(["-s", &tunnel.source().to_string()])
+        // C queues ten connections, and a full queue of a unix socket turns away who comes.
+        .args(["-q", "-c", "8", "-P", "4", "-n", "5000", "-t", "set,get"]);
+    let output = dir.join("benchmark.stdout");
+    let stdout = Stdio::from(fs::File::create(&output).unwrap());
+    let mut benchmark = Program::with_stdio(&dir, "benchmark", benchmark, Stdio::null(), stdout);
+    let status = benchmark.wait();
+    let said = fs::read_to_string(output).unwrap() + &benchmark.stderr();
+    assert!(
+        status.success() && said.contains("GET: "),
+        "{status}: {said}"
+    );
 }
