@@ -272,11 +272,13 @@ impl Daemon {
         let (reloads, asked_to_reload) = mpsc::channel(1);
         desks.open(&self.board, reloads)?;
         self.board.enter(Phase::Serving);
+        // Before the process that was started goes away, which looks like the end to who does not know
+        // the one that comes after it.
+        self.supervisor.ready(changes).await;
+        self.supervisor.keep_informed();
         if let Some(readiness) = readiness {
             readiness.ready()?;
         }
-        self.supervisor.ready(changes).await;
-        self.supervisor.keep_informed();
         // Only now, so that nobody who waits for the daemon to be up gets to see it.
         if let Some(walls) = walls {
             log::notice(Class::Daemon, format_args!("{walls}"));

@@ -102,7 +102,10 @@ fn a_daemon_in_the_background_says_who_it_is() {
     let mut command = encrypting(&ours, &site, format!("@{name}"));
     command.arg("-p").arg(&pidfile);
     let daemon = Daemonized::start(&site.dir, "e", command, &pidfile);
+    // It is said before the process that was started ends.
+    supervisor.0.set_nonblocking(true).unwrap();
     let ready = supervisor.next();
+    supervisor.0.set_nonblocking(false).unwrap();
     let who = format!("MAINPID={}", daemon.pid());
     assert!(ready.starts_with("READY=1\n"), "{ready}");
     assert!(ready.lines().any(|line| line == who), "{ready}");
