@@ -26,7 +26,7 @@ end
 
 complete -c spiped -n "__fish_spiped_needs_command" -s s -l source -d 'Listen here' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s t -l target -d 'Connect to here' -r -f
-complete -c spiped -n "__fish_spiped_needs_command" -s k -l key -d 'The key file, same at both ends; - is standard input' -r -F
+complete -c spiped -n "__fish_spiped_needs_command" -s k -l key -d 'The key file, or a folder of keys for -d; - is stdin' -r -F
 complete -c spiped -n "__fish_spiped_needs_command" -s b -l bind -d 'Connect from this local address (port optional)' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l config -d 'Run the pipes that this file describes' -r -F
 complete -c spiped -n "__fish_spiped_needs_command" -s o -l timeout -d 'Give up connecting, or a handshake, after this long [default: 5]' -r -f

@@ -20,7 +20,7 @@ use ctr::cipher::{KeyIvInit, StreamCipher};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use spiped_proto::{
-    Computation, Entropy, ForwardSecrecy, Incoming, Opener, Sealer, Secret, Session, Step,
+    Computation, Entropy, ForwardSecrecy, Incoming, Keyring, Opener, Sealer, Secret, Session, Step,
 };
 
 const PACKET: usize = 1024;
@@ -179,16 +179,31 @@ fn key_exchange(c: &mut Criterion) {
         group.bench_function(name, |b| b.iter(|| handshake(&secret, forward_secrecy)));
     }
     group.finish();
-    // What a stranger can have for 32 bytes and no key.
-    c.bench_function("a stranger's nonce", |b| {
+}
+
+/// What a stranger can have for 320 bytes and no key.
+fn strangers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("a stranger's hello");
+    for count in [1, 10, 16, 32, 100, 1000, 10_000] {
+        let keys: Keyring = (0..count)
+            .map(|number: u32| Secret::from_key_file(&number.to_be_bytes()))
+            .collect();
         let waiting = || -> Incoming {
-            match advance(Step::server(&secret, ForwardSecrecy::Enabled, entropy())) {
+            let (_, server) = advance(Step::server(&keys, ForwardSecrecy::Enabled, entropy()));
+            match advance(feed(server, &[7; 32])) {
                 (_, Step::Receive(incoming)) => incoming,
-                other => panic!("a server waits for a nonce: {other:?}"),
+                other => panic!("a server waits for a hello: {other:?}"),
             }
         };
-        b.iter_batched(waiting, |incoming| incoming.feed(&[7; 32]), AHEAD);
-    });
+        let try_all = |incoming: Incoming| match incoming.feed(&[7; 288]) {
+            Ok((_, Step::Compute(trial))) => trial.run().map(drop),
+            other => other.map(drop),
+        };
+        group.bench_function(format!("{count} keys"), |b| {
+            b.iter_batched(waiting, try_all, AHEAD);
+        });
+    }
+    group.finish();
 }
 
 fn primitives(c: &mut Criterion) {
@@ -211,5 +226,5 @@ fn primitives(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, packets, key_exchange, primitives);
+criterion_group!(benches, packets, key_exchange, strangers, primitives);
 criterion_main!(benches);

@@ -9,7 +9,7 @@ use spiped_proto::ForwardSecrecy::{Disabled, Enabled, Required};
 use spiped_proto::{Error, Keyring, Secret, Step};
 
 /// Around what is tried side by side, around what is tried at once, and many.
-const SIZES: [usize; 10] = [1, 2, 15, 16, 17, 31, 32, 33, 48, 1000];
+const SIZES: [usize; 10] = [1, 2, 15, 16, 17, 33, 64, 65, 80, 1000];
 
 fn key(number: usize) -> Secret {
     Secret::from_key_file(format!("the key of client {number}").as_bytes())
@@ -70,7 +70,7 @@ fn the_first_of_equal_keys_counts() {
 
 #[test]
 fn any_bit_of_a_hello_counts_for_all_keys() {
-    for size in [17, 40] {
+    for size in [17, 70] {
         let keys = keyring(size);
         let (mut client, mut whole) = (client(&key(16)), server(&keys));
         talk(&mut client, &mut whole);

@@ -20,7 +20,7 @@ pub(crate) fn random(seed: u8) -> [u8; Entropy::LEN] {
 
 /// How many keys a server may have, and which of them is that of both ends.
 pub(crate) fn place(seed: u8) -> (usize, usize) {
-    let sizes = [1, 1, 2, 3, 16, 17, 33, 40];
+    let sizes = [1, 1, 2, 3, 16, 17, 40, 70];
     let size = sizes[usize::from(seed) % sizes.len()];
     (size, usize::from(seed) / sizes.len() % size)
 }

@@ -43,7 +43,9 @@ pub fn spiped_command() -> Command {
                 .help("Listen here")
                 .long_help(text::SOURCE),
             target(),
-            key(),
+            key()
+                .help("The key file, or a folder of keys for -d; - is stdin")
+                .long_help(text::KEYS),
             bind(),
         ])
         .next_help_heading("Many pipes")

@@ -118,6 +118,15 @@ pub(super) const KEY: &str = "\
 The key file, the same at both ends; - is standard input. Any file will do, \
 whatever its length and content; spiped keygen makes a good one.";
 
+pub(super) const KEYS: &str = "\
+The key file, the same at both ends; - is standard input. Any file will do, \
+whatever its length and content; spiped keygen makes a good one. For -d it may \
+be a folder of keys, each of them a client's: NAME.key, or NAME.ANYTHING.key if \
+there are several of one client. Other files are no keys. Log lines name the \
+client, up to the first dot. The key files have to be regular, not empty and \
+10,000 at most; with one that cannot be used, none is. After SIGHUP a client \
+whose key was removed is let in no longer, and its open connections are closed.";
+
 pub(super) const CONFIG: &str = "\
 Run all pipes that this file describes, in TOML: a table [pipe.NAME] for each, \
 and [defaults] for what they share. A setting is named like the long option that \
