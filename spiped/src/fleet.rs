@@ -17,7 +17,7 @@ use crate::descriptors::DescriptorLimit;
 use crate::footprint::Footprint;
 use crate::keyfile::KeySource;
 use crate::keys::Keys;
-use crate::log::{self, Class};
+use crate::log::{self, Class, Level};
 use crate::pipe::{Pipe, Running};
 use crate::prepare::{Keyed, PrepareError, Prepared, Sockets};
 use crate::settings::PipeSettings;
@@ -143,7 +143,7 @@ impl Fleet {
             let member = match before.remove(&name) {
                 None => {
                     changes.added += 1;
-                    self.member(ready, Arc::new(Gate::new(limits)))
+                    self.member(ready, Arc::new(Gate::new(Arc::clone(&name), limits)))
                 }
                 Some(member) => {
                     let gate = Arc::clone(member.pipe.gate());
@@ -181,7 +181,13 @@ impl Fleet {
             keepalive: settings.keepalive,
         };
         let footprint = Arc::clone(&self.footprint);
-        let pipe = Arc::new(Pipe::new(settings.mode, route, gate, footprint));
+        let pipe = Arc::new(Pipe::new(
+            Arc::clone(&settings.name),
+            settings.mode,
+            route,
+            gate,
+            footprint,
+        ));
         let (listener, current) = watch::channel(ready.listener);
         // On a task of its own, so that accepting is done by the runtime's workers.
         let accepting = Arc::clone(&pipe).accept(current, self.running.clone());
@@ -263,9 +269,11 @@ async fn keep_source_fresh(
     loop {
         tokio::time::sleep(interval).await;
         if let Err(error) = follow_source(&settings, &current).await {
-            log::warning(
+            log::event(
+                Level::Warning,
                 Class::Lookup,
                 format_args!("listening on as before: {error}"),
+                |fields| fields.text("pipe", &settings.name),
             );
         }
     }
@@ -290,9 +298,11 @@ async fn follow_source(
         endpoint: endpoint.clone(),
         error,
     })?;
-    log::notice(
+    log::event(
+        Level::Notice,
         Class::Daemon,
         format_args!("{source} has moved: listening on {endpoint} from now on"),
+        |fields| fields.text("pipe", &settings.name),
     );
     current.send_replace(Arc::new(listener));
     Ok(())

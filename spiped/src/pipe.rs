@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use crate::admission::{Gate, Slot};
 use crate::connection::Route;
 use crate::footprint::{self, Footprint};
-use crate::log::{self, Class};
+use crate::log::{self, Class, Fields, Level};
 use crate::outcome::Outcome;
 use crate::reason::reason;
 use crate::record::Record;
@@ -26,6 +26,7 @@ const FOOTPRINT_PAUSE: Duration = Duration::from_millis(500);
 /// A running pipe. It never changes: other settings make another pipe with the same gate.
 #[derive(Debug)]
 pub struct Pipe {
+    name: Arc<str>,
     mode: Mode,
     route: Route,
     gate: Arc<Gate>,
@@ -47,12 +48,14 @@ impl Pipe {
     /// A pipe whose connections pass a gate.
     #[must_use]
     pub(crate) fn new(
+        name: Arc<str>,
         mode: Mode,
         route: Route,
         gate: Arc<Gate>,
         footprint: Arc<Footprint>,
     ) -> Self {
         Self {
+            name,
             mode,
             route,
             gate,
@@ -69,9 +72,11 @@ impl Pipe {
     /// Looks the target up again every so often, for ever.
     pub async fn keep_target_fresh(&self, interval: Duration) {
         let report = |address: &Address, error: &io::Error| {
-            log::warning(
+            log::event(
+                Level::Warning,
                 Class::Lookup,
                 format_args!("cannot resolve {address}, keeping its last addresses: {error}"),
+                |fields| fields.text("pipe", &self.name),
             );
         };
         self.route.target.keep_fresh(interval, report).await;
@@ -110,9 +115,11 @@ impl Pipe {
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    log::warning(
+                    log::event(
+                        Level::Warning,
                         Class::Accept,
                         format_args!("cannot accept a connection: {}", reason(&error)),
+                        |fields| fields.text("pipe", &self.name),
                     );
                     match is_shortage(&error) {
                         true => self.gate.strangers.relieve(ACCEPT_PAUSE).await,
@@ -145,14 +152,26 @@ impl Pipe {
                 self.route.decrypt(&source, stay, admit, &record).await
             }
         };
-        match served {
-            Ok(()) => log::info(
-                Class::Closed,
+        let outcome = match &served {
+            Ok(()) => Outcome::Done,
+            Err(error) => error.outcome(self.mode),
+        };
+        let fields = |fields: &mut Fields| {
+            fields.text("pipe", &self.name);
+            record.tell(outcome, fields);
+        };
+        match &served {
+            Ok(()) => log::event(
+                Level::Info,
+                class(outcome),
                 format_args!("connection from {} has ended: {record}", record.who()),
+                fields,
             ),
-            Err(error) => log::warning(
-                class(error.outcome(self.mode)),
+            Err(error) => log::event(
+                Level::Warning,
+                class(outcome),
                 format_args!("connection from {}: {error}", record.who()),
+                fields,
             ),
         }
     }

@@ -13,6 +13,7 @@ use spiped_proto::ForwardSecrecy;
 
 use super::number;
 use crate::keyfile::KeySource;
+use crate::log::Destination;
 use crate::settings::{Mode, ProcessSettings};
 
 /// What `spiped` is to do.
@@ -137,9 +138,13 @@ impl SpipedOptions {
                 wait_for_dns: matches.get_flag("wait-for-dns"),
                 drain: matches.remove_one("drain"),
                 foreground: matches.get_flag("foreground"),
+                log: match matches.get_flag("syslog") {
+                    true => Some(Destination::Syslog),
+                    false => matches.remove_one("log-format"),
+                },
+                log_level: matches.remove_one("log-level").unwrap_or_default(),
                 pidfile: matches.remove_one::<OsString>("pidfile").map(PathBuf::from),
                 sandbox: matches.remove_one("sandbox").unwrap_or_default(),
-                syslog: matches.get_flag("syslog"),
                 user: matches.remove_one("user"),
             },
         })

@@ -6,9 +6,11 @@ spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
               [-f | -g] [-n MAX] [-o SECONDS] [-p PIDFILE] [-r SECONDS | -R]
               [-u USER | :GROUP | USER:GROUP] [--drain SECONDS]
               [--idle SECONDS] [--max-unproved MAX]
-              [--max-unproved-per-source MAX] [--sandbox MODE] [--syslog]
+              [--max-unproved-per-source MAX] [--sandbox MODE]
+              [--log-level LEVEL] [--log-format FORMAT | --syslog]
        spiped --config FILE [-DF] [-p PIDFILE] [-u USER | :GROUP | USER:GROUP]
-              [--drain SECONDS] [--sandbox MODE] [--syslog]
+              [--drain SECONDS] [--sandbox MODE]
+              [--log-level LEVEL] [--log-format FORMAT | --syslog]
        spiped check FILE
        spiped keygen FILE
        spiped demo [--size MIB]
@@ -161,6 +163,24 @@ source address, reading the key and writing the pidfile.";
 
 pub(super) const SYSLOG: &str = "\
 Send warnings to syslog in place of standard error, once start-up is over.";
+
+pub(super) const LOG_FORMAT: &str = "\
+Log in this form. plain is a line of text on standard error. json is an object \
+a line on standard error, with time, level, class, message and further fields, \
+such as pipe, peer, key, outcome, bytes_from_source, bytes_to_source and \
+duration_seconds for a connection. journal goes to systemd's journal, which \
+gets the same fields in upper case behind SPIPED_ (journalctl \
+SPIPED_OUTCOME=wrong-key). The default is journal where standard error goes \
+there anyway, else plain. In the background, plain and json want standard error \
+to be a file.";
+
+pub(super) const LOG_LEVEL: &str = "\
+Log what is at least this grave: error, warning (a connection has failed), \
+notice (what the daemon does) or info (each connection that has ended well: \
+who, how much, how long). The default is notice. Of each kind of line only some \
+are logged when there are many, and then how many were held back: 2 a second \
+after the first 10, and of connections that have ended well 200 a second after \
+the first 1000.";
 
 pub(super) const DRAIN: &str = "\
 After SIGTERM, give connections that are open this long to end; reset the rest \
