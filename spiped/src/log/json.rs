@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn each_day_is_the_one_after_the_day_before() {
         let length = |year: u64, month: u64| match month {
-            2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+            2 if year.is_multiple_of(if year.is_multiple_of(100) { 400 } else { 4 }) => 29,
             2 => 28,
             4 | 6 | 9 | 11 => 30,
             _ => 31,

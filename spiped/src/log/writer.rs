@@ -219,7 +219,7 @@ impl State {
             let text = format_args!("{count} more {lines} about {subject} held back");
             let level = class.summary_level();
             let line = Line::new(level, class, text, |fields| {
-                fields.count("held_back", count)
+                fields.count("held_back", count);
             });
             self.queue.push_back(line);
         }
