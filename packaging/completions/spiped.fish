@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spiped_global_optspecs
-    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= config= f/fast g/require-forward-secrecy o/timeout= n/max-connections= max-unproved= max-unproved-per-source= idle= j/no-keepalive D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= drain= sandbox= metrics= control= syslog v/version help
+    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= config= f/fast g/require-forward-secrecy o/timeout= n/max-connections= max-unproved= max-unproved-per-source= idle= j/no-keepalive D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= drain= sandbox= metrics= control= syslog log-format= log-level= v/version help
 end
 
 function __fish_spiped_needs_command
@@ -43,6 +43,13 @@ off\t''
 require\t''"
 complete -c spiped -n "__fish_spiped_needs_command" -l metrics -d 'Serve metrics and health by HTTP here' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l control -d 'Listen here for spiped status and spiped reload' -r -F
+complete -c spiped -n "__fish_spiped_needs_command" -l log-format -d 'Log plain text, json, or to the systemd journal' -r -f -a "plain\t''
+json\t''
+journal\t''"
+complete -c spiped -n "__fish_spiped_needs_command" -l log-level -d 'Log error, warning, notice or info [default: notice]' -r -f -a "error\t''
+warning\t''
+notice\t''
+info\t''"
 complete -c spiped -n "__fish_spiped_needs_command" -s e -l encrypt -d 'Take plain connections, send them encrypted to the target'
 complete -c spiped -n "__fish_spiped_needs_command" -s d -l decrypt -d 'Take encrypted connections, send them plain to the target'
 complete -c spiped -n "__fish_spiped_needs_command" -s f -l fast -d 'Save time in the handshake by giving up forward secrecy'

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::descriptors::DescriptorLimit;
-use crate::log::{self, Class};
+use crate::log::{self, Class, Level};
 use crate::settings::PipeSettings;
 use crate::strangers::{Bounds, Strangers};
 
@@ -75,6 +75,8 @@ impl Limits {
 /// connections do.
 #[derive(Debug)]
 pub struct Gate {
+    /// That of its pipe.
+    name: Arc<str>,
     /// One for each connection that may be served.
     slots: Arc<Semaphore>,
     /// One for each connection that may wait for a slot after it has proved the key.
@@ -89,12 +91,13 @@ pub struct Gate {
 pub type Slot = OwnedSemaphorePermit;
 
 impl Gate {
-    /// One that nobody has passed yet.
+    /// That of the pipe of a name, which nobody has passed yet.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(name: Arc<str>, limits: Limits) -> Self {
         let sizes = permits(limits);
         let [slots, waiting] = sizes.map(|size| Arc::new(Semaphore::new(size)));
         Self {
+            name,
             slots,
             waiting,
             strangers: Arc::new(Strangers::new(limits.unproved)),
@@ -133,9 +136,11 @@ impl Gate {
         if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
             return Some(slot);
         }
-        log::warning(
+        log::event(
+            Level::Warning,
             Class::Limit,
             format_args!("connection limit reached: others wait until one ends"),
+            |fields| fields.text("pipe", &self.name),
         );
         let _waiting = acquire(&self.waiting).await;
         acquire(&self.slots).await
@@ -237,7 +242,7 @@ mod tests {
             let shares = Shares::among([&pipe].into_iter(), DescriptorLimit::of(1_000_000));
             Limits::new(&pipe, shares)
         };
-        (Gate::new(of(served)), of)
+        (Gate::new("web".into(), of(served)), of)
     }
 
     #[tokio::test(start_paused = true)]

@@ -95,7 +95,14 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     };
     let pidfile = options.default_pidfile();
     let process = options.process;
+    log::set_level(process.log_level);
+    if process.log == Some(Destination::Json) {
+        log::set_json();
+    }
     let origin = Origin::of(options.pipes)?;
+    if let Origin::File(_) = origin {
+        log::show_pipes();
+    }
     let settings = origin.read()?;
     // Before the first socket is bound.
     signals::hold()?;
@@ -188,7 +195,7 @@ impl Plan {
             identity.assume()?;
         }
         let mut needs = self.origin.needs(&prepared);
-        needs.unix_sockets |= destination == Destination::Syslog;
+        needs.unix_sockets |= matches!(destination, Destination::Syslog | Destination::Journal);
         // What is kept is what is locked.
         drop(self.keyed);
         let (prepared, key_lock) = Prepared::lock_keys(prepared);
@@ -216,15 +223,22 @@ impl Plan {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// In the background, lines that nobody would see on standard error go to syslog where there is
-    /// one.
+    /// What is asked for; else the journal where standard error goes there, and syslog, if there is
+    /// one, where nobody would see standard error.
     fn log_destination(&self) -> Destination {
         let unseen = !self.process.foreground && !daemonize::stderr_is_kept();
-        let unseen = unseen && Path::new("/dev/log").exists();
-        if self.process.syslog || unseen {
-            Destination::Syslog
-        } else {
-            Destination::Stderr
+        match self.process.log {
+            Some(asked @ (Destination::Stderr | Destination::Json)) if unseen => {
+                log::warning_now(
+                    "nobody will see the log: in the background, standard error is kept only if it \
+                     is a file",
+                );
+                asked
+            }
+            Some(asked) => asked,
+            None if daemonize::stderr_is_journal() && log::has_journal() => Destination::Journal,
+            None if unseen && Path::new("/dev/log").exists() => Destination::Syslog,
+            None => Destination::Stderr,
         }
     }
 

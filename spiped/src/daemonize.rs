@@ -4,7 +4,7 @@
 //! The caller binds and reads keys before it forks, and runs the daemon after. The working
 //! directory and the umask stay what they were, so relative paths keep their meaning.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
@@ -131,17 +131,24 @@ pub fn stderr_is_kept() -> bool {
     is_kept(io::stderr().as_fd())
 }
 
+/// Whether standard error is the stream to the systemd journal.
+#[must_use]
+pub fn stderr_is_journal() -> bool {
+    metadata(io::stderr().as_fd()).is_ok_and(|metadata| is_journal(&metadata))
+}
+
 fn is_kept(fd: BorrowedFd<'_>) -> bool {
-    let Ok(metadata) = fd
-        .try_clone_to_owned()
-        .and_then(|fd| File::from(fd).metadata())
-    else {
-        return false;
-    };
-    // systemd.exec(5): $JOURNAL_STREAM names the device and inode of the journal's socket.
+    metadata(fd).is_ok_and(|metadata| metadata.is_file() || is_journal(&metadata))
+}
+
+fn metadata(fd: BorrowedFd<'_>) -> io::Result<Metadata> {
+    File::from(fd.try_clone_to_owned()?).metadata()
+}
+
+/// systemd.exec(5): $JOURNAL_STREAM names the device and inode of the journal's socket.
+fn is_journal(metadata: &Metadata) -> bool {
     let journal = std::env::var("JOURNAL_STREAM");
-    metadata.is_file()
-        || journal.is_ok_and(|id| id == format!("{}:{}", metadata.dev(), metadata.ino()))
+    journal.is_ok_and(|id| id == format!("{}:{}", metadata.dev(), metadata.ino()))
 }
 
 /// How many threads this process has, where `/proc` tells.

@@ -18,7 +18,7 @@ use crate::descriptors::DescriptorLimit;
 use crate::footprint::Footprint;
 use crate::keyfile::KeySource;
 use crate::keys::Keys;
-use crate::log::{self, Class};
+use crate::log::{self, Class, Level};
 use crate::pipe::{Pipe, Running};
 use crate::prepare::{Keyed, Passed, PrepareError, Prepared, Sockets};
 use crate::settings::PipeSettings;
@@ -178,7 +178,10 @@ impl Fleet {
                 gate.adjust(limits);
                 (ledger, gate)
             }
-            None => (Arc::default(), Arc::new(Gate::new(limits))),
+            None => {
+                let name = Arc::clone(&settings.name);
+                (Arc::default(), Arc::new(Gate::new(name, limits)))
+            }
         };
         let posted = Posted {
             settings: settings.clone(),
@@ -204,7 +207,9 @@ impl Fleet {
         };
         let footprint = Arc::clone(&self.footprint);
         let Posted { ledger, gate, .. } = posted;
-        let pipe = Arc::new(Pipe::new(settings.mode, route, gate, ledger, footprint));
+        let name = Arc::clone(&settings.name);
+        let pipe = Pipe::new(name, settings.mode, route, gate, ledger, footprint);
+        let pipe = Arc::new(pipe);
         let (listener, current) = watch::channel(ready.listener);
         // On a task of its own, so that accepting is done by the runtime's workers.
         let accepting = Arc::clone(&pipe).accept(current, self.running.clone());
@@ -285,9 +290,11 @@ async fn keep_source_fresh(
     loop {
         tokio::time::sleep(interval).await;
         if let Err(error) = follow_source(&settings, &current).await {
-            log::warning(
+            log::event(
+                Level::Warning,
                 Class::Lookup,
                 format_args!("listening on as before: {error}"),
+                |fields| fields.text("pipe", &settings.name),
             );
         }
     }
@@ -312,9 +319,11 @@ async fn follow_source(
         endpoint: endpoint.clone(),
         error,
     })?;
-    log::notice(
+    log::event(
+        Level::Notice,
         Class::Daemon,
         format_args!("{source} has moved: listening on {endpoint} from now on"),
+        |fields| fields.text("pipe", &settings.name),
     );
     current.send_replace(Arc::new(listener));
     Ok(())

@@ -12,7 +12,7 @@ use crate::admission::{Gate, Slot};
 use crate::connection::Route;
 use crate::footprint::{self, Footprint};
 use crate::ledger::Ledger;
-use crate::log::{self, Class};
+use crate::log::{self, Class, Fields, Level};
 use crate::outcome::Outcome;
 use crate::reason::reason;
 use crate::record::Record;
@@ -27,6 +27,7 @@ const FOOTPRINT_PAUSE: Duration = Duration::from_millis(500);
 /// A running pipe. It never changes: other settings make another pipe with the same gate.
 #[derive(Debug)]
 pub struct Pipe {
+    name: Arc<str>,
     mode: Mode,
     route: Route,
     gate: Arc<Gate>,
@@ -49,6 +50,7 @@ impl Pipe {
     /// A pipe whose connections pass a gate and stand in a ledger.
     #[must_use]
     pub(crate) fn new(
+        name: Arc<str>,
         mode: Mode,
         route: Route,
         gate: Arc<Gate>,
@@ -56,6 +58,7 @@ impl Pipe {
         footprint: Arc<Footprint>,
     ) -> Self {
         Self {
+            name,
             mode,
             route,
             gate,
@@ -67,9 +70,11 @@ impl Pipe {
     /// Looks the target up again every so often, for ever.
     pub async fn keep_target_fresh(&self, interval: Duration) {
         let report = |address: &Address, error: &io::Error| {
-            log::warning(
+            log::event(
+                Level::Warning,
                 Class::Lookup,
                 format_args!("cannot resolve {address}, keeping its last addresses: {error}"),
+                |fields| fields.text("pipe", &self.name),
             );
         };
         self.route.target.keep_fresh(interval, report).await;
@@ -108,9 +113,11 @@ impl Pipe {
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    log::warning(
+                    log::event(
+                        Level::Warning,
                         Class::Accept,
                         format_args!("cannot accept a connection: {}", reason(&error)),
+                        |fields| fields.text("pipe", &self.name),
                     );
                     match is_shortage(&error) {
                         true => self.gate.strangers.relieve(ACCEPT_PAUSE).await,
@@ -148,14 +155,22 @@ impl Pipe {
             Ok(()) => Outcome::Done,
             Err(error) => error.outcome(self.mode),
         };
+        let fields = |fields: &mut Fields| {
+            fields.text("pipe", &self.name);
+            record.tell(outcome, fields);
+        };
         match &served {
-            Ok(()) => log::info(
+            Ok(()) => log::event(
+                Level::Info,
                 class(outcome),
                 format_args!("connection from {} has ended: {record}", record.who()),
+                fields,
             ),
-            Err(error) => log::warning(
+            Err(error) => log::event(
+                Level::Warning,
                 class(outcome),
                 format_args!("connection from {}: {error}", record.who()),
+                fields,
             ),
         }
         entry.end(outcome);

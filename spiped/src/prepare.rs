@@ -10,7 +10,7 @@ use spiped_tokio::{BoundListener, Endpoint, Listener};
 use crate::inherited::Inherited;
 use crate::keyfile::KeySource;
 use crate::keys::Keys;
-use crate::log::{self, Class};
+use crate::log::{self, Class, Level};
 use crate::reason::reason;
 use crate::settings::PipeSettings;
 use crate::start::{self, StartError};
@@ -139,12 +139,14 @@ pub(crate) fn source(settings: &PipeSettings) -> Result<Endpoint, StartError> {
         StartError::resolve("source", &settings.source, error)
     })?;
     if endpoints.next().is_some() {
-        log::warning(
+        log::event(
+            Level::Warning,
             Class::Daemon,
             format_args!(
                 "{} has several addresses: listening on {endpoint} only",
                 settings.source
             ),
+            |fields| fields.text("pipe", &settings.name),
         );
     }
     Ok(endpoint)

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use spiped_tokio::{Peer, Traffic};
 
+use crate::log::Fields;
+use crate::outcome::Outcome;
 use crate::settings::Mode;
 
 /// One connection.
@@ -57,6 +59,26 @@ impl Record {
     /// Who has connected, for people: `[192.0.2.1]:5 (alice)`.
     pub fn who(&self) -> impl fmt::Display {
         Who(self)
+    }
+
+    /// Who has connected, what it was and how it ended, for programs. The names stay.
+    pub fn tell(&self, outcome: Outcome, fields: &mut Fields) {
+        let (from_source, to_source) = self.bytes();
+        fields.text("mode", self.mode);
+        fields.text("peer", self.peer);
+        if let Some(client) = self.client() {
+            fields.text("key", client);
+        }
+        fields.text("outcome", outcome);
+        fields.count("bytes_from_source", from_source);
+        fields.count("bytes_to_source", to_source);
+        fields.time("duration_seconds", self.since.elapsed());
+        if let Some(handshake) = self.handshake.elapsed() {
+            fields.time("handshake_seconds", handshake);
+        }
+        if let Some(dial) = self.dial.elapsed() {
+            fields.time("dial_seconds", dial);
+        }
     }
 
     /// Bytes that came from the source, and bytes that went back there.

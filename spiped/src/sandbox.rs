@@ -43,7 +43,7 @@ pub enum Sandbox {
 pub struct Needs {
     /// Whether it asks the system's resolver.
     pub names: bool,
-    /// Whether it connects to unix sockets: its target, or syslog.
+    /// Whether it connects to unix sockets: its target, syslog or the journal.
     pub unix_sockets: bool,
     /// The TCP ports it connects to.
     pub connect: BTreeSet<u16>,

@@ -1,5 +1,6 @@
 //! Which pipes there are to be and how the process runs, whether a command line or a file says so.
 
+use std::fmt;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use spiped_tokio::{Address, BindAddress, ForwardSecrecy};
 
 use crate::cli::PipeOptions;
 use crate::keyfile::KeySource;
+use crate::log::{Destination, Level};
 use crate::sandbox::Sandbox;
 use crate::start::{self, StartError};
 
@@ -19,6 +21,16 @@ pub enum Mode {
     Encrypt,
     /// Encrypted at the source, plain at the target (`-d`).
     Decrypt,
+}
+
+/// As a file has it.
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Encrypt => "encrypt",
+            Self::Decrypt => "decrypt",
+        })
+    }
 }
 
 /// One pipe.
@@ -91,14 +103,16 @@ pub struct ProcessSettings {
     pub control: Option<PathBuf>,
     /// `-F`.
     pub foreground: bool,
+    /// `--log-format`, or `--syslog`; None is what suits the process.
+    pub log: Option<Destination>,
+    /// `--log-level`.
+    pub log_level: Level,
     /// `--metrics`, as given.
     pub metrics: Option<String>,
     /// `-p`; None is the default.
     pub pidfile: Option<PathBuf>,
     /// `--sandbox`.
     pub sandbox: Sandbox,
-    /// `--syslog`.
-    pub syslog: bool,
     /// `-u`, as given.
     pub user: Option<String>,
 }

@@ -43,7 +43,8 @@ impl Default for Site {
 
 /// Runs a command where the machine's `/etc/hosts` and `/dev` are its own:
 /// `hosts` lies over `/etc/hosts`, `resolv.conf` if there is one over
-/// `/etc/resolv.conf`, and `/dev/log` is what `log` in `dir` is.
+/// `/etc/resolv.conf`, `run` if there is one over `/run`, and `/dev/log` is
+/// what `dev/log` in `dir` is.
 /// Needs root and `unshare`.
 pub fn in_private_view(dir: &TempDir, command: &Command) -> Command {
     let dev = dir.join("dev");
@@ -61,6 +62,7 @@ pub fn in_private_view(dir: &TempDir, command: &Command) -> Command {
         .arg(
             "mount --bind hosts /etc/hosts
             if [ -e resolv.conf ]; then mount --bind resolv.conf /etc/resolv.conf; fi
+            if [ -e run ]; then mount --bind run /run; fi
             for name in null urandom; do mount --bind /dev/$name dev/$name; done
             mount --rbind dev /dev
             exec \"$@\"",

@@ -10,6 +10,8 @@ use spiped::cli::{
     parse_spiped,
 };
 use spiped::keyfile::KeySource;
+use spiped::log::{Destination, Level};
+use spiped::sandbox::Sandbox;
 use spiped::settings::Mode;
 use spiped_proto::ForwardSecrecy;
 
@@ -123,9 +125,38 @@ fn spiped(options: &SpipedOptions) -> Spelled {
         spelled.0.push("--pidfile".into());
         spelled.0.push(pidfile.clone().into());
     }
-    spelled.flag("syslog", process.syslog);
+    match process.log {
+        None => {}
+        Some(Destination::Syslog) => spelled.flag("syslog", true),
+        Some(Destination::Stderr) => spelled.option("log-format", "plain"),
+        Some(Destination::Json) => spelled.option("log-format", "json"),
+        Some(Destination::Journal) => spelled.option("log-format", "journal"),
+    }
+    let level = match process.log_level {
+        Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Notice => "notice",
+        Level::Info => "info",
+    };
+    spelled.option("log-level", level);
     if let Some(user) = &process.user {
         spelled.option("user", user);
+    }
+    if let Some(drain) = process.drain {
+        spelled.time("drain", drain);
+    }
+    let sandbox = match process.sandbox {
+        Sandbox::On => "on",
+        Sandbox::Off => "off",
+        Sandbox::Require => "require",
+    };
+    spelled.option("sandbox", sandbox);
+    if let Some(metrics) = &process.metrics {
+        spelled.option("metrics", metrics);
+    }
+    if let Some(control) = &process.control {
+        spelled.0.push("--control".into());
+        spelled.0.push(control.clone().into());
     }
     spelled
 }
@@ -142,10 +173,16 @@ fn one_pipe(options: &PipeOptions) -> Spelled {
     spelled.flag("encrypt", options.mode == Mode::Encrypt);
     spelled.flag("decrypt", options.mode == Mode::Decrypt);
     spelled.option("source", &options.source);
-    spelled.option(
-        "max-connections",
-        options.max_connections.map_or(0, u64::from),
-    );
+    for (name, max) in [
+        ("max-connections", options.max_connections),
+        ("max-unproved", options.max_unproved),
+        ("max-unproved-per-source", options.max_unproved_per_source),
+    ] {
+        spelled.option(name, max.map_or(0, u64::from));
+    }
+    if let Some(idle) = options.idle {
+        spelled.time("idle", idle);
+    }
     match options.resolve_interval {
         Some(interval) => spelled.time("resolve-interval", interval),
         None => spelled.flag("no-resolve", true),

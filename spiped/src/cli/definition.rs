@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, Command, ValueHint};
 
 use super::number;
 use super::text;
+use crate::log::{Destination, Level};
 use crate::sandbox::Sandbox;
 
 /// The command line of `spiped`.
@@ -143,6 +144,36 @@ pub fn spiped_command() -> Command {
             flag("syslog", None)
                 .help("Send warnings to syslog in place of standard error")
                 .long_help(text::SYSLOG),
+            Arg::new("log-format")
+                .long("log-format")
+                .value_name("FORMAT")
+                .value_parser(PossibleValuesParser::new(["plain", "json", "journal"]).map(
+                    |format| match format.as_str() {
+                        "json" => Destination::Json,
+                        "journal" => Destination::Journal,
+                        _ => Destination::Stderr,
+                    },
+                ))
+                .hide_possible_values(true)
+                .conflicts_with("syslog")
+                .help("Log plain text, json, or to the systemd journal")
+                .long_help(text::LOG_FORMAT),
+            Arg::new("log-level")
+                .long("log-level")
+                .value_name("LEVEL")
+                .value_parser(
+                    PossibleValuesParser::new(["error", "warning", "notice", "info"]).map(
+                        |level| match level.as_str() {
+                            "error" => Level::Error,
+                            "warning" => Level::Warning,
+                            "info" => Level::Info,
+                            _ => Level::Notice,
+                        },
+                    ),
+                )
+                .hide_possible_values(true)
+                .help("Log error, warning, notice or info [default: notice]")
+                .long_help(text::LOG_LEVEL),
         ])
         .next_help_heading("Information")
         .args([version(), help()])

@@ -13,6 +13,7 @@ use spiped_proto::ForwardSecrecy;
 
 use super::number;
 use crate::keyfile::KeySource;
+use crate::log::Destination;
 use crate::settings::{Mode, ProcessSettings};
 
 /// What `spiped` is to do.
@@ -154,10 +155,14 @@ impl SpipedOptions {
                 drain: matches.remove_one("drain"),
                 control: matches.remove_one::<OsString>("control").map(PathBuf::from),
                 foreground: matches.get_flag("foreground"),
+                log: match matches.get_flag("syslog") {
+                    true => Some(Destination::Syslog),
+                    false => matches.remove_one("log-format"),
+                },
+                log_level: matches.remove_one("log-level").unwrap_or_default(),
                 metrics: matches.remove_one("metrics"),
                 pidfile: matches.remove_one::<OsString>("pidfile").map(PathBuf::from),
                 sandbox: matches.remove_one("sandbox").unwrap_or_default(),
-                syslog: matches.get_flag("syslog"),
                 user: matches.remove_one("user"),
             },
         })

@@ -12,6 +12,7 @@ use spiped_proto::ForwardSecrecy;
 
 use super::*;
 use crate::keyfile::KeySource;
+use crate::log::{Destination, Level};
 use crate::sandbox::Sandbox;
 use crate::settings::{Mode, ProcessSettings};
 
@@ -147,7 +148,8 @@ fn defaults_are_those_of_c_spiped() {
             control: None,
             metrics: None,
             sandbox: Sandbox::On,
-            syslog: false,
+            log: None,
+            log_level: Level::Notice,
             user: None,
         },
     };
@@ -182,17 +184,18 @@ fn every_option_arrives_whether_short_or_long() {
             control: Some("/control".into()),
             metrics: Some("[::1]:9100".to_owned()),
             sandbox: Sandbox::Require,
-            syslog: true,
+            log: Some(Destination::Syslog),
+            log_level: Level::Info,
             user: Some(":daemon".to_owned()),
         },
     };
     let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog \
-        --max-unproved 8 --max-unproved-per-source 1 --idle 90 --drain=1.5 --sandbox=require \
+        --log-level=info --max-unproved 8 --max-unproved-per-source 1 --idle 90 --drain=1.5 --sandbox=require \
         --metrics [::1]:9100 --control /control";
     let long = "--decrypt --wait-for-dns --foreground --require-forward-secrecy --no-keepalive \
         --source /s --target=/t --key - --bind [127.0.0.7] --max-connections=7 --timeout 2.5 \
-        --pidfile /pid --resolve-interval 30 --user :daemon --syslog --max-unproved=8 \
-        --max-unproved-per-source=1 --idle=90 --drain 1.5 --sandbox require \
+        --pidfile /pid --resolve-interval 30 --user :daemon --syslog --log-level info \
+        --max-unproved=8 --max-unproved-per-source=1 --idle=90 --drain 1.5 --sandbox require \
         --metrics=[::1]:9100 --control=/control";
     assert_eq!(options(short), expected);
     assert_eq!(options(long), expected);
@@ -209,6 +212,22 @@ fn a_file_excludes_what_it_says_itself() {
     ] {
         let reason = refused(&format!("--config f {more}"));
         assert!(reason.ends_with(" exclude each other"), "{reason}");
+    }
+}
+
+#[test]
+fn the_log_is_what_is_asked_for() {
+    let with = |more: &str| options(&format!("-e -s a -t b -k c {more}")).process;
+    for (given, expected) in [
+        ("--log-format plain", Destination::Stderr),
+        ("--log-format json", Destination::Json),
+        ("--log-format journal", Destination::Journal),
+        ("--syslog", Destination::Syslog),
+    ] {
+        assert_eq!(with(given).log, Some(expected));
+    }
+    for level in [Level::Error, Level::Warning, Level::Notice, Level::Info] {
+        assert_eq!(with(&format!("--log-level {level}")).log_level, level);
     }
 }
 
@@ -299,6 +318,18 @@ fn the_reason_is_one_line_that_names_the_option() {
         (
             "--sandbox=no",
             "--sandbox: \"no\" is none of on, off, require",
+        ),
+        (
+            "--log-format=xml",
+            "--log-format: \"xml\" is none of plain, json, journal",
+        ),
+        (
+            "--syslog --log-format=json",
+            "--syslog and --log-format exclude each other",
+        ),
+        (
+            "--log-level debug",
+            "--log-level: \"debug\" is none of error, warning, notice, info",
         ),
         ("-o 5s", "-o/--timeout: \"5s\" is not a number of seconds"),
         (

@@ -6,10 +6,12 @@ spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
               [-f | -g] [-n MAX] [-o SECONDS] [-p PIDFILE] [-r SECONDS | -R]
               [-u USER | :GROUP | USER:GROUP] [--drain SECONDS]
               [--idle SECONDS] [--max-unproved MAX]
-              [--max-unproved-per-source MAX] [--sandbox MODE] [--syslog]
+              [--max-unproved-per-source MAX] [--sandbox MODE]
+              [--log-level LEVEL] [--log-format FORMAT | --syslog]
               [--metrics ADDRESS] [--control PATH]
        spiped --config FILE [-DF] [-p PIDFILE] [-u USER | :GROUP | USER:GROUP]
-              [--drain SECONDS] [--sandbox MODE] [--syslog]
+              [--drain SECONDS] [--sandbox MODE]
+              [--log-level LEVEL] [--log-format FORMAT | --syslog]
               [--metrics ADDRESS] [--control PATH]
        spiped check FILE
        spiped status --control PATH [--connections | --json]
@@ -205,6 +207,24 @@ pipes listen and while they drain. Anybody who can connect may ask.";
 pub(super) const CONTROL: &str = "\
 Make a unix socket at this path for spiped status and spiped reload. Only the \
 user of the daemon and root may use it.";
+
+pub(super) const LOG_FORMAT: &str = "\
+Log in this form. plain is a line of text on standard error. json is an object \
+a line on standard error, with time, level, class, message and further fields, \
+such as pipe, peer, key, outcome, bytes_from_source, bytes_to_source and \
+duration_seconds for a connection. journal goes to systemd's journal, which \
+gets the same fields in upper case behind SPIPED_ (journalctl \
+SPIPED_OUTCOME=wrong-key). The default is journal where standard error goes \
+there anyway, else plain. In the background, plain and json want standard error \
+to be a file.";
+
+pub(super) const LOG_LEVEL: &str = "\
+Log what is at least this grave: error, warning (a connection has failed), \
+notice (what the daemon does) or info (each connection that has ended well: \
+who, how much, how long). The default is notice. Of each kind of line only some \
+are logged when there are many, and then how many were held back: 2 a second \
+after the first 10, and of connections that have ended well 200 a second after \
+the first 1000.";
 
 pub(super) const DRAIN: &str = "\
 After SIGTERM, give connections that are open this long to end; reset the rest \

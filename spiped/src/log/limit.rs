@@ -1,11 +1,27 @@
 //! Rate limits: a token bucket a class, and a count of the lines that it held back.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
-/// So many lines of a class may come at once,
-const BURST: u32 = 10;
-/// and then one every so often.
-const INTERVAL: Duration = Duration::from_millis(500);
+use super::Level;
+
+/// So many lines of a class may come at once, and then one every so often.
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    burst: u32,
+    interval: Duration,
+}
+
+/// For lines that anybody can cause.
+const SELDOM: Rate = Rate {
+    burst: 10,
+    interval: Duration::from_millis(500),
+};
+/// For lines that only those who hold a key can cause, and only who asks for them gets.
+const OFTEN: Rate = Rate {
+    burst: 1000,
+    interval: Duration::from_millis(5),
+};
 /// The count of lines held back is logged once none has come for this long,
 const EBB: Duration = Duration::from_secs(1);
 /// or at the latest after this long.
@@ -47,6 +63,36 @@ impl Class {
         Self::Closed,
     ];
 
+    fn rate(self) -> Rate {
+        match self {
+            Self::Closed => OFTEN,
+            _ => SELDOM,
+        }
+    }
+
+    /// How grave it is that lines of this class were held back.
+    pub(super) fn summary_level(self) -> Level {
+        match self {
+            Self::Closed => Level::Info,
+            _ => Level::Warning,
+        }
+    }
+
+    /// For programs that read logs; it stays.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Daemon => "daemon",
+            Self::Accept => "accept",
+            Self::Limit => "limit",
+            Self::Unproved => "unproved",
+            Self::Handshake => "handshake",
+            Self::Dial => "dial",
+            Self::Broken => "broken",
+            Self::Lookup => "lookup",
+            Self::Closed => "closed",
+        }
+    }
+
     /// What lines of this class are about, for "7 more lines about ...".
     pub(super) fn subject(self) -> &'static str {
         match self {
@@ -63,6 +109,13 @@ impl Class {
     }
 }
 
+/// The code.
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
 /// The limits of all classes.
 #[derive(Debug)]
 pub(super) struct Limiter {
@@ -71,7 +124,8 @@ pub(super) struct Limiter {
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
-    tokens: u32,
+    /// How many lines were admitted that no token has come back for yet.
+    spent: u32,
     /// When the newest token arrived; `None` before the first line.
     filled: Option<Instant>,
     held: Option<Held>,
@@ -88,7 +142,7 @@ struct Held {
 impl Limiter {
     pub(super) const fn new() -> Self {
         const FULL: Bucket = Bucket {
-            tokens: BURST,
+            spent: 0,
             filled: None,
             held: None,
         };
@@ -106,7 +160,7 @@ impl Limiter {
         self.buckets
             .iter_mut()
             .find(|(limited, _)| *limited == class)
-            .is_none_or(|(_, bucket)| bucket.admit(now))
+            .is_none_or(|(_, bucket)| bucket.admit(class.rate(), now))
     }
 
     /// A class whose count of held-back lines should be logged now, and the count, which starts
@@ -135,10 +189,10 @@ impl Limiter {
 }
 
 impl Bucket {
-    fn admit(&mut self, now: Instant) -> bool {
-        self.refill(now);
-        if self.tokens > 0 {
-            self.tokens -= 1;
+    fn admit(&mut self, rate: Rate, now: Instant) -> bool {
+        self.refill(rate, now);
+        if self.spent < rate.burst {
+            self.spent += 1;
             return true;
         }
         let held = self.held.get_or_insert(Held {
@@ -151,19 +205,18 @@ impl Bucket {
         false
     }
 
-    fn refill(&mut self, now: Instant) {
+    fn refill(&mut self, rate: Rate, now: Instant) {
         let filled = *self.filled.get_or_insert(now);
         let waited = now.saturating_duration_since(filled);
-        let missing = BURST - self.tokens;
-        if waited >= INTERVAL * missing {
-            self.tokens = BURST;
+        if waited >= rate.interval * self.spent {
+            self.spent = 0;
             self.filled = Some(now);
             return;
         }
-        // Fewer than are missing, so it is a small number.
-        let earned = (waited.as_millis() / INTERVAL.as_millis()) as u32;
-        self.tokens += earned;
-        self.filled = Some(filled + INTERVAL * earned);
+        // Fewer than were spent, so it is a small number.
+        let earned = (waited.as_nanos() / rate.interval.as_nanos()) as u32;
+        self.spent -= earned;
+        self.filled = Some(filled + rate.interval * earned);
     }
 }
 
@@ -207,6 +260,17 @@ mod tests {
     }
 
     #[test]
+    fn connections_that_end_well_may_come_often() {
+        let mut limiter = Limiter::new();
+        let start = Instant::now();
+        assert_eq!(admitted(&mut limiter, Class::Closed, start, 5000), 1000);
+        for second in 1..=10 {
+            let now = start + Duration::from_secs(second);
+            assert_eq!(admitted(&mut limiter, Class::Closed, now, 5000), 200);
+        }
+    }
+
+    #[test]
     fn quiet_restores_the_burst_and_no_more() {
         let mut limiter = Limiter::new();
         let start = Instant::now();
@@ -220,7 +284,12 @@ mod tests {
         let mut limiter = Limiter::new();
         let now = Instant::now();
         for class in Class::LIMITED {
-            assert_eq!(admitted(&mut limiter, class, now, 100), 10, "{class:?}");
+            let burst = class.rate().burst;
+            assert_eq!(
+                admitted(&mut limiter, class, now, 2000),
+                burst as usize,
+                "{class:?}"
+            );
         }
         assert_eq!(admitted(&mut limiter, Class::Daemon, now, 100), 100);
     }

@@ -1,8 +1,11 @@
-//! The text of a line, made safe to print.
+//! A line that is to be written, and its text for people, made safe to print.
 
-use std::fmt;
+use std::fmt::{self, Write};
+use std::time::SystemTime;
 
-use super::Level;
+use super::fields::Fields;
+use super::limit::Class;
+use super::{Level, shows_pipes};
 
 /// A line's text is cut after so many bytes; syslog daemons drop or split longer ones (RFC 3164
 /// section 4.1 allows 1024 in all).
@@ -11,21 +14,65 @@ const CUT: &str = "...";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
+    pub(super) time: SystemTime,
     pub(super) level: Level,
-    text: String,
+    pub(super) class: Class,
+    /// As it came, and no longer than [`TEXT_MAX`].
+    pub(super) message: String,
+    pub(super) fields: Fields,
 }
 
 impl Line {
-    pub(super) fn new(level: Level, message: fmt::Arguments<'_>) -> Self {
+    pub(super) fn new(
+        level: Level,
+        class: Class,
+        message: fmt::Arguments<'_>,
+        fields: impl FnOnce(&mut Fields),
+    ) -> Self {
+        let mut noted = Fields::default();
+        fields(&mut noted);
         Self {
+            time: SystemTime::now(),
             level,
-            text: sanitized(&message.to_string()),
+            class,
+            message: bounded(message),
+            fields: noted,
         }
     }
 
-    /// No control characters, at most [`TEXT_MAX`] bytes.
-    pub(super) fn text(&self) -> &str {
-        &self.text
+    /// For people: no control characters, at most [`TEXT_MAX`] bytes, and begun with the pipe's name
+    /// where there are several.
+    pub(super) fn text(&self) -> String {
+        match self.fields.find_text("pipe") {
+            Some(pipe) if shows_pipes() => sanitized(&format!("{pipe}: {}", self.message)),
+            _ => sanitized(&self.message),
+        }
+    }
+}
+
+/// The text, cut after [`TEXT_MAX`] bytes.
+pub(super) fn bounded(text: fmt::Arguments<'_>) -> String {
+    let mut bounded = Bounded(String::new());
+    match bounded.write_fmt(text) {
+        Ok(()) => {}
+        Err(fmt::Error) => bounded.0.push_str(CUT),
+    }
+    bounded.0
+}
+
+/// Fails when it is full.
+struct Bounded(String);
+
+impl Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = TEXT_MAX - CUT.len() - self.0.len();
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        let boundary = (0..=room).rfind(|&index| text.is_char_boundary(index));
+        self.0.push_str(&text[..boundary.unwrap_or_default()]);
+        Err(fmt::Error)
     }
 }
 
@@ -33,7 +80,7 @@ fn sanitized(message: &str) -> String {
     let mut text = String::with_capacity(message.len().min(TEXT_MAX));
     for character in message.chars() {
         let before = text.len();
-        if deceives(character) {
+        if character == '\\' || deceives(character) {
             text.extend(character.escape_default());
         } else {
             text.push(character);
@@ -47,13 +94,12 @@ fn sanitized(message: &str) -> String {
     text
 }
 
-/// Whether a character, printed as it is, makes the line look like something else. The backslash
-/// is among them because it begins the escapes.
-fn deceives(character: char) -> bool {
+/// Whether a character, printed as it is, makes the line look like something else.
+pub(super) fn deceives(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
-            '\\' | '\u{61c}'
+            '\u{61c}'
                 | '\u{200b}'..='\u{200f}'
                 | '\u{2028}'..='\u{202e}'
                 | '\u{2066}'..='\u{2069}'
@@ -96,15 +142,31 @@ mod tests {
     #[test]
     fn long_text_is_cut_between_characters() {
         for filler in ["x", "ß", "\n", "🔑"] {
-            let text = sanitized(&filler.repeat(2 * TEXT_MAX));
-            assert!(
-                text.len() <= TEXT_MAX && text.len() > TEXT_MAX - 12,
-                "{}",
-                text.len()
-            );
-            assert!(text.ends_with(CUT));
+            let long = filler.repeat(2 * TEXT_MAX);
+            for text in [sanitized(&long), bounded(format_args!("{long}"))] {
+                assert!(
+                    text.len() <= TEXT_MAX && text.len() > TEXT_MAX - 12,
+                    "{}",
+                    text.len()
+                );
+                assert!(text.ends_with(CUT));
+            }
         }
         let fits = "x".repeat(TEXT_MAX - CUT.len());
         assert_eq!(sanitized(&fits), fits);
+        assert_eq!(bounded(format_args!("x{}", &fits[1..])), fits);
+    }
+
+    #[test]
+    fn what_comes_after_the_cut_is_not_even_formatted() {
+        struct Endless;
+        impl fmt::Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str("and so on ")?;
+                }
+            }
+        }
+        assert_eq!(bounded(format_args!("{Endless}")).len(), TEXT_MAX);
     }
 }

@@ -8,11 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Level;
+use super::fields::Fields;
 use super::limit::{Class, Limiter};
 use super::line::Line;
 use super::sink::Sink;
 
-/// Lines that may wait for the writer, about a kilobyte each at most.
+/// Lines that may wait for the writer, a few kilobytes each at most.
 const QUEUE_MAX: usize = 1024;
 
 pub(super) struct Log {
@@ -77,14 +78,21 @@ impl Log {
         Ok(())
     }
 
-    pub(super) fn write(&self, level: Level, class: Class, message: fmt::Arguments<'_>) {
+    /// Fields are asked for only if the line is to be written.
+    pub(super) fn write(
+        &self,
+        level: Level,
+        class: Class,
+        message: fmt::Arguments<'_>,
+        fields: impl FnOnce(&mut Fields),
+    ) {
         if !super::is_wanted(level) {
             return;
         }
         let mut state = self.lock();
         if state.stage == Stage::Direct {
             drop(state);
-            let line = Line::new(level, message);
+            let line = Line::new(level, class, message, fields);
             self.lock().write_at_once(&line);
             return;
         }
@@ -98,7 +106,7 @@ impl Log {
         }
         // The lock must not be held while text from elsewhere is formatted.
         drop(state);
-        let line = Line::new(level, message);
+        let line = Line::new(level, class, message, fields);
         let mut state = self.lock();
         if state.stage == Stage::Ended || state.queue.len() >= QUEUE_MAX {
             state.lose();
@@ -209,7 +217,11 @@ impl State {
             let lines = if count == 1 { "line" } else { "lines" };
             let subject = class.subject();
             let text = format_args!("{count} more {lines} about {subject} held back");
-            self.queue.push_back(Line::new(Level::Warning, text));
+            let level = class.summary_level();
+            let line = Line::new(level, class, text, |fields| {
+                fields.count("held_back", count);
+            });
+            self.queue.push_back(line);
         }
     }
 }
@@ -220,7 +232,10 @@ fn lost_lines(count: u64) -> Line {
     } else {
         "log lines were"
     };
-    Line::new(Level::Warning, format_args!("{count} {lines} lost"))
+    let text = format_args!("{count} {lines} lost");
+    Line::new(Level::Warning, Class::Daemon, text, |fields| {
+        fields.count("lost", count);
+    })
 }
 
 #[cfg(test)]
@@ -230,7 +245,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use super::super::sink::Stream;
+    use super::super::sink::{Stream, plain};
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -238,13 +253,13 @@ mod tests {
     /// A log that writes to `output`. It lives as long as the process, as the real one does.
     fn started(output: impl Write + Send + 'static) -> &'static Log {
         let log = Box::leak(Box::new(Log::new()));
-        log.open(Sink::Stream(Stream::new(Box::new(output))));
+        log.open(Sink::Stream(Stream::new(Box::new(output), plain)));
         log.start().unwrap();
         log
     }
 
     fn warn(log: &Log, class: Class, text: &str) {
-        log.write(Level::Warning, class, format_args!("{text}"));
+        log.write(Level::Warning, class, format_args!("{text}"), |_| {});
     }
 
     #[test]
