@@ -119,7 +119,9 @@ fn signs_of_life_are_given_until_the_end() {
     let supervisor = Supervisor::of(&site);
     let mut command = ours.spiped(Mode::Encrypt, &site.source, target.address(), &site.key);
     command.env("NOTIFY_SOCKET", site.dir.join("notify"));
-    command.env("WATCHDOG_USEC", "20000").args(["-F", "-o", "60"]);
+    command
+        .env("WATCHDOG_USEC", "20000")
+        .args(["-F", "-o", "60"]);
     let mut daemon = Program::start(&site.dir, "e", command);
     assert!(supervisor.any().starts_with("READY=1\n"));
     for _ in 0..5 {
