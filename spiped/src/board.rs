@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant};
 
 use crate::admission::Gate;
 use crate::ledger::Ledger;
@@ -35,7 +35,7 @@ impl Phase {
 /// All that there is to see.
 #[derive(Debug)]
 pub struct Board {
-    started: SystemTime,
+    started: Instant,
     state: Mutex<State>,
 }
 
@@ -71,7 +71,7 @@ pub struct Posted {
 impl Default for Board {
     fn default() -> Self {
         Self {
-            started: SystemTime::now(),
+            started: Instant::now(),
             state: Mutex::new(State {
                 phase: Phase::Starting,
                 reloads: Reloads::default(),
@@ -82,10 +82,10 @@ impl Default for Board {
 }
 
 impl Board {
-    /// When the process started to serve.
+    /// How long the process has been serving.
     #[must_use]
-    pub fn started(&self) -> SystemTime {
-        self.started
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// How far the process is.

@@ -26,7 +26,7 @@ fn objects(program: &Program) -> Vec<Value> {
     let whole = stderr.rfind('\n').map_or("", |end| &stderr[..end]);
     whole
         .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .map(|line| serde_json::from_str(line).unwrap())
         .collect()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -50,7 +50,7 @@ pub(super) fn render(board: &Arc<Board>, format: Format) -> Result<String, fmt::
 /// What the board said at one time, so that all figures of a scrape agree.
 #[derive(Debug)]
 struct Snapshot {
-    started: SystemTime,
+    uptime: Duration,
     phase: Phase,
     reloads: [(&'static str, u64); 2],
     log_lines_lost: u64,
@@ -69,7 +69,7 @@ impl Snapshot {
     fn of(board: &Board) -> Self {
         let reloads = board.reloads();
         Self {
-            started: board.started(),
+            uptime: board.uptime(),
             phase: board.phase(),
             reloads: [("done", reloads.done), ("failed", reloads.failed)],
             log_lines_lost: log::lost(),
@@ -126,13 +126,11 @@ impl Snapshot {
             None,
             [(version, 1.0)],
         )?;
-        let since = self.started.duration_since(SystemTime::UNIX_EPOCH);
-        let since = since.unwrap_or_default().as_secs_f64();
         writer.gauges(
-            "start_time",
-            "When the process started to serve, since 1970",
+            "uptime",
+            "How long the process has been serving",
             Some(&Unit::Seconds),
-            [([("phase", self.phase.word())], since)],
+            [([("phase", self.phase.word())], self.uptime.as_secs_f64())],
         )?;
         let reloads = self
             .reloads

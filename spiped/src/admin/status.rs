@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use spiped_tokio::Peer;
@@ -55,13 +55,12 @@ struct ConnectionStatus {
 
 impl Status {
     pub(super) fn of(board: &Board) -> Self {
-        let uptime = SystemTime::now().duration_since(board.started());
         let reloads = board.reloads();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             phase: board.phase().word().to_owned(),
-            uptime: uptime.unwrap_or_default().as_secs_f64(),
+            uptime: board.uptime().as_secs_f64(),
             reloads: reloads.done,
             failed_reloads: reloads.failed,
             pipes: board.pipes().into_values().map(PipeStatus::of).collect(),
