@@ -1,0 +1,150 @@
+//! The daemon while it serves: it reloads when it is asked to, and drains at the end.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::DaemonError;
+use crate::admin::{Desks, Reload};
+use crate::board::{Board, Phase};
+use crate::daemonize::Readiness;
+use crate::fleet::{Changes, Fleet};
+use crate::log::{self, Class};
+use crate::notify::Supervisor;
+use crate::origin::Origin;
+use crate::prepare::{Keyed, PrepareError, Prepared};
+use crate::sandbox::Walls;
+use crate::settings::ProcessSettings;
+use crate::signals::{Request, Requests};
+
+/// The daemon behind its walls.
+pub(super) struct Daemon {
+    pub(super) process: ProcessSettings,
+    pub(super) origin: Origin,
+    pub(super) fleet: Fleet,
+    pub(super) board: Arc<Board>,
+    pub(super) supervisor: Supervisor,
+}
+
+impl Daemon {
+    /// Serves connections until it has been asked to end and the last of them has ended, or has had
+    /// its time.
+    pub(super) async fn serve(
+        mut self,
+        prepared: Vec<Prepared>,
+        desks: Desks,
+        readiness: Option<Readiness>,
+        walls: Option<Walls>,
+    ) -> io::Result<()> {
+        let mut requests = Requests::watch(self.process.foreground)?;
+        let changes = self.fleet.apply(prepared).await?;
+        let (reloads, asked_to_reload) = mpsc::channel(1);
+        desks.open(&self.board, reloads)?;
+        self.board.enter(Phase::Serving);
+        // Before the process that was started goes away, which looks like the end to who does not know
+        // the one that comes after it.
+        self.supervisor.ready(changes).await;
+        self.supervisor.keep_informed();
+        if let Some(readiness) = readiness {
+            readiness.ready()?;
+        }
+        // Only now, so that nobody who waits for the daemon to be up gets to see it.
+        if let Some(walls) = walls {
+            log::notice(Class::Daemon, format_args!("{walls}"));
+        }
+        self.obey(&mut requests, asked_to_reload).await;
+        self.board.enter(Phase::Draining);
+        self.supervisor.stopping().await;
+        let drained = self.fleet.drain(self.process.drain);
+        let left = tokio::select! {
+            left = drained => left,
+            () = requests.end() => requests.obey(),
+        };
+        if left > 0 {
+            let connections = if left == 1 {
+                "connection"
+            } else {
+                "connections"
+            };
+            log::warning(
+                Class::Daemon,
+                format_args!("the time to end is over: resetting {left} {connections}"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Reloads as often as it is asked to, until it is asked to end.
+    async fn obey(&mut self, requests: &mut Requests, mut reloads: mpsc::Receiver<Reload>) {
+        loop {
+            let asked = tokio::select! {
+                request = requests.next() => match request {
+                    Request::End => return,
+                    Request::Reload => None,
+                },
+                Some(asked) = reloads.recv() => Some(asked),
+            };
+            self.supervisor.reloading().await;
+            let wanted = self.read_again();
+            // A look-up that hangs must not keep it from ending.
+            let wanted = tokio::select! {
+                wanted = wanted => wanted,
+                () = requests.end() => return,
+            };
+            let outcome = self.reload(wanted).await;
+            if let Some(asked) = asked {
+                // Whoever asked may be gone.
+                let _ = asked.send(outcome);
+            }
+        }
+    }
+
+    /// Reads settings and keys again, and looks names up.
+    fn read_again(&self) -> impl Future<Output = Result<Vec<Prepared>, DaemonError>> + use<> {
+        let origin = self.origin.clone();
+        let sockets = self.fleet.sockets();
+        let from_stdin = self.fleet.key_from_stdin();
+        let read = move || {
+            let keyed = Keyed::read_all(origin.read()?, from_stdin.as_ref())?;
+            let prepared = keyed.into_iter().map(|keyed| keyed.prepare(&sockets));
+            let prepared = prepared.collect::<Result<Vec<_>, PrepareError>>()?;
+            Ok(Prepared::lock_keys(prepared).0)
+        };
+        let read = tokio::task::spawn_blocking(read);
+        async { read.await.map_err(io::Error::other)? }
+    }
+
+    /// Runs what was read; if it was wrong, what ran goes on. Gives what has changed, or all that is
+    /// wrong.
+    async fn reload(
+        &mut self,
+        wanted: Result<Vec<Prepared>, DaemonError>,
+    ) -> Result<Changes, Vec<String>> {
+        let changes = match wanted {
+            Ok(wanted) => self.fleet.apply(wanted).await.map_err(DaemonError::from),
+            Err(error) => Err(error),
+        };
+        self.board.reloaded(changes.is_ok());
+        match changes {
+            Ok(changes) => {
+                log::notice(Class::Daemon, format_args!("reloaded: {changes}"));
+                self.supervisor.ready(changes).await;
+                Ok(changes)
+            }
+            Err(error) => {
+                let lines = error.lines();
+                for line in &lines {
+                    log::error(
+                        Class::Daemon,
+                        format_args!("not reloaded, all goes on as before: {line}"),
+                    );
+                }
+                let told = lines.join("; ");
+                let what = format_args!("not reloaded, all goes on as before: {told}");
+                self.supervisor.ready(what).await;
+                Err(lines)
+            }
+        }
+    }
+}
