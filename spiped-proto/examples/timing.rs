@@ -16,7 +16,9 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use spiped_proto::{Computation, Entropy, ForwardSecrecy, Incoming, Opener, Sealer, Secret, Step};
+use spiped_proto::{
+    Computation, Entropy, ForwardSecrecy, Incoming, Keyring, Opener, Sealer, Secret, Step,
+};
 
 const MEASUREMENTS: usize = 100_000;
 /// A power takes so much longer than a packet.
@@ -53,6 +55,16 @@ fn main() -> ExitCode {
             "server hello, wrong MAC: early and late",
             measurements,
             hellos(true),
+        ),
+        row(
+            "hello, one of 48 keys: first and last",
+            measurements,
+            keys(48),
+        ),
+        row(
+            "hello, one of 1000 keys: first and last",
+            powers,
+            keys(1000),
         ),
         row(
             "2^x: fixed and random x",
@@ -318,6 +330,33 @@ fn hellos(at_client: bool) -> impl FnMut(bool, &mut Random) -> f64 {
                 assert!(black_box(fed).is_err());
             }
         })
+    }
+}
+
+/// A right hello at a server with so many keys, made with its first key or its last.
+fn keys(count: usize) -> impl FnMut(bool, &mut Random) -> f64 {
+    let key = |number: usize| Secret::from_key_file(&number.to_be_bytes());
+    let ring: Keyring = (0..count).map(key).collect();
+    let start = move || Step::server(&ring, FAST, entropy(2, &[3; 32]));
+    let (nonce_s, _) = advance(start());
+    let client = |number| Step::client(&key(number), FAST, entropy(1, &[0; 32]));
+    let (nonce_c, _) = advance(client(0));
+    let hello = |number| advance(feed(advance(client(number)).1, &nonce_s)).0;
+    let hellos = (hello(0), hello(count.saturating_sub(1)));
+    move |is_last, _| {
+        // Both are there to be read for both classes.
+        let hello = black_box(if is_last { &hellos.1 } else { &hellos.0 }).clone();
+        let state = waiting(advance(feed(advance(start()).1, &nonce_c)).1);
+        let mut next = None;
+        let time = time(|| {
+            let (_, step) = state.feed(black_box(&hello)).expect("a key fits");
+            next = Some(match step {
+                Step::Compute(trial) => run(trial),
+                proved => proved,
+            });
+        });
+        assert!(matches!(black_box(next), Some(Step::Proved(_))));
+        time
     }
 }
 

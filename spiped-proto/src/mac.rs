@@ -58,20 +58,26 @@ impl<'a> Message<'a> {
     }
 }
 
-/// HMAC of as many messages as there are places for it, `MOST` at most.
+/// HMAC of as many messages as there are places for it, `MOST` at most. It may be a key: no copy of
+/// it is left behind.
 pub(crate) fn hmac<'a, const MOST: usize>(
     messages: impl Iterator<Item = Message<'a>>,
     to: &mut [Tag],
 ) {
-    let count = to.len().min(MOST);
-    // Wiped, as what comes out may be a key.
-    let mut inner = Zeroizing::new([sha256::INITIAL; MOST]);
-    let mut outer = inner.clone();
+    let mut digests = Zeroizing::new([sha256::INITIAL; MOST]);
+    let (digests, _) = digests.split_at_mut(to.len().min(MOST));
+    digest::<MOST>(messages, digests);
+    write_all(digests, to);
+}
+
+/// The same as [`hmac`], into the states of the outer hash.
+fn digest<'a, const MOST: usize>(messages: impl Iterator<Item = Message<'a>>, outer: &mut [State]) {
+    let count = outer.len();
+    let mut inner = [sha256::INITIAL; MOST];
     let (inner, _) = inner.split_at_mut(count);
-    let (outer, _) = outer.split_at_mut(count);
     let mut bodies: [&[Block]; MOST] = [&[]; MOST];
     let mut ends = [[0; sha256::BLOCK_LEN]; MOST];
-    let places = inner.iter_mut().zip(&mut *outer);
+    let places = inner.iter_mut().zip(outer.iter_mut());
     let places = places.zip(&mut bodies).zip(&mut ends);
     for (message, (((inner, outer), body), end)) in messages.zip(places) {
         [*inner, *outer] = *message.key;
@@ -85,9 +91,6 @@ pub(crate) fn hmac<'a, const MOST: usize>(
         pad(end, to_bytes(digest), size_of::<Tag>());
     }
     sha256::compress_many(outer, each_alone(&ends).split_at(count).0);
-    for (tag, digest) in to.iter_mut().zip(outer.iter()) {
-        write(digest, tag);
-    }
 }
 
 /// A key that authenticates packets. It lies on the heap: to move one leaves no copy behind.
@@ -117,11 +120,19 @@ impl MacKey {
         });
         match packets {
             // Often there is but one, and zeroing room for more would delay it.
-            [_] => hmac::<1>(messages, places),
-            _ => hmac::<BATCH>(messages, places),
+            [_] => tag::<1>(messages, places),
+            _ => tag::<BATCH>(messages, places),
         }
         tags
     }
+}
+
+/// As [`hmac`] for what everybody may see, which is not wiped.
+fn tag<'a, const MOST: usize>(messages: impl Iterator<Item = Message<'a>>, to: &mut [Tag]) {
+    let mut digests = [sha256::INITIAL; MOST];
+    let (digests, _) = digests.split_at_mut(to.len().min(MOST));
+    digest::<MOST>(messages, digests);
+    write_all(digests, to);
 }
 
 /// Writes the end of a message that follows a pad: its last bytes, the padding and the length in
@@ -149,6 +160,12 @@ fn to_bytes(state: &State) -> Tag {
     let mut bytes = [0; 32];
     write(state, &mut bytes);
     bytes
+}
+
+fn write_all(states: &[State], to: &mut [Tag]) {
+    for (state, to) in states.iter().zip(to) {
+        write(state, to);
+    }
 }
 
 fn write(state: &State, to: &mut Tag) {
