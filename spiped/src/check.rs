@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::{self, Keys};
-use crate::settings::{Mode, PipeSettings};
+use crate::settings::PipeSettings;
 
 /// Checks a file, and says on standard output what it would run.
 #[must_use]
@@ -27,13 +27,9 @@ fn table(pipes: &[PipeSettings]) -> String {
     let rows: Vec<_> = pipes
         .iter()
         .map(|pipe| {
-            let mode = match pipe.mode {
-                Mode::Encrypt => "encrypt",
-                Mode::Decrypt => "decrypt",
-            };
             [
                 pipe.name.to_string(),
-                mode.to_owned(),
+                pipe.mode.to_string(),
                 pipe.source.to_string(),
                 pipe.target.to_string(),
                 pipe.key.to_string(),

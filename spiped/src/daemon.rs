@@ -99,6 +99,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     let pidfile = options.default_pidfile();
     let process = options.process;
     log::set_level(process.log_level);
+    log::take_panics();
     if process.log == Some(Destination::Json) {
         log::set_json();
     }

@@ -20,6 +20,7 @@ use std::fmt;
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::thread;
 use std::time::Duration;
 
 pub use fields::Fields;
@@ -200,6 +201,19 @@ pub fn event(
     fields: impl FnOnce(&mut Fields),
 ) {
     LOG.write(level, class, message, fields);
+}
+
+/// Has a panic logged as an error of one line, in place of being printed; not with `RUST_BACKTRACE`
+/// set, which asks for more than a line.
+pub fn take_panics() {
+    if std::env::var_os("RUST_BACKTRACE").is_some() {
+        return;
+    }
+    std::panic::set_hook(Box::new(|panic| match thread::current().name() {
+        // It may hold the lock of the log.
+        Some(writer::THREAD) => error_now(panic),
+        _ => error(Class::Panic, format_args!("a bug in spiped: {panic}")),
+    }));
 }
 
 /// Writes a start-up error to standard error at once, whatever state the log is in.

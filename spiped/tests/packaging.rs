@@ -14,6 +14,7 @@ use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 use spiped::cli::{spipe_command, spiped_command};
+use spiped::outcome::Outcome;
 
 fn packaging() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging")
@@ -201,5 +202,34 @@ fn the_list_of_system_calls_is_complete() {
     assert!(named.len() > 100, "{named:?}");
     for call in named {
         assert!(text.contains(&format!("`{call}`")), "{call}");
+    }
+}
+
+/// Whoever writes programs for the log finds there what may be in it.
+#[test]
+fn the_list_of_log_fields_and_outcomes_is_complete() {
+    let man = fs::read_to_string(packaging().join("man/spiped.1.in")).unwrap();
+    let (_, section) = man.split_once("\n.SH LOG\n").unwrap();
+    let (section, _) = section.split_once("\n.SH ").unwrap();
+    let words: Vec<_> = section
+        .split(|c: char| c.is_whitespace() || c == '"')
+        .collect();
+    for outcome in Outcome::ALL {
+        let code = outcome.code().replace('-', "\\-");
+        assert!(words.contains(&&*code), "{outcome}");
+    }
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let source = |file| fs::read_to_string(sources.join(file)).unwrap();
+    let code = ["record.rs", "pipe.rs", "log/writer.rs"]
+        .map(source)
+        .concat();
+    let noted = code.split("fields.").skip(1);
+    let names: Vec<_> = noted
+        .filter_map(|call| call.split_once("(\"")?.1.split_once('"'))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(names.contains(&"peer") && names.len() > 8, "{names:?}");
+    for name in names {
+        assert!(words.contains(&name), "{name}");
     }
 }

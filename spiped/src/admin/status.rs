@@ -11,7 +11,6 @@ use crate::board::{Board, Posted};
 use crate::ledger::Account;
 use crate::outcome::Outcome;
 use crate::record::Record;
-use crate::settings::Mode;
 
 /// The whole process. Times are in seconds, amounts of data in bytes.
 #[derive(Debug, Deserialize, Serialize)]
@@ -114,11 +113,7 @@ impl PipeStatus {
         let done: u64 = done.map(|(_, count)| count).sum();
         Self {
             name: pipe.settings.name.to_string(),
-            mode: match pipe.settings.mode {
-                Mode::Encrypt => "encrypt",
-                Mode::Decrypt => "decrypt",
-            }
-            .to_owned(),
+            mode: pipe.settings.mode.to_string(),
             source: pipe.settings.source.to_string(),
             target: pipe.settings.target.to_string(),
             removed: pipe.removed,

@@ -49,10 +49,12 @@ pub enum Class {
     Lookup,
     /// A connection has ended well.
     Closed,
+    /// The program has a bug, which has ended what it was doing.
+    Panic,
 }
 
 impl Class {
-    const LIMITED: [Self; 8] = [
+    const LIMITED: [Self; 9] = [
         Self::Accept,
         Self::Limit,
         Self::Unproved,
@@ -61,6 +63,7 @@ impl Class {
         Self::Broken,
         Self::Lookup,
         Self::Closed,
+        Self::Panic,
     ];
 
     fn rate(self) -> Rate {
@@ -90,6 +93,7 @@ impl Class {
             Self::Broken => "broken",
             Self::Lookup => "lookup",
             Self::Closed => "closed",
+            Self::Panic => "panic",
         }
     }
 
@@ -105,6 +109,7 @@ impl Class {
             Self::Broken => "broken streams",
             Self::Lookup => "failed look-ups",
             Self::Closed => "connections that have ended",
+            Self::Panic => "bugs",
         }
     }
 }

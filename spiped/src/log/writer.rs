@@ -16,6 +16,9 @@ use super::sink::Sink;
 /// Lines that may wait for the writer, a few kilobytes each at most.
 const QUEUE_MAX: usize = 1024;
 
+/// The writer's name.
+pub(super) const THREAD: &str = "log";
+
 pub(super) struct Log {
     state: Mutex<State>,
     /// Something is queued or held back, or the log is to end.
@@ -72,7 +75,7 @@ impl Log {
         }
         let sink = state.sink.take().unwrap_or_else(Sink::stderr);
         thread::Builder::new()
-            .name("log".to_owned())
+            .name(THREAD.to_owned())
             .spawn(move || self.run(sink))?;
         state.stage = Stage::Queued;
         Ok(())

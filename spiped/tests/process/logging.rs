@@ -7,13 +7,19 @@ use spiped::log::{self, Class, Destination};
 
 use crate::{Test, subject as command};
 
-pub(crate) const TESTS: &[Test] = &[(
-    "lines_reach_standard_error_before_and_after_the_start",
-    lines_reach_standard_error,
-)];
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "lines_reach_standard_error_before_and_after_the_start",
+        lines_reach_standard_error,
+    ),
+    ("panics_are_lines", panics_are_lines),
+];
 
 /// The process under test.
-pub(crate) fn subject() -> ExitCode {
+pub(crate) fn subject(role: &str) -> ExitCode {
+    if role == "log-panic" {
+        return panicking();
+    }
     log::set_program("spipe");
     log::warning_now("first");
     log::error(
@@ -27,6 +33,31 @@ pub(crate) fn subject() -> ExitCode {
     assert!(log::finish(Duration::from_secs(30)));
     assert_eq!(log::lost(), 0);
     ExitCode::SUCCESS
+}
+
+fn panicking() -> ExitCode {
+    log::set_json();
+    log::take_panics();
+    log::start().unwrap();
+    let ended = std::thread::spawn(|| panic!("one\ntwo")).join();
+    assert!(ended.is_err());
+    assert!(log::finish(Duration::from_secs(30)));
+    ExitCode::SUCCESS
+}
+
+fn panics_are_lines() {
+    let mut command = command("log-panic", "");
+    let output = command.env_remove("RUST_BACKTRACE").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let object: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(object["level"], "error", "{object}");
+    assert_eq!(object["class"], "panic", "{object}");
+    let message = object["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("a bug in spiped: panicked at "),
+        "{message}"
+    );
+    assert!(message.ends_with("one\ntwo"), "{message}");
 }
 
 fn lines_reach_standard_error() {

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
             "daemon" => daemon::subject(role, argument),
             "demo" => demo::subject(argument),
             "keygen" => keygen::subject(argument),
-            "log" => logging::subject(),
+            "log" => logging::subject(role),
             "user" => users::subject(role, argument),
             #[cfg(target_os = "linux")]
             "wall" => walls::subject(role, argument),
