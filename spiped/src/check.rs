@@ -35,7 +35,7 @@ fn table(pipes: &[PipeSettings]) -> String {
                 pipe.name.to_string(),
                 mode.to_owned(),
                 pipe.source.to_string(),
-                pipe.target.to_string(),
+                pipe.target(),
                 pipe.key.to_string(),
             ]
         })

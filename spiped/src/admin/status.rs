@@ -120,7 +120,7 @@ impl PipeStatus {
             }
             .to_owned(),
             source: pipe.settings.source.to_string(),
-            target: pipe.settings.target.to_string(),
+            target: pipe.settings.target(),
             removed: pipe.removed,
             accepted: pipe.ledger.arrivals(),
             active: all.open,
