@@ -5,9 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use spiped_tokio::{Address, DialError, Endpoint, Socket, dial};
+use tokio::time::Instant;
 
 use crate::settings::Balance;
 
@@ -166,7 +167,13 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, TcpStream};
+
+    use socket2::{Domain, Type};
+    use tokio::net::UnixListener;
+
     use super::*;
+    use crate::tempdir::TempDir;
 
     fn targets(balance: Balance) -> Targets {
         let targets = ["/a", "/b", "/c"].map(|path| Target::new(path.parse().unwrap(), Vec::new()));
@@ -228,5 +235,38 @@ mod tests {
         assert_eq!(order(&targets, later), "/b/c/a");
         a.works();
         assert_eq!(order(&targets, later), "/a/b/c");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_one_has_its_share_of_the_time_and_then_comes_last() {
+        // A listener whose backlog is full, so that the system answers nobody.
+        let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        listener.bind(&anywhere.into()).unwrap();
+        listener.listen(0).unwrap();
+        let silent = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&silent, Duration::from_millis(300)) {
+            waiting.push(stream);
+        }
+        let dir = TempDir::new("target").unwrap();
+        let path = dir.path().join("works");
+        let _works = UnixListener::bind(&path).unwrap();
+        let targets = [
+            ("/silent", Endpoint::Tcp(silent)),
+            ("/refuses", Endpoint::Unix(dir.path().join("refuses"))),
+            ("/works", Endpoint::Unix(path)),
+        ];
+        let targets = targets.map(|(name, at)| Target::new(name.parse().unwrap(), vec![at]));
+        let targets = Targets::new(targets, Balance::Order);
+        let limit = Duration::from_secs(9);
+        for waited in [limit / 3, Duration::ZERO] {
+            let begin = Instant::now();
+            assert!(targets.dial(&[], limit).await.is_ok());
+            let late = begin.elapsed() - waited;
+            assert!(late < Duration::from_millis(10), "{late:?}");
+        }
+        let now = Instant::now();
+        assert_eq!(order(&targets, now), "/works/silent/refuses");
     }
 }
