@@ -31,7 +31,7 @@ fn table(pipes: &[PipeSettings]) -> String {
                 pipe.name.to_string(),
                 pipe.mode.to_string(),
                 pipe.source.to_string(),
-                pipe.target.to_string(),
+                pipe.target(),
                 pipe.key.to_string(),
             ]
         })

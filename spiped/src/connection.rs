@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use spiped_tokio::{Handshaker, ProvedPeer, Socket, SpipedStream, Traffic, dial, relay};
+use spiped_tokio::{Handshaker, ProvedPeer, Socket, SpipedStream, Traffic, relay};
 use tokio::time::{Instant, timeout_at};
 
 use crate::idle::{self, Idle};
@@ -12,13 +12,13 @@ use crate::keys::{Entry, Keys};
 use crate::outcome::ConnectionError;
 use crate::record::Record;
 use crate::strangers::Stay;
-use crate::target::Target;
+use crate::target::Targets;
 
 /// What all connections of a pipe have in common.
 #[derive(Debug)]
 pub struct Route {
     /// Where the connections go.
-    pub target: Target,
+    pub targets: Targets,
     /// Addresses that outgoing connections start from; none leaves it to the system.
     pub bind: Vec<SocketAddr>,
     /// The keys, and whose they are.
@@ -147,14 +147,14 @@ impl Route {
         Ok(relayed.map_err(|Idle| ConnectionError::Idle(limit))??)
     }
 
-    /// Connects to the target, within the timeout.
+    /// Connects to a target, within the timeout. It counts as working from then on: one that turns
+    /// out to hold another key is an error of the connection, and no reason to try the next.
     ///
     /// # Errors
     ///
-    /// None of its addresses works.
+    /// No address of any target works.
     pub async fn dial(&self) -> Result<Socket, ConnectionError> {
-        let endpoints = self.target.endpoints();
-        let socket = dial(&endpoints, &self.bind, self.timeout).await?;
+        let socket = self.targets.dial(&self.bind, self.timeout).await?;
         socket.set_keepalive(self.keepalive);
         Ok(socket)
     }

@@ -23,7 +23,7 @@ use crate::pipe::{Pipe, Running};
 use crate::prepare::{Keyed, Passed, PrepareError, Prepared, Sockets};
 use crate::settings::PipeSettings;
 use crate::start::StartError;
-use crate::target::Target;
+use crate::target::{Target, Targets};
 
 /// All pipes that run.
 #[derive(Debug)]
@@ -51,7 +51,8 @@ struct Member {
 /// What one is made of.
 struct Ready {
     keyed: Keyed,
-    target: Vec<Endpoint>,
+    /// Those of each target.
+    targets: Vec<Vec<Endpoint>>,
     bind: Vec<SocketAddr>,
     listener: Arc<Listener>,
 }
@@ -195,8 +196,10 @@ impl Fleet {
 
     fn member(&self, ready: Ready, posted: Posted) -> Member {
         let Keyed { settings, keys } = ready.keyed.clone();
+        let targets = settings.targets.iter().cloned().zip(ready.targets);
+        let targets = targets.map(|(address, endpoints)| Target::new(address, endpoints));
         let route = Route {
-            target: Target::new(settings.target.clone(), ready.target),
+            targets: Targets::new(targets, settings.balance),
             bind: ready.bind,
             handshaker: Handshaker::with_pool(keys.ring(), self.key_exchange.clone())
                 .with_forward_secrecy(settings.forward_secrecy),
@@ -216,10 +219,7 @@ impl Fleet {
         let accepting = tokio::spawn(accepting);
         let mut looking_up = Vec::new();
         if let Some(interval) = settings.resolve_interval {
-            let pipe = Arc::clone(&pipe);
-            looking_up.push(tokio::spawn(async move {
-                pipe.keep_target_fresh(interval).await;
-            }));
+            looking_up.extend(pipe.keep_targets_fresh(interval).map(tokio::spawn));
             if settings.source.is_name() {
                 let task = keep_source_fresh(settings, interval, listener.clone());
                 looking_up.push(tokio::spawn(task));
@@ -274,7 +274,7 @@ impl Ready {
     fn start(prepared: Prepared) -> io::Result<Self> {
         Ok(Self {
             keyed: prepared.keyed,
-            target: prepared.target,
+            targets: prepared.targets,
             bind: prepared.bind,
             listener: prepared.listening.start()?,
         })

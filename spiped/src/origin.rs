@@ -67,11 +67,17 @@ impl Origin {
         let mut needs = Needs::default();
         for pipe in pipes {
             let settings = &pipe.keyed.settings;
-            needs.join(Needs::of(&pipe.target, &pipe.bind));
+            for target in &pipe.targets {
+                needs.join(Needs::of(target, &pipe.bind));
+            }
             if settings.resolve_interval.is_some() {
                 let bind = settings.bind.as_ref().map(BindAddress::address);
-                let addresses = [Some(&settings.target), Some(&settings.source), bind];
-                needs.names |= addresses.into_iter().flatten().any(Address::is_name);
+                let mut addresses = settings
+                    .targets
+                    .iter()
+                    .chain([&settings.source])
+                    .chain(bind);
+                needs.names |= addresses.any(Address::is_name);
                 if settings.source.is_name() {
                     needs.listen = true;
                     let endpoint = pipe.listening.endpoint().ok();

@@ -67,17 +67,27 @@ impl Pipe {
         }
     }
 
-    /// Looks the target up again every so often, for ever.
-    pub async fn keep_target_fresh(&self, interval: Duration) {
-        let report = |address: &Address, error: &io::Error| {
-            log::event(
-                Level::Warning,
-                Class::Lookup,
-                format_args!("cannot resolve {address}, keeping its last addresses: {error}"),
-                |fields| fields.text("pipe", &self.name),
-            );
-        };
-        self.route.target.keep_fresh(interval, report).await;
+    /// Looks each target up again every so often, for ever.
+    pub fn keep_targets_fresh(
+        &self,
+        interval: Duration,
+    ) -> impl Iterator<Item = impl Future<Output = ()> + use<>> {
+        self.route.targets.all().iter().map(move |target| {
+            let (name, target) = (Arc::clone(&self.name), Arc::clone(target));
+            async move {
+                let report = |address: &Address, error: &io::Error| {
+                    log::event(
+                        Level::Warning,
+                        Class::Lookup,
+                        format_args!(
+                            "cannot resolve {address}, keeping its last addresses: {error}"
+                        ),
+                        |fields| fields.text("pipe", &name),
+                    );
+                };
+                target.keep_fresh(interval, report).await;
+            }
+        })
     }
 
     /// Accepts connections for ever, from the listener that is the current one, and serves each in

@@ -42,7 +42,8 @@ pub struct Keyed {
 #[derive(Debug)]
 pub struct Prepared {
     pub(crate) keyed: Keyed,
-    pub(crate) target: Vec<Endpoint>,
+    /// Those of each target.
+    pub(crate) targets: Vec<Vec<Endpoint>>,
     pub(crate) bind: Vec<SocketAddr>,
     pub(crate) listening: Listening,
 }
@@ -103,12 +104,14 @@ impl Keyed {
     ///
     /// A name has no address, or the source cannot be listened on.
     pub fn prepare(self, sockets: &Sockets) -> Result<Prepared, PrepareError> {
-        let target = start::resolve("target", &self.settings.target)?;
+        let targets = self.settings.targets.iter();
+        let targets = targets.map(|target| start::resolve("target", target));
+        let targets = targets.collect::<Result<_, _>>()?;
         let bind = start::resolve_bind(self.settings.bind.as_ref())?;
         let endpoint = source(&self.settings)?;
         Ok(Prepared {
             listening: sockets.listen(&endpoint)?,
-            target,
+            targets,
             bind,
             keyed: self,
         })

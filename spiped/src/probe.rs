@@ -12,7 +12,7 @@ use crate::connection::Route;
 use crate::outcome::ConnectionError;
 use crate::settings::Mode;
 use crate::start::{self, StartError};
-use crate::target::Target;
+use crate::target::{Target, Targets};
 
 /// Why the other end cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
     let endpoints = start::resolve("target", &address)?;
     let resolve = begin.elapsed();
     let route = Route {
-        target: Target::new(address, endpoints),
+        targets: Targets::from(Target::new(address, endpoints)),
         bind,
         handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
         timeout: options.timeout,

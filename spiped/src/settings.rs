@@ -33,6 +33,16 @@ impl fmt::Display for Mode {
     }
 }
 
+/// Which target of several a connection goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// The first that works.
+    #[default]
+    Order,
+    /// Each in turn.
+    RoundRobin,
+}
+
 /// One pipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipeSettings {
@@ -42,8 +52,10 @@ pub struct PipeSettings {
     pub mode: Mode,
     /// Where it listens.
     pub source: Address,
-    /// Where its connections go.
-    pub target: Address,
+    /// Where its connections go: one address at least.
+    pub targets: Vec<Address>,
+    /// Which of them each goes to.
+    pub balance: Balance,
     /// The key, or keys.
     pub key: KeySource,
     /// Where its connections to the target start from.
@@ -77,7 +89,8 @@ impl PipeSettings {
             name: options.source.as_str().into(),
             mode: options.mode,
             source: start::parse_address("source", &options.source)?,
-            target: start::parse_address("target", &options.target)?,
+            targets: vec![start::parse_address("target", &options.target)?],
+            balance: Balance::default(),
             key: options.key,
             bind: options.bind.as_deref().map(start::parse_bind).transpose()?,
             forward_secrecy: options.forward_secrecy,
@@ -89,6 +102,13 @@ impl PipeSettings {
             idle: options.idle,
             resolve_interval: options.resolve_interval,
         })
+    }
+
+    /// Its targets, for people.
+    #[must_use]
+    pub fn target(&self) -> String {
+        let targets: Vec<_> = self.targets.iter().map(ToString::to_string).collect();
+        targets.join(", ")
     }
 }
 

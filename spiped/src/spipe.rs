@@ -18,7 +18,7 @@ use crate::outcome::ConnectionError;
 use crate::sandbox::{Needs, Sandbox};
 use crate::settings::Mode;
 use crate::start::{self, StartError};
-use crate::target::Target;
+use crate::target::{Target, Targets};
 
 /// Why `spipe` did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,7 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let needs = Needs::of(&endpoints, &bind);
     let (keys, key_lock) = keys.lock();
     let route = Route {
-        target: Target::new(target, endpoints),
+        targets: Targets::from(Target::new(target, endpoints)),
         bind,
         handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
         timeout: options.timeout,
@@ -72,15 +72,15 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let outcome = runtime.block_on(converse(&route));
+    let outcome = runtime.block_on(converse(&route, options));
     // A thread that waits for standard input must not keep the program alive.
     runtime.shutdown_background();
     outcome
 }
 
-async fn converse(route: &Route) -> Result<(), SpipeError> {
+async fn converse(route: &Route, options: &SpipeOptions) -> Result<(), SpipeError> {
     let failed = |error| SpipeError::Connection {
-        target: route.target.to_string(),
+        target: options.target.clone(),
         error,
     };
     let peer = route.dial().await.map_err(failed)?;

@@ -1,16 +1,107 @@
-//! Where a pipe's connections go: the addresses that its target resolves to, kept fresh.
+//! Where a pipe's connections go: its targets, the addresses that each resolves to, kept fresh, and
+//! which of them do not work at the moment.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use spiped_tokio::{Address, Endpoint};
+use spiped_tokio::{Address, DialError, Endpoint, Socket, dial};
+use tokio::time::Instant;
+
+use crate::settings::Balance;
+
+/// How long a target that has failed comes after all others.
+const SKIPPED: Duration = Duration::from_secs(10);
+
+/// The targets of a pipe.
+#[derive(Debug)]
+pub struct Targets {
+    all: Vec<Arc<Target>>,
+    balance: Balance,
+    /// Counts the connections, for those that take turns.
+    turn: AtomicUsize,
+}
 
 /// A target address with the endpoints of its last good look-up.
 #[derive(Debug)]
 pub struct Target {
     address: Address,
     endpoints: RwLock<Arc<[Endpoint]>>,
+    /// Until when others are tried first, if it failed the last time.
+    skipped: Mutex<Option<Instant>>,
+}
+
+impl Targets {
+    /// All of them work, as far as is known.
+    pub fn new(targets: impl IntoIterator<Item = Target>, balance: Balance) -> Self {
+        Self {
+            all: targets.into_iter().map(Arc::new).collect(),
+            balance,
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// All of them, as they were given.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<Target>] {
+        &self.all
+    }
+
+    /// Connects to the first target that works, within a limit for all of them.
+    ///
+    /// They are tried one after the other. Each has an equal share of the time that is left, so that a
+    /// silent one does not use it up. One that fails comes after all others for 10 seconds, or until
+    /// it works. A target works when it accepts a connection; `from` is as for [`dial`].
+    ///
+    /// # Errors
+    ///
+    /// What the last target said.
+    pub async fn dial(&self, from: &[SocketAddr], limit: Duration) -> Result<Socket, DialError> {
+        let begin = Instant::now();
+        let mut failure = DialError::NoEndpoint;
+        let candidates = self.candidates(begin);
+        for (target, untried) in candidates.iter().zip((1..=candidates.len()).rev()) {
+            target.attempt(Instant::now());
+            let left = limit.saturating_sub(begin.elapsed());
+            let share = left / u32::try_from(untried).unwrap_or(u32::MAX);
+            match dial(&target.endpoints(), from, share).await {
+                Ok(socket) => {
+                    target.works();
+                    return Ok(socket);
+                }
+                Err(error) => {
+                    target.fails(Instant::now());
+                    failure = error;
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    /// All of them in the order in which a connection tries them: those that are skipped come last,
+    /// for there may be no other that works.
+    fn candidates(&self, now: Instant) -> Vec<&Target> {
+        let all = self.all.iter().map(|target| &**target);
+        let (mut candidates, skipped): (Vec<_>, Vec<_>) =
+            all.partition(|target| !target.is_skipped(now));
+        if self.balance == Balance::RoundRobin && !candidates.is_empty() {
+            // Turns are taken among those that work, or else the one after a dead one gets two.
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            let first = turn % candidates.len();
+            candidates.rotate_left(first);
+        }
+        candidates.extend(skipped);
+        candidates
+    }
+}
+
+/// The only one.
+impl From<Target> for Targets {
+    fn from(target: Target) -> Self {
+        Self::new([target], Balance::default())
+    }
 }
 
 impl Target {
@@ -20,6 +111,7 @@ impl Target {
         Self {
             address,
             endpoints: RwLock::new(endpoints.into()),
+            skipped: Mutex::new(None),
         }
     }
 
@@ -50,10 +142,131 @@ impl Target {
             }
         }
     }
+
+    fn is_skipped(&self, now: Instant) -> bool {
+        self.with_skipped(|skipped| skipped.is_some_and(|until| now < until))
+    }
+
+    /// A connection tries it. If it failed the last time, others go on skipping it meanwhile.
+    fn attempt(&self, now: Instant) {
+        self.with_skipped(|skipped| *skipped = skipped.map(|_| now + SKIPPED));
+    }
+
+    fn works(&self) {
+        self.with_skipped(|skipped| *skipped = None);
+    }
+
+    fn fails(&self, now: Instant) {
+        self.with_skipped(|skipped| *skipped = Some(now + SKIPPED));
+    }
+
+    fn with_skipped<T>(&self, work: impl FnOnce(&mut Option<Instant>) -> T) -> T {
+        work(&mut self.skipped.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.address.fmt(f)
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream};
+
+    use socket2::{Domain, Type};
+    use tokio::net::UnixListener;
+
+    use super::*;
+    use crate::tempdir::TempDir;
+
+    fn targets(balance: Balance) -> Targets {
+        let targets = ["/a", "/b", "/c"].map(|path| Target::new(path.parse().unwrap(), Vec::new()));
+        Targets::new(targets, balance)
+    }
+
+    fn order(targets: &Targets, now: Instant) -> String {
+        let candidates = targets.candidates(now);
+        let names = candidates.iter().map(|target| target.address.to_string());
+        names.collect()
+    }
+
+    #[test]
+    fn in_order_the_first_that_works_comes_first() {
+        let (targets, now) = (targets(Balance::Order), Instant::now());
+        let [a, b, c] = targets.all() else { panic!() };
+        for _ in 0..3 {
+            assert_eq!(order(&targets, now), "/a/b/c");
+        }
+        a.fails(now);
+        assert_eq!(order(&targets, now), "/b/c/a");
+        c.fails(now);
+        assert_eq!(order(&targets, now), "/b/a/c");
+        b.fails(now);
+        assert_eq!(order(&targets, now), "/a/b/c");
+        b.works();
+        assert_eq!(order(&targets, now), "/b/a/c");
+        c.works();
+        a.works();
+        assert_eq!(order(&targets, now), "/a/b/c");
+    }
+
+    #[test]
+    fn round_robin_takes_turns_among_those_that_work() {
+        let (targets, now) = (targets(Balance::RoundRobin), Instant::now());
+        let orders = [(); 4].map(|()| order(&targets, now));
+        assert_eq!(orders, ["/a/b/c", "/b/c/a", "/c/a/b", "/a/b/c"]);
+        targets.all()[0].fails(now);
+        let mut orders = [(); 4].map(|()| order(&targets, now));
+        orders.sort();
+        assert_eq!(orders, ["/b/c/a", "/b/c/a", "/c/b/a", "/c/b/a"]);
+        for target in targets.all() {
+            target.fails(now);
+        }
+        assert_eq!(order(&targets, now), "/a/b/c");
+    }
+
+    #[test]
+    fn one_connection_tries_a_target_again_that_was_skipped_for_its_time() {
+        let (targets, now) = (targets(Balance::Order), Instant::now());
+        let a = &targets.all()[0];
+        a.attempt(now);
+        assert_eq!(order(&targets, now), "/a/b/c");
+        a.fails(now);
+        let later = now + SKIPPED;
+        assert_eq!(order(&targets, later - Duration::from_millis(1)), "/b/c/a");
+        assert_eq!(order(&targets, later), "/a/b/c");
+        a.attempt(later);
+        assert_eq!(order(&targets, later), "/b/c/a");
+        a.works();
+        assert_eq!(order(&targets, later), "/a/b/c");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_one_has_its_share_of_the_time_and_then_comes_last() {
+        // A listener whose backlog is full, so that the system answers nobody.
+        let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        listener.bind(&anywhere.into()).unwrap();
+        listener.listen(0).unwrap();
+        let silent = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&silent, Duration::from_millis(300)) {
+            waiting.push(stream);
+        }
+        let dir = TempDir::new("target").unwrap();
+        let path = dir.path().join("works");
+        let _works = UnixListener::bind(&path).unwrap();
+        let targets = [
+            ("/silent", Endpoint::Tcp(silent)),
+            ("/refuses", Endpoint::Unix(dir.path().join("refuses"))),
+            ("/works", Endpoint::Unix(path)),
+        ];
+        let targets = targets.map(|(name, at)| Target::new(name.parse().unwrap(), vec![at]));
+        let targets = Targets::new(targets, Balance::Order);
+        let limit = Duration::from_secs(9);
+        for waited in [limit / 3, Duration::ZERO] {
+            let begin = Instant::now();
+            assert!(targets.dial(&[], limit).await.is_ok());
+            let late = begin.elapsed() - waited;
+            assert!(late < Duration::from_millis(10), "{late:?}");
+        }
+        let now = Instant::now();
+        assert_eq!(order(&targets, now), "/works/silent/refuses");
     }
 }

@@ -115,7 +115,7 @@ impl PipeStatus {
             name: pipe.settings.name.to_string(),
             mode: pipe.settings.mode.to_string(),
             source: pipe.settings.source.to_string(),
-            target: pipe.settings.target.to_string(),
+            target: pipe.settings.target(),
             removed: pipe.removed,
             accepted: pipe.ledger.arrivals(),
             active: all.open,

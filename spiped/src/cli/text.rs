@@ -133,6 +133,9 @@ pub(super) const CONFIG: &str = "\
 Run all pipes that this file describes, in TOML: a table [pipe.NAME] for each, \
 and [defaults] for what they share. A setting is named like the long option that \
 it stands for, such as max-connections = 200; mode is \"encrypt\" or \"decrypt\". \
+target may be an array of several addresses: with balance = \"order\", the default, \
+a connection goes to the first that works, with \"round-robin\" to each in turn; \
+one that cannot be connected to is passed over for 10 seconds. \
 Relative paths start from the folder of the file. SIGHUP reads the file and the \
 keys again: pipes that are new, changed or gone take effect, connections that \
 are open stay, and with a mistake in the file nothing changes. Try spiped check \

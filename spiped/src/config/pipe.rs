@@ -7,7 +7,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use spiped_tokio::ForwardSecrecy;
+use spiped_tokio::{Address, ForwardSecrecy};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -16,13 +16,14 @@ use super::{Keys, Name, Wrong};
 use crate::cli::number;
 use crate::keyfile::KeySource;
 use crate::keys;
-use crate::settings::{Mode, PipeSettings};
+use crate::settings::{Balance, Mode, PipeSettings};
 
 /// What a pipe can have.
-const SETTINGS: [&str; 15] = [
+const SETTINGS: [&str; 16] = [
     "mode",
     "source",
     "target",
+    "balance",
     "key",
     "bind",
     "fast",
@@ -120,7 +121,14 @@ impl<'i> Pipe<'_, 'i, '_> {
             other => Err(format!("{other:?} is neither \"encrypt\" nor \"decrypt\"")),
         });
         let source = self.needed("source", parsed);
-        let target = self.needed("target", parsed);
+        let targets = self.needed("target", addresses);
+        let balance = self.optional("balance", |value| match text(value)?.as_str() {
+            "order" => Ok(Balance::Order),
+            "round-robin" => Ok(Balance::RoundRobin),
+            other => Err(format!(
+                "{other:?} is neither \"order\" nor \"round-robin\""
+            )),
+        });
         let key = self.key(mode);
         let bind = self.optional("bind", parsed);
         let forward_secrecy = self.forward_secrecy();
@@ -135,7 +143,8 @@ impl<'i> Pipe<'_, 'i, '_> {
             keepalive: !self.flag("no-keepalive"),
             mode: mode?,
             source: source?,
-            target: target?,
+            targets: targets?,
+            balance: balance.unwrap_or_default(),
             key: key?,
             bind,
             forward_secrecy,
@@ -256,6 +265,32 @@ fn parsed<T: FromStr<Err: Display>>(value: &DeValue<'_>) -> Result<T, String> {
     text(value)?
         .parse()
         .map_err(|error: T::Err| error.to_string())
+}
+
+/// One, or an array of several.
+fn addresses(value: &DeValue<'_>) -> Result<Vec<Address>, String> {
+    let several = match value {
+        DeValue::Array(several) => several,
+        DeValue::String(_) => return Ok(vec![parsed(value)?]),
+        other => {
+            let other = article(other);
+            return Err(format!(
+                "a string or an array of strings is needed, not {other}"
+            ));
+        }
+    };
+    let mut addresses = Vec::new();
+    for one in several {
+        let address = parsed(one.get_ref())?;
+        if addresses.contains(&address) {
+            return Err(format!("{address} is there twice"));
+        }
+        addresses.push(address);
+    }
+    match addresses.is_empty() {
+        true => Err("there is no address in it".to_owned()),
+        false => Ok(addresses),
+    }
 }
 
 fn count(value: &DeValue<'_>) -> Result<Option<NonZeroU64>, String> {

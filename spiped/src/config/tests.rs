@@ -8,7 +8,7 @@ use spiped_tokio::ForwardSecrecy;
 use super::*;
 use crate::cli::{Pipes, SpipedCommand, SpipedOptions, parse_spiped};
 use crate::keyfile::KeySource;
-use crate::settings::Mode;
+use crate::settings::{Balance, Mode};
 use crate::tempdir::TempDir;
 
 fn good(text: &str) -> Vec<PipeSettings> {
@@ -60,7 +60,8 @@ fn everything_can_be_said() {
         [pipe."a-b_c.1"]
         mode = "decrypt"
         source = "/s"
-        target = "/t"
+        target = ["/t", "[1.2.3.4]:5", "host:6"]
+        balance = "round-robin"
         key = "/key"
         bind = "127.0.0.7"
         require-forward-secrecy = true
@@ -76,7 +77,10 @@ fn everything_can_be_said() {
         name: "a-b_c.1".into(),
         mode: Mode::Decrypt,
         source: "/s".parse().unwrap(),
-        target: "/t".parse().unwrap(),
+        targets: ["/t", "[1.2.3.4]:5", "host:6"]
+            .map(|target| target.parse().unwrap())
+            .into(),
+        balance: Balance::RoundRobin,
         key: KeySource::File("/key".into()),
         bind: Some("127.0.0.7".parse().unwrap()),
         forward_secrecy: ForwardSecrecy::Required,
@@ -168,6 +172,42 @@ require-forward-secrecy = true
             "16:7: pipe.bad name has no key",
             "17:2: unknown setting \"other\"",
         ]
+    );
+}
+
+#[test]
+fn several_targets_are_an_array_of_different_addresses() {
+    let with = |target: &str| SMALL.replace("\"b.example.org:8025\"", target);
+    let [one] = &good(&with(r#"["/t", "/u"]"#))[..] else {
+        panic!()
+    };
+    assert_eq!(
+        (one.target().as_str(), one.balance),
+        ("/t, /u", Balance::Order)
+    );
+    assert_eq!(good(&with("[\"b.example.org:8025\"]")), good(SMALL));
+    for (target, wrong) in [
+        ("[]", "target: there is no address in it"),
+        (
+            "7",
+            "target: a string or an array of strings is needed, not an integer",
+        ),
+        (r#"["/t", 7]"#, "target: a string is needed, not an integer"),
+        (
+            r#"["/t", ["/u"]]"#,
+            "target: a string is needed, not an array",
+        ),
+        (
+            r#"["/t", "[1.2.3.4]:http"]"#,
+            "target: 'http' is not a port number",
+        ),
+        (r#"["/t", "/u", "/t"]"#, "target: /t is there twice"),
+    ] {
+        assert_eq!(mistakes(&with(target)), [format!("5:10: {wrong}")]);
+    }
+    assert_eq!(
+        mistakes(&with("\"/t\"\nbalance = \"random\"")),
+        ["6:11: balance: \"random\" is neither \"order\" nor \"round-robin\""]
     );
 }
 
