@@ -40,7 +40,10 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    /// For peers that have proved a key.
+    exchanges: VecDeque<Job>,
+    /// For strangers: behind all of those.
+    trials: VecDeque<Job>,
     started: bool,
     closed: bool,
 }
@@ -68,7 +71,8 @@ impl KeyExchangePool {
         }))))
     }
 
-    /// Has a computation done after those that wait already. One whose future is dropped while it
+    /// Has a computation done after those of its kind that wait already, and one for a stranger after
+    /// all others. One whose future is dropped while it
     /// waits is never done.
     pub(crate) async fn run(&self, computation: Computation) -> Result<Step, HandshakeError> {
         let (result, done) = oneshot::channel();
@@ -92,7 +96,10 @@ impl Queue {
             self.start()?;
             state.started = true;
         }
-        state.jobs.push_back(job);
+        match job.computation.is_for_stranger() {
+            true => state.trials.push_back(job),
+            false => state.exchanges.push_back(job),
+        }
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -131,7 +138,8 @@ impl Queue {
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            let job = state.exchanges.pop_front();
+            if let Some(job) = job.or_else(|| state.trials.pop_front()) {
                 return Some(job);
             }
             if state.closed {

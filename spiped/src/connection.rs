@@ -192,8 +192,8 @@ async fn unless_removed<T>(
 ) -> Result<T, ConnectionError> {
     tokio::select! {
         biased;
-        done = work => done,
         () = key.removed() => Err(ConnectionError::KeyRemoved),
+        done = work => done,
     }
 }
 

@@ -144,9 +144,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
 impl Plan {
     /// Looks up all addresses and listens. May block.
     fn prepare(&self) -> Result<Vec<Prepared>, DaemonError> {
-        let keyed = self.keyed.iter().cloned();
-        let prepared = keyed.map(|keyed| keyed.prepare(&self.sockets));
-        Ok(prepared.collect::<Result<_, _>>()?)
+        Ok(Keyed::prepare_all(self.keyed.clone(), &self.sockets)?)
     }
 
     /// Prepares for as long as look-ups fail (`-D`).
@@ -159,7 +157,7 @@ impl Plan {
                     let why = format_args!("{error}; trying again");
                     log::warning(Class::Lookup, why);
                     self.supervisor.waiting(why, DNS_PATIENCE);
-                    std::thread::sleep(DNS_RETRY);
+                    signals::sleep(DNS_RETRY)?;
                 }
                 prepared => return prepared,
             }

@@ -30,6 +30,8 @@ use crate::target::{Target, Targets};
 pub struct Fleet {
     pipes: BTreeMap<Arc<str>, Member>,
     board: Arc<Board>,
+    /// Pipes that are gone, and may have connections.
+    retired: Vec<(Arc<str>, Keyed)>,
     descriptors: DescriptorLimit,
     key_exchange: KeyExchangePool,
     footprint: Arc<Footprint>,
@@ -98,6 +100,7 @@ impl Fleet {
         Self {
             pipes: BTreeMap::new(),
             board,
+            retired: Vec::new(),
             descriptors,
             key_exchange,
             footprint: Arc::default(),
@@ -112,7 +115,7 @@ impl Fleet {
         let listeners = self.pipes.values().map(|member| member.listener.borrow());
         let running = listeners.filter_map(|listener| {
             let endpoint = listener.local_endpoint().ok()?;
-            Some((endpoint, Arc::clone(&listener)))
+            Some((endpoint, Arc::downgrade(&listener)))
         });
         Sockets {
             inherited: Passed::None,
@@ -167,9 +170,25 @@ impl Fleet {
         changes.removed = before.len();
         for (name, member) in before {
             self.board.remove(&name);
+            self.retired.push((name, member.keyed.clone()));
             member.end().await;
         }
+        self.revoke();
         Ok(changes)
+    }
+
+    /// Ends connections of pipes that are gone whose key has been removed, as far as another pipe tells
+    /// what is in its folder now.
+    fn revoke(&mut self) {
+        let left = self.board.pipes();
+        self.retired.retain(|(name, _)| left.contains_key(name));
+        for (_, old) in &self.retired {
+            let mut now = self.pipes.values().map(|member| &member.keyed);
+            if let Some(now) = now.find(|now| now.settings.key == old.settings.key) {
+                let gone = now.keys.clone().replace(&old.keys);
+                gone.iter().for_each(|key| key.remove());
+            }
+        }
     }
 
     /// Posts a pipe on the board, with the gate and the books of one of its name if there was one.

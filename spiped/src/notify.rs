@@ -18,6 +18,9 @@ use nix::time::{ClockId, clock_gettime};
 const TRIES: usize = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
+/// A longer message would be dropped as a whole.
+const STATUS_MAX: usize = 500;
+
 /// The shortest time between two signs of life.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -121,7 +124,8 @@ impl Supervisor {
 
 /// One line, whatever a file's name has in it.
 fn status(what: String) -> String {
-    format!("STATUS={}\n", what.replace(char::is_control, " "))
+    let line: String = what.chars().take(STATUS_MAX).collect();
+    format!("STATUS={}\n", line.replace(char::is_control, " "))
 }
 
 fn connect(name: &OsStr) -> io::Result<UnixDatagram> {

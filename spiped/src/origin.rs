@@ -115,9 +115,11 @@ impl Origin {
     }
 }
 
-/// A file may be replaced by another of its name.
+/// A file may be replaced by another of its name, so it is the folder that counts. The root would be
+/// everything: a file there can be read again as long as it is the same file.
 fn folder(file: &Path) -> PathBuf {
     match file.parent() {
+        Some(root) if root == Path::new("/") => file.to_owned(),
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => PathBuf::from("."),
     }

@@ -1,9 +1,10 @@
 //! What a pipe needs before its first connection: its keys, its addresses looked up, and a socket
 //! that listens. All of it may block.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use spiped_tokio::{BoundListener, Endpoint, Listener};
 
@@ -29,6 +30,14 @@ pub enum PrepareError {
         /// Why not.
         error: io::Error,
     },
+    /// Two pipes would take connections from each other.
+    #[error("pipes {} and {} would both listen on {endpoint}", .pipes[0], .pipes[1])]
+    Shared {
+        /// The address.
+        endpoint: Endpoint,
+        /// Their names.
+        pipes: [Arc<str>; 2],
+    },
 }
 
 /// A pipe whose keys are known.
@@ -53,8 +62,9 @@ pub struct Prepared {
 pub enum Listening {
     /// One that nobody accepts from yet.
     New(BoundListener),
-    /// One that another pipe, or an earlier form of this one, accepts from.
-    Running(Arc<Listener>),
+    /// One that another pipe, or an earlier form of this one, accepts from; it is not kept open
+    /// for this.
+    Running(Endpoint, Weak<Listener>),
 }
 
 /// Sockets that were passed to the process.
@@ -75,7 +85,7 @@ pub struct Sockets {
     /// Those that were passed to the process.
     pub inherited: Passed,
     /// Those of the pipes that run, and where they listen.
-    pub running: Vec<(Endpoint, Arc<Listener>)>,
+    pub running: Vec<(Endpoint, Weak<Listener>)>,
 }
 
 impl Keyed {
@@ -98,17 +108,36 @@ impl Keyed {
         pipes.into_iter().map(read).collect()
     }
 
-    /// Looks all addresses up, and listens.
+    /// Prepares all pipes.
     ///
     /// # Errors
     ///
-    /// A name has no address, or the source cannot be listened on.
-    pub fn prepare(self, sockets: &Sockets) -> Result<Prepared, PrepareError> {
+    /// A name has no address, a source cannot be listened on, or two pipes would listen at one place.
+    pub fn prepare_all(pipes: Vec<Self>, sockets: &Sockets) -> Result<Vec<Prepared>, PrepareError> {
+        let mut taken = HashMap::new();
+        let prepare = |keyed: Self| {
+            let name = Arc::clone(&keyed.settings.name);
+            let prepared = keyed.prepare(sockets)?;
+            if let Ok(endpoint) = prepared.listening.endpoint()
+                && let Some(other) = taken.insert(endpoint.clone(), Arc::clone(&name))
+            {
+                return Err(PrepareError::Shared {
+                    endpoint,
+                    pipes: [other, name],
+                });
+            }
+            Ok(prepared)
+        };
+        pipes.into_iter().map(prepare).collect()
+    }
+
+    /// Looks all addresses up, and listens.
+    fn prepare(self, sockets: &Sockets) -> Result<Prepared, PrepareError> {
         let targets = self.settings.targets.iter();
         let targets = targets.map(|target| start::resolve("target", target));
         let targets = targets.collect::<Result<_, _>>()?;
         let bind = start::resolve_bind(self.settings.bind.as_ref())?;
-        let endpoint = source(&self.settings)?;
+        let endpoint = source(&self.settings, sockets)?;
         Ok(Prepared {
             listening: sockets.listen(&endpoint)?,
             targets,
@@ -134,14 +163,17 @@ impl Prepared {
     }
 }
 
-/// Where a pipe is to listen: the first of its source's addresses.
-pub(crate) fn source(settings: &PipeSettings) -> Result<Endpoint, StartError> {
-    let mut endpoints = start::resolve("source", &settings.source)?.into_iter();
-    let endpoint = endpoints.next().ok_or_else(|| {
+/// Where a pipe is to listen: where there is a socket already, else the first of its source's
+/// addresses.
+fn source(settings: &PipeSettings, sockets: &Sockets) -> Result<Endpoint, StartError> {
+    let endpoints = start::resolve("source", &settings.source)?;
+    let mut running = sockets.running.iter().map(|(endpoint, _)| endpoint);
+    let running = running.find(|running| endpoints.contains(running));
+    let endpoint = running.or(endpoints.first()).ok_or_else(|| {
         let error = io::ErrorKind::AddrNotAvailable.into();
         StartError::resolve("source", &settings.source, error)
     })?;
-    if endpoints.next().is_some() {
+    if endpoints.len() > 1 {
         log::event(
             Level::Warning,
             Class::Daemon,
@@ -152,7 +184,7 @@ pub(crate) fn source(settings: &PipeSettings) -> Result<Endpoint, StartError> {
             |fields| fields.text("pipe", &settings.name),
         );
     }
-    Ok(endpoint)
+    Ok(endpoint.clone())
 }
 
 impl Listening {
@@ -160,7 +192,7 @@ impl Listening {
     pub(crate) fn endpoint(&self) -> io::Result<Endpoint> {
         match self {
             Self::New(bound) => bound.local_endpoint(),
-            Self::Running(listener) => listener.local_endpoint(),
+            Self::Running(endpoint, _) => Ok(endpoint.clone()),
         }
     }
 
@@ -168,7 +200,11 @@ impl Listening {
     pub(crate) fn start(self) -> io::Result<Arc<Listener>> {
         match self {
             Self::New(bound) => bound.start().map(Arc::new),
-            Self::Running(listener) => Ok(listener),
+            Self::Running(endpoint, listener) => match listener.upgrade() {
+                Some(listener) => Ok(listener),
+                // It has moved meanwhile.
+                None => Listener::bind(&endpoint).map(Arc::new),
+            },
         }
     }
 }
@@ -176,8 +212,8 @@ impl Listening {
 impl Sockets {
     fn listen(&self, endpoint: &Endpoint) -> Result<Listening, PrepareError> {
         let mut running = self.running.iter();
-        if let Some((_, listener)) = running.find(|(taken, _)| taken == endpoint) {
-            return Ok(Listening::Running(Arc::clone(listener)));
+        if let Some((taken, listener)) = running.find(|(taken, _)| taken == endpoint) {
+            return Ok(Listening::Running(taken.clone(), Weak::clone(listener)));
         }
         let bound = match &self.inherited {
             Passed::None => BoundListener::bind(endpoint),

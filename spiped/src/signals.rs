@@ -1,6 +1,7 @@
 //! The signals that ask the daemon for something: to end, or to read its settings again.
 
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use nix::sys::signal::{SigHandler, SigSet, Signal, raise, signal};
 use tokio::signal::unix::{self, SignalKind};
@@ -18,6 +19,14 @@ pub(crate) enum Request {
 /// something from then on.
 pub(crate) fn hold() -> io::Result<()> {
     Ok(held().thread_block()?)
+}
+
+/// Sleeps while signals are held, but for SIGTERM, which ends the process as if nobody watched.
+pub(crate) fn sleep(time: Duration) -> io::Result<()> {
+    let end = SigSet::from(Signal::SIGTERM);
+    end.thread_unblock()?;
+    std::thread::sleep(time);
+    Ok(end.thread_block()?)
 }
 
 fn held() -> SigSet {
@@ -63,9 +72,12 @@ impl Requests {
         }
     }
 
-    /// Waits for the next request to end.
+    /// Waits for the next request to end; one to reload is kept for [`next`](Self::next).
     pub(crate) async fn end(&mut self) {
-        while self.next().await != Request::End {}
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            () = received(&mut self.interrupt) => {}
+        }
     }
 
     /// Ends the process by SIGTERM, as if nobody had watched.

@@ -7,7 +7,7 @@ use spiped_tokio::{Address, AddressError, BindAddress, Endpoint};
 
 use crate::keyfile::KeySource;
 use crate::keys::{Keys, KeysError};
-use crate::log;
+use crate::log::{self, Class};
 use crate::settings::Mode;
 
 /// Why a program cannot start.
@@ -53,7 +53,7 @@ impl StartError {
 pub(crate) fn read_keys(source: &KeySource, mode: Mode) -> Result<Keys, StartError> {
     let (keys, warnings) = Keys::read(source, mode)?;
     for warning in warnings {
-        log::warning_now(warning);
+        log::warning(Class::Daemon, format_args!("{warning}"));
     }
     Ok(keys)
 }

@@ -259,6 +259,58 @@ fn a_bad_file_changes_nothing_and_says_why() {
     echoes(&source);
 }
 
+#[test]
+fn two_pipes_never_share_a_place() {
+    let ours = testbed::ours!();
+    let site = Site::new();
+    let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
+    let [source, middle] = [free(), free()];
+    let back = || decrypt("back", &middle, echo.address());
+    let fleet = Fleet::start(&ours, site, &[back(), encrypt("front", &source, &middle)]);
+    let text = fs::read_to_string(fleet.site.dir.join("pipes.toml")).unwrap();
+    let named = source.to_string().replace(['[', ']'], "");
+    let again = format!(
+        "{text}[pipe.again]\nmode = \"encrypt\"\nsource = \"{named}\"\ntarget = \"{middle}\"\n"
+    );
+    fs::write(fleet.site.dir.join("pipes.toml"), again).unwrap();
+    let told = reload(&fleet.daemon);
+    let reason = format!("pipes front and again would both listen on {source}");
+    assert!(told.contains(&reason), "{told}");
+    echoes(&source);
+}
+
+/// Also those of a pipe that has another name by now.
+#[test]
+fn a_key_that_is_removed_ends_connections_of_pipes_that_are_gone() {
+    let ours = testbed::ours!();
+    let site = Site::new();
+    let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
+    let [here, there, source] = std::array::from_fn(|_| free());
+    fs::create_dir(site.dir.join("keys")).unwrap();
+    for name in ["keys/alice.key", "keys/bob.key"] {
+        let key = site.dir.write(name, [b'k'; 32]);
+        fs::write(&key, format!("{name:0>32}")).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let alice = site.dir.join("keys/alice.key");
+    let pipe = |name, source| Pipe {
+        more: "key = \"keys\"",
+        ..decrypt(name, source, echo.address())
+    };
+    let fleet = Fleet::start(&ours, site, &[pipe("before", &here)]);
+    let command = ours.spiped(Mode::Encrypt, &source, &here, &alice);
+    let _client = Program::serving(&fleet.site.dir, "e", command, &source);
+    let mut open = Duplex::connect(&source);
+    open.tx.send(&mut Pattern::new(1), 10);
+    open.rx.expect(&mut Pattern::new(1), 10);
+    fleet.reload(&[pipe("after", &there)]);
+    open.tx.send(&mut Pattern::new(2), 10);
+    open.rx.expect(&mut Pattern::new(2), 10);
+    fs::remove_file(&alice).unwrap();
+    reload(&fleet.daemon);
+    open.rx.expect_reset();
+}
+
 /// By the limits of a pipe whose settings change while connections run.
 #[test]
 fn connections_count_for_the_limit_of_a_pipe_that_changes() {

@@ -34,6 +34,32 @@ fn an_unresolvable_name_fails_the_start(maker: &Maker) {
     assert!(stderr.contains("moving.invalid"), "{stderr}");
 }
 
+#[test]
+fn a_daemon_that_waits_for_a_name_ends_when_it_is_asked_to() {
+    let ours = testbed::ours!();
+    let site = Site::new();
+    let source = site.source.to_string();
+    let mut command = ours.bare_spiped();
+    command
+        .args([
+            "-d",
+            "-D",
+            "-F",
+            "-s",
+            &source,
+            "-t",
+            "moving.invalid:1",
+            "-k",
+        ])
+        .arg(&site.key);
+    let mut daemon = Program::start(&site.dir, "d", command);
+    until("a look-up that fails", || {
+        daemon.stderr().contains("trying again").then_some(())
+    });
+    daemon.terminate();
+    assert!(!daemon.wait().success());
+}
+
 /// An encrypting daemon whose target is `moving.invalid`, and whoever may be
 /// found under this name: two listeners of the same port.
 struct Moving {

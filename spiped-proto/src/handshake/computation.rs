@@ -61,6 +61,12 @@ impl Computation {
         matches!(self.0, Task::OwnValue { .. })
     }
 
+    /// Whether it is done for a peer that has proved nothing yet: many keys are tried on its hello.
+    #[must_use]
+    pub fn is_for_stranger(&self) -> bool {
+        matches!(self.0, Task::Trial { .. })
+    }
+
     /// Does the arithmetic, on the calling thread, in a time that depends on no secret.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::status::Status;
 use crate::reason::reason;
 
 /// A reload looks names up, which may take its time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// A longer answer is none of a daemon.
 const ANSWER_MAX: u64 = 256 * 1024 * 1024;
 

@@ -24,8 +24,12 @@ use crate::reason::reason;
 
 /// More connections than these wait in the system's queue.
 const CONNECTIONS_MAX: usize = 16;
+/// For the head of a request.
+const HEAD_PATIENCE: Duration = Duration::from_secs(2);
 /// For a request and its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same where a reload may be asked for, which looks names up.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(300);
 /// The least that hyper takes; a longer head is refused.
 const HEAD_MAX: usize = 8192;
 /// How long accepting pauses after it failed.
@@ -53,10 +57,14 @@ pub(super) async fn serve(listener: Listener, access: Access, board: Arc<Board>)
         match listener.accept().await {
             Ok((socket, _)) => {
                 let (access, board) = (Arc::clone(&access), Arc::clone(&board));
+                let patience = match *access {
+                    Access::Metrics => PATIENCE,
+                    Access::Control(_) => CONTROL_PATIENCE,
+                };
                 tokio::spawn(async move {
                     let _place = place;
                     let _ =
-                        tokio::time::timeout(PATIENCE, converse(&socket, &access, &board)).await;
+                        tokio::time::timeout(patience, converse(&socket, &access, &board)).await;
                 });
             }
             Err(error) => {
@@ -76,7 +84,7 @@ async fn converse(socket: &Socket, access: &Access, board: &Arc<Board>) {
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
+        .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(HEAD_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(socket), answer)

@@ -13,7 +13,8 @@ use crate::fleet::{Changes, Fleet};
 use crate::log::{self, Class};
 use crate::notify::Supervisor;
 use crate::origin::Origin;
-use crate::prepare::{Keyed, PrepareError, Prepared};
+use crate::prepare::{Keyed, Prepared};
+use crate::reason::reason;
 use crate::sandbox::Walls;
 use crate::settings::ProcessSettings;
 use crate::signals::{Request, Requests};
@@ -107,9 +108,15 @@ impl Daemon {
         let from_stdin = self.fleet.key_from_stdin();
         let read = move || {
             let keyed = Keyed::read_all(origin.read()?, from_stdin.as_ref())?;
-            let prepared = keyed.into_iter().map(|keyed| keyed.prepare(&sockets));
-            let prepared = prepared.collect::<Result<Vec<_>, PrepareError>>()?;
-            Ok(Prepared::lock_keys(prepared).0)
+            let prepared = Keyed::prepare_all(keyed, &sockets)?;
+            let (prepared, locked) = Prepared::lock_keys(prepared);
+            if let Err(error) = locked {
+                log::warning(
+                    Class::Daemon,
+                    format_args!("keys are not in locked memory: {}", reason(&error)),
+                );
+            }
+            Ok(prepared)
         };
         let read = tokio::task::spawn_blocking(read);
         async { read.await.map_err(io::Error::other)? }
