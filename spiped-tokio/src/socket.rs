@@ -93,6 +93,15 @@ impl Socket {
         }
     }
 
+    /// The address at this side; `None` for a unix socket, and for a connection that is gone.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Makes the coming close an orderly one, after all that was written.
     pub fn finish(&self) {
         if let Self::Tcp(stream) = self {

@@ -1,15 +1,18 @@
 //! The life of one connection: handshake, dial, relay. What is known of it stands in its record.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use spiped_tokio::{Handshaker, ProvedPeer, Socket, SpipedStream, Traffic, relay};
+use spiped_tokio::{Handshaker, ProvedPeer, RelayError, Socket, SpipedStream, Traffic, relay};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use crate::idle::{self, Idle};
 use crate::keys::{Entry, Keys};
 use crate::outcome::ConnectionError;
+use crate::proxy_protocol::{self, Version};
 use crate::record::Record;
 use crate::strangers::Stay;
 use crate::target::Targets;
@@ -31,6 +34,8 @@ pub struct Route {
     pub idle: Option<Duration>,
     /// Whether the system probes silent peers.
     pub keepalive: bool,
+    /// The header ahead of each stream to the target.
+    pub proxy_protocol: Option<Version>,
 }
 
 impl Route {
@@ -45,7 +50,13 @@ impl Route {
         // times the memory of the relay, which may last for days, and a stranger needs neither.
         let dial = record.dial.time(self.dial());
         let peer = Box::pin(unless_broken(source, dial)).await?;
-        let connect = record.handshake.time(self.connect(&peer));
+        let deadline = Instant::now() + self.timeout;
+        let connect = async {
+            let mut stream = record.handshake.time(self.connect(&peer)).await?;
+            let introduced = self.introduce(source, record, &mut stream, deadline).await;
+            introduced.map_err(RelayError::Encrypted)?;
+            Ok(stream)
+        };
         let mut stream = Box::pin(unless_broken(source, connect)).await?;
         Box::pin(self.relay(source, &mut stream, &record.traffic)).await
     }
@@ -126,10 +137,37 @@ impl Route {
             let finished = timeout_at(deadline, proved.finish()).await;
             Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
         };
-        tokio::try_join!(
+        let (target, stream) = tokio::try_join!(
             record.dial.time(self.dial()),
             record.handshake.time_on(proving, finish)
-        )
+        )?;
+        // The dial may have taken longer.
+        let deadline = Instant::now() + self.timeout;
+        let source = *stream.get_ref();
+        let introduced = self.introduce(source, record, &mut &target, deadline).await;
+        introduced.map_err(RelayError::Plain)?;
+        Ok((target, stream))
+    }
+
+    /// Tells the target who has connected, if it is to know.
+    async fn introduce(
+        &self,
+        source: &Socket,
+        record: &Record,
+        target: &mut (impl AsyncWrite + Unpin),
+        deadline: Instant,
+    ) -> io::Result<()> {
+        let Some(version) = self.proxy_protocol else {
+            return Ok(());
+        };
+        let client = record.client().map(|client| &**client);
+        let header = proxy_protocol::header(version, record.ends(source), client);
+        let sent = timeout_at(deadline, async {
+            target.write_all(&header).await?;
+            target.flush().await
+        });
+        sent.await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Relays to the end, or until there was no data for too long.

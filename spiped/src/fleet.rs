@@ -226,6 +226,7 @@ impl Fleet {
             timeout: settings.timeout,
             idle: settings.idle,
             keepalive: settings.keepalive,
+            proxy_protocol: settings.proxy_protocol,
         };
         let footprint = Arc::clone(&self.footprint);
         let Posted { ledger, gate, .. } = posted;

@@ -30,6 +30,7 @@ pub mod pipe;
 pub mod prepare;
 pub mod privileges;
 pub mod probe;
+pub mod proxy_protocol;
 pub mod reason;
 pub mod record;
 pub mod sandbox;

@@ -82,6 +82,7 @@ pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
         timeout: options.timeout,
         idle: None,
         keepalive: options.keepalive,
+        proxy_protocol: None,
         keys,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

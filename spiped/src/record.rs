@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use spiped_tokio::{Peer, Traffic};
+use spiped_tokio::{Peer, Socket, Traffic};
 
 use crate::log::Fields;
 use crate::outcome::Outcome;
+use crate::proxy_protocol::Ends;
 use crate::settings::Mode;
 
 /// One connection.
@@ -54,6 +55,18 @@ impl Record {
     #[must_use]
     pub fn client(&self) -> Option<&Arc<str>> {
         self.client.get()
+    }
+
+    /// Between which addresses the connection that came in runs, if it has any.
+    #[must_use]
+    pub fn ends(&self, connection: &Socket) -> Option<Ends> {
+        match self.peer {
+            Peer::Unix => None,
+            Peer::Tcp(source) => Some(Ends {
+                source,
+                destination: connection.local_address()?,
+            }),
+        }
     }
 
     /// Who has connected, for people: `[192.0.2.1]:5 (alice)`.

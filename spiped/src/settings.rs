@@ -11,6 +11,7 @@ use spiped_tokio::{Address, BindAddress, ForwardSecrecy};
 use crate::cli::PipeOptions;
 use crate::keyfile::KeySource;
 use crate::log::{Destination, Level};
+use crate::proxy_protocol::Version;
 use crate::sandbox::Sandbox;
 use crate::start::{self, StartError};
 
@@ -62,6 +63,8 @@ pub struct PipeSettings {
     pub bind: Option<BindAddress>,
     /// What the key exchange is to be like.
     pub forward_secrecy: ForwardSecrecy,
+    /// The header ahead of each stream to the target.
+    pub proxy_protocol: Option<Version>,
     /// Whether the system probes silent peers.
     pub keepalive: bool,
     /// Connections at once; None is no limit.
@@ -94,6 +97,7 @@ impl PipeSettings {
             key: options.key,
             bind: options.bind.as_deref().map(start::parse_bind).transpose()?,
             forward_secrecy: options.forward_secrecy,
+            proxy_protocol: options.proxy_protocol,
             keepalive: options.keepalive,
             max_connections: options.max_connections,
             max_unproved: options.max_unproved,

@@ -65,6 +65,7 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
         timeout: options.timeout,
         idle: None,
         keepalive: options.keepalive,
+        proxy_protocol: None,
         keys,
     };
     // As much as there is, without a word: standard error is for errors.

@@ -11,6 +11,7 @@ use spiped::cli::{
 };
 use spiped::keyfile::KeySource;
 use spiped::log::{Destination, Level};
+use spiped::proxy_protocol::Version;
 use spiped::sandbox::Sandbox;
 use spiped::settings::Mode;
 use spiped_proto::ForwardSecrecy;
@@ -179,6 +180,11 @@ fn one_pipe(options: &PipeOptions) -> Spelled {
         ("max-unproved-per-source", options.max_unproved_per_source),
     ] {
         spelled.option(name, max.map_or(0, u64::from));
+    }
+    match options.proxy_protocol {
+        None => {}
+        Some(Version::V1) => spelled.option("proxy-protocol", "v1"),
+        Some(Version::V2) => spelled.option("proxy-protocol", "v2"),
     }
     if let Some(idle) = options.idle {
         spelled.time("idle", idle);

@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, Command, ValueHint};
 use super::number;
 use super::text;
 use crate::log::{Destination, Level};
+use crate::proxy_protocol::Version;
 use crate::sandbox::Sandbox;
 
 /// The command line of `spiped`.
@@ -86,6 +87,18 @@ pub fn spiped_command() -> Command {
             .help("Close connections without data for this long [default: never]")
             .long_help(text::IDLE),
             no_keepalive(),
+            Arg::new("proxy-protocol")
+                .long("proxy-protocol")
+                .value_name("VERSION")
+                .value_parser(PossibleValuesParser::new(["v1", "v2"]).map(|version| {
+                    match version.as_str() {
+                        "v1" => Version::V1,
+                        _ => Version::V2,
+                    }
+                }))
+                .hide_possible_values(true)
+                .help("Tell the target who has connected: v1 or v2")
+                .long_help(text::PROXY_PROTOCOL),
         ])
         .next_help_heading("Looking up names")
         .args([
@@ -216,6 +229,7 @@ fn config() -> Arg {
             "max-unproved-per-source",
             "idle",
             "no-keepalive",
+            "proxy-protocol",
             "resolve-interval",
             "no-resolve",
         ])

@@ -14,6 +14,7 @@ use spiped_proto::ForwardSecrecy;
 use super::number;
 use crate::keyfile::KeySource;
 use crate::log::Destination;
+use crate::proxy_protocol::Version;
 use crate::settings::{Mode, ProcessSettings};
 
 /// What `spiped` is to do.
@@ -95,6 +96,8 @@ pub struct PipeOptions {
     pub bind: Option<String>,
     /// `-f` or `-g`.
     pub forward_secrecy: ForwardSecrecy,
+    /// `--proxy-protocol`.
+    pub proxy_protocol: Option<Version>,
     /// Not `-j`.
     pub keepalive: bool,
     /// `-n`; None is no limit.
@@ -195,6 +198,7 @@ impl PipeOptions {
             key: key(matches)?,
             bind: matches.remove_one("bind"),
             forward_secrecy: forward_secrecy(matches)?,
+            proxy_protocol: matches.remove_one("proxy-protocol"),
             keepalive: !matches.get_flag("no-keepalive"),
             max_connections: matches
                 .remove_one("max-connections")

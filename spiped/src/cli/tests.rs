@@ -13,6 +13,7 @@ use spiped_proto::ForwardSecrecy;
 use super::*;
 use crate::keyfile::KeySource;
 use crate::log::{Destination, Level};
+use crate::proxy_protocol::Version;
 use crate::sandbox::Sandbox;
 use crate::settings::{Mode, ProcessSettings};
 
@@ -132,6 +133,7 @@ fn defaults_are_those_of_c_spiped() {
             key: KeySource::File("key".into()),
             bind: None,
             forward_secrecy: ForwardSecrecy::Enabled,
+            proxy_protocol: None,
             keepalive: true,
             max_connections: NonZeroU64::new(100),
             max_unproved: NonZeroU64::new(4096),
@@ -168,6 +170,7 @@ fn every_option_arrives_whether_short_or_long() {
             key: KeySource::Stdin,
             bind: Some("[127.0.0.7]".to_owned()),
             forward_secrecy: ForwardSecrecy::Required,
+            proxy_protocol: Some(Version::V1),
             keepalive: false,
             max_connections: NonZeroU64::new(7),
             max_unproved: NonZeroU64::new(8),
@@ -191,12 +194,12 @@ fn every_option_arrives_whether_short_or_long() {
     };
     let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog \
         --log-level=info --max-unproved 8 --max-unproved-per-source 1 --idle 90 --drain=1.5 --sandbox=require \
-        --metrics [::1]:9100 --control /control";
+        --metrics [::1]:9100 --control /control --proxy-protocol v1";
     let long = "--decrypt --wait-for-dns --foreground --require-forward-secrecy --no-keepalive \
         --source /s --target=/t --key - --bind [127.0.0.7] --max-connections=7 --timeout 2.5 \
         --pidfile /pid --resolve-interval 30 --user :daemon --syslog --log-level info \
         --max-unproved=8 --max-unproved-per-source=1 --idle=90 --drain 1.5 --sandbox require \
-        --metrics=[::1]:9100 --control=/control";
+        --metrics=[::1]:9100 --control=/control --proxy-protocol=v1";
     assert_eq!(options(short), expected);
     assert_eq!(options(long), expected);
 }

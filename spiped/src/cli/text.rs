@@ -8,7 +8,7 @@ spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
               [--idle SECONDS] [--max-unproved MAX]
               [--max-unproved-per-source MAX] [--sandbox MODE]
               [--log-level LEVEL] [--log-format FORMAT | --syslog]
-              [--metrics ADDRESS] [--control PATH]
+              [--metrics ADDRESS] [--control PATH] [--proxy-protocol VERSION]
        spiped --config FILE [-DF] [-p PIDFILE] [-u USER | :GROUP | USER:GROUP]
               [--drain SECONDS] [--sandbox MODE]
               [--log-level LEVEL] [--log-format FORMAT | --syslog]
@@ -180,6 +180,14 @@ pub(super) const IDLE: &str = "\
 Close a connection, by reset, when no data has come from either side for this \
 long, also if that is because one side does not read. 0 is no limit, and the \
 default.";
+
+pub(super) const PROXY_PROTOCOL: &str = "\
+Put a header of the PROXY protocol, v1 or v2, ahead of the stream to the target, \
+which has to expect it. It has the address of whoever has connected: with -d \
+that is the encrypted peer, with -e the client, and the header goes through the \
+pipe to the target of the other end. With -d, a folder of keys and v2, it has \
+the client's name too, as a field of type 0xE0. For a client of a unix socket \
+it is PROXY UNKNOWN, or LOCAL.";
 
 pub(super) const WAIT_FOR_DNS: &str = "\
 Start even if names cannot be looked up yet: go into the background first, and \

@@ -16,10 +16,11 @@ use super::{Keys, Name, Wrong};
 use crate::cli::number;
 use crate::keyfile::KeySource;
 use crate::keys;
+use crate::proxy_protocol::Version;
 use crate::settings::{Balance, Mode, PipeSettings};
 
 /// What a pipe can have.
-const SETTINGS: [&str; 16] = [
+const SETTINGS: [&str; 17] = [
     "mode",
     "source",
     "target",
@@ -34,6 +35,7 @@ const SETTINGS: [&str; 16] = [
     "max-unproved-per-source",
     "idle",
     "no-keepalive",
+    "proxy-protocol",
     "resolve-interval",
     "no-resolve",
 ];
@@ -137,6 +139,11 @@ impl<'i> Pipe<'_, 'i, '_> {
         let resolve_interval = self.resolve_interval();
         let max_connections = self.optional("max-connections", count);
         let max_unproved = self.optional("max-unproved", count);
+        let proxy_protocol = self.optional("proxy-protocol", |value| match text(value)?.as_str() {
+            "v1" => Ok(Version::V1),
+            "v2" => Ok(Version::V2),
+            other => Err(format!("{other:?} is neither \"v1\" nor \"v2\"")),
+        });
         let max_unproved_per_source = self.optional("max-unproved-per-source", count);
         Some(PipeSettings {
             name: self.name.as_str().into(),
@@ -148,6 +155,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             key: key?,
             bind,
             forward_secrecy,
+            proxy_protocol,
             max_connections: max_connections.unwrap_or(Some(number::MAX_CONNECTIONS)),
             max_unproved: max_unproved.unwrap_or(Some(number::MAX_UNPROVED)),
             max_unproved_per_source: max_unproved_per_source.unwrap_or(None),

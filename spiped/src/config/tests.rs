@@ -8,6 +8,7 @@ use spiped_tokio::ForwardSecrecy;
 use super::*;
 use crate::cli::{Pipes, SpipedCommand, SpipedOptions, parse_spiped};
 use crate::keyfile::KeySource;
+use crate::proxy_protocol::Version;
 use crate::settings::{Balance, Mode};
 use crate::tempdir::TempDir;
 
@@ -71,6 +72,7 @@ fn everything_can_be_said() {
         max-unproved-per-source = 1
         idle = 90
         no-keepalive = true
+        proxy-protocol = "v2"
         resolve-interval = 30
     "#;
     let expected = PipeSettings {
@@ -84,6 +86,7 @@ fn everything_can_be_said() {
         key: KeySource::File("/key".into()),
         bind: Some("127.0.0.7".parse().unwrap()),
         forward_secrecy: ForwardSecrecy::Required,
+        proxy_protocol: Some(Version::V2),
         keepalive: false,
         max_connections: NonZeroU64::new(16),
         max_unproved: NonZeroU64::new(8),
