@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
 use testbed::{Address, Maker, Mode, PATIENCE, Program, Site, find};
@@ -48,8 +48,10 @@ fn binary(from: SocketAddr, to: SocketAddr, rest: &[u8]) -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0".to_vec();
     header.push(12 + u8::try_from(rest.len()).unwrap());
     for end in [from, to] {
-        let SocketAddr::V4(end) = end else { panic!() };
-        header.extend(end.ip().octets());
+        match end.ip() {
+            IpAddr::V4(ip) => header.extend(ip.octets()),
+            IpAddr::V6(ip) => unreachable!("{ip}"),
+        }
     }
     header.extend(from.port().to_be_bytes());
     header.extend(to.port().to_be_bytes());
