@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use spiped_tokio::{Handshaker, ProvedPeer, RelayError, Socket, SpipedStream, Traffic, relay};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use spiped_tokio::{
+    Handshaker, Peer, ProvedPeer, RelayError, Socket, SpipedStream, Traffic, relay,
+};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::idle::{self, Idle};
 use crate::keys::{Entry, Keys};
+use crate::network::Network;
 use crate::outcome::ConnectionError;
-use crate::proxy_protocol::{self, Version};
+use crate::proxy_protocol::{self, Ends, Progress, Version};
 use crate::record::Record;
 use crate::strangers::Stay;
 use crate::target::Targets;
@@ -36,6 +39,8 @@ pub struct Route {
     pub keepalive: bool,
     /// The header ahead of each stream to the target.
     pub proxy_protocol: Option<Version>,
+    /// Where connections come from that begin with such a header, if they are to.
+    pub accept_proxy: Vec<Network>,
 }
 
 impl Route {
@@ -149,6 +154,38 @@ impl Route {
         Ok((target, stream))
     }
 
+    /// Takes the header with which a balancer's connection begins, and nothing behind it, to its end
+    /// or to that of the stay. The record then has the client that it names.
+    ///
+    /// # Errors
+    ///
+    /// There is no such header, or it is from elsewhere.
+    pub async fn take_header(
+        &self,
+        source: &Socket,
+        mut stay: Stay,
+        record: &Record,
+    ) -> Result<(), ConnectionError> {
+        let is_known = match record.peer() {
+            Peer::Tcp(peer) => self.accept_proxy.iter().any(|all| all.contains(peer.ip())),
+            Peer::Unix => false,
+        };
+        if !is_known {
+            return Err(ConnectionError::NoBalancer);
+        }
+        let ends = tokio::select! {
+            biased;
+            read = timeout(self.timeout, read_header(source)) => {
+                read.map_err(|_| ConnectionError::HeaderTimeout(self.timeout))??
+            }
+            shortage = stay.evicted(source) => return Err(ConnectionError::Evicted(shortage)),
+        };
+        if let Some(ends) = ends {
+            record.introduce(ends);
+        }
+        Ok(())
+    }
+
     /// Tells the target who has connected, if it is to know.
     async fn introduce(
         &self,
@@ -206,13 +243,30 @@ impl Route {
         &self,
         peer: &'a Socket,
     ) -> Result<SpipedStream<&'a Socket>, ConnectionError> {
-        let connected = tokio::time::timeout(self.timeout, self.handshaker.connect(peer)).await;
+        let connected = timeout(self.timeout, self.handshaker.connect(peer)).await;
         Ok(connected.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
     }
 }
 
+async fn read_header(mut source: &Socket) -> Result<Option<Ends>, ConnectionError> {
+    let mut header = Vec::new();
+    loop {
+        let missing = match proxy_protocol::parse(&header)? {
+            Progress::Whole(ends) => return Ok(ends),
+            Progress::Missing(missing) => missing,
+        };
+        let mut more = source.take(u64::try_from(missing).unwrap_or(1));
+        let read = more.read_buf(&mut header).await;
+        if read.map_err(ConnectionError::CutHeader)? == 0 {
+            let end = io::ErrorKind::UnexpectedEof.into();
+            return Err(ConnectionError::CutHeader(end));
+        }
+        source = more.into_inner();
+    }
+}
+
 /// Gives up when the connection that it is all for breaks meanwhile.
-async fn unless_broken<T>(
+pub(crate) async fn unless_broken<T>(
     source: &Socket,
     work: impl Future<Output = Result<T, ConnectionError>>,
 ) -> Result<T, ConnectionError> {

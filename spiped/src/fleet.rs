@@ -227,6 +227,7 @@ impl Fleet {
             idle: settings.idle,
             keepalive: settings.keepalive,
             proxy_protocol: settings.proxy_protocol,
+            accept_proxy: settings.accept_proxy.clone(),
         };
         let footprint = Arc::clone(&self.footprint);
         let Posted { ledger, gate, .. } = posted;

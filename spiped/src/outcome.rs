@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use spiped_tokio::{DialError, HandshakeError, ProtocolError, RelayError};
 
+use crate::proxy_protocol::HeaderError;
 use crate::reason::reason;
 use crate::settings::Mode;
 use crate::strangers::Shortage;
@@ -34,6 +35,18 @@ pub enum ConnectionError {
     /// The peer's key is in its folder no more.
     #[error("closed, as its key was removed")]
     KeyRemoved,
+    /// The connection begins with no header of the PROXY protocol, or a bad one.
+    #[error("bad header of the PROXY protocol: {0} (--accept-proxy)")]
+    Header(#[from] HeaderError),
+    /// It ended or broke before that was there.
+    #[error("no whole header of the PROXY protocol (--accept-proxy): {}", reason(.0))]
+    CutHeader(io::Error),
+    /// The header was not there in time.
+    #[error("no whole header of the PROXY protocol within {0:?} (--accept-proxy)")]
+    HeaderTimeout(Duration),
+    /// It comes from where no balancer is.
+    #[error("closed, as it is from no network of --accept-proxy")]
+    NoBalancer,
     /// There was no data for too long.
     #[error("closed, as no data has come from either side for {:?} (--idle)", .0)]
     Idle(Duration),
@@ -99,6 +112,8 @@ pub enum Outcome {
     Evicted,
     /// The peer left while it waited for a slot.
     Left,
+    /// There was no good header of the PROXY protocol.
+    BadProxyHeader,
     /// The target does not accept connections.
     Dial,
     /// The plain connection broke.
@@ -113,7 +128,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Done,
         Self::WrongKey,
         Self::Handshake,
@@ -121,6 +136,7 @@ impl Outcome {
         Self::HandshakeTimeout,
         Self::Evicted,
         Self::Left,
+        Self::BadProxyHeader,
         Self::Dial,
         Self::Plain,
         Self::Encrypted,
@@ -139,6 +155,7 @@ impl Outcome {
             Self::HandshakeTimeout => "handshake-timeout",
             Self::Evicted => "evicted",
             Self::Left => "left",
+            Self::BadProxyHeader => "bad-proxy-header",
             Self::Dial => "dial-failed",
             Self::Plain => "plain-broken",
             Self::Encrypted => "encrypted-broken",
@@ -168,6 +185,9 @@ impl ConnectionError {
             Self::HandshakeTimeout(_) => Outcome::HandshakeTimeout,
             Self::Evicted(_) => Outcome::Evicted,
             Self::Left(_) => Outcome::Left,
+            Self::Header(_) | Self::CutHeader(_) | Self::HeaderTimeout(_) | Self::NoBalancer => {
+                Outcome::BadProxyHeader
+            }
             Self::Idle(_) => Outcome::Idle,
             Self::KeyRemoved => Outcome::KeyRemoved,
             Self::Relay(RelayError::Encrypted(_)) => Outcome::Encrypted,

@@ -9,11 +9,11 @@ use spiped_tokio::{Address, Listener, Peer, Socket};
 use tokio::sync::{mpsc, watch};
 
 use crate::admission::{Gate, Slot};
-use crate::connection::Route;
+use crate::connection::{Route, unless_broken};
 use crate::footprint::{self, Footprint};
 use crate::ledger::Ledger;
 use crate::log::{self, Class, Fields, Level};
-use crate::outcome::Outcome;
+use crate::outcome::{ConnectionError, Outcome};
 use crate::reason::reason;
 use crate::record::Record;
 use crate::settings::Mode;
@@ -44,6 +44,8 @@ enum Admission {
     Served(Option<Slot>),
     /// An encrypted one has to prove the key first.
     Stranger(Stay),
+    /// A balancer has to say first for whom it is.
+    Unknown(Stay),
 }
 
 impl Pipe {
@@ -106,9 +108,13 @@ impl Pipe {
             };
             match accepted {
                 Ok((source, peer)) => {
+                    let strangers = &self.gate.strangers;
                     let admission = match self.mode {
+                        _ if self.is_behind_balancer() => {
+                            Admission::Unknown(strangers.enter_unknown())
+                        }
                         Mode::Encrypt => Admission::Served(slot),
-                        Mode::Decrypt => Admission::Stranger(self.gate.strangers.enter(peer)),
+                        Mode::Decrypt => Admission::Stranger(strangers.enter(peer)),
                     };
                     let pipe = Arc::clone(&self);
                     let running = running.clone();
@@ -143,10 +149,42 @@ impl Pipe {
     /// another one would have to do so too.
     async fn may_accept(&self) -> Option<Slot> {
         match self.mode {
-            Mode::Encrypt => self.gate.slot().await,
-            Mode::Decrypt => {
+            Mode::Encrypt if !self.is_behind_balancer() => self.gate.slot().await,
+            Mode::Encrypt | Mode::Decrypt => {
                 self.gate.room_to_wait().await;
                 None
+            }
+        }
+    }
+
+    fn is_behind_balancer(&self) -> bool {
+        !self.route.accept_proxy.is_empty()
+    }
+
+    async fn run(
+        &self,
+        source: &Socket,
+        admission: Admission,
+        record: &Record,
+    ) -> Result<(), ConnectionError> {
+        let admission = match admission {
+            Admission::Unknown(stay) => {
+                Box::pin(self.route.take_header(source, stay, record)).await?;
+                match self.mode {
+                    Mode::Encrypt => {
+                        let slot = async { Ok(self.gate.slot().await) };
+                        Admission::Served(unless_broken(source, slot).await?)
+                    }
+                    Mode::Decrypt => Admission::Stranger(self.gate.strangers.enter(record.peer())),
+                }
+            }
+            known => known,
+        };
+        match admission {
+            Admission::Served(_slot) => self.route.encrypt(source, record).await,
+            Admission::Stranger(stay) | Admission::Unknown(stay) => {
+                let admit = self.gate.slot();
+                self.route.decrypt(source, stay, admit, record).await
             }
         }
     }
@@ -154,13 +192,7 @@ impl Pipe {
     async fn serve(&self, source: Socket, peer: Peer, admission: Admission) {
         let entry = self.ledger.enter(Record::new(self.mode, peer));
         let record = entry.record();
-        let served = match admission {
-            Admission::Served(_slot) => self.route.encrypt(&source, record).await,
-            Admission::Stranger(stay) => {
-                let admit = self.gate.slot();
-                self.route.decrypt(&source, stay, admit, record).await
-            }
-        };
+        let served = self.run(&source, admission, record).await;
         let outcome = match &served {
             Ok(()) => Outcome::Done,
             Err(error) => error.outcome(self.mode),
@@ -216,9 +248,11 @@ fn class(outcome: Outcome) -> Class {
         Outcome::Dial => Class::Dial,
         Outcome::Evicted => Class::Unproved,
         Outcome::Left => Class::Limit,
-        Outcome::WrongKey | Outcome::Handshake | Outcome::Refused | Outcome::HandshakeTimeout => {
-            Class::Handshake
-        }
+        Outcome::BadProxyHeader
+        | Outcome::WrongKey
+        | Outcome::Handshake
+        | Outcome::Refused
+        | Outcome::HandshakeTimeout => Class::Handshake,
         Outcome::Plain | Outcome::Encrypted | Outcome::Idle | Outcome::KeyRemoved => Class::Broken,
     }
 }

@@ -83,6 +83,7 @@ pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
         idle: None,
         keepalive: options.keepalive,
         proxy_protocol: None,
+        accept_proxy: Vec::new(),
         keys,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

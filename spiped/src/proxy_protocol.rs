@@ -2,7 +2,11 @@
 //! connected to that (haproxy's proxy-protocol.txt). Bytes only: who sends and who reads them is
 //! [`connection`](crate::connection)'s business.
 
+mod parse;
+
 use std::net::{IpAddr, SocketAddr};
+
+pub use parse::{HeaderError, Progress, parse};
 
 /// What version 2 begins with.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";

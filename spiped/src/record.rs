@@ -17,8 +17,10 @@ use crate::settings::Mode;
 pub struct Record {
     /// Which end of the pipe it came in on.
     pub mode: Mode,
-    /// Who has connected.
-    pub peer: Peer,
+    /// Who has connected here,
+    neighbour: Peer,
+    /// and for whom, if that is a balancer.
+    introduced: OnceLock<Ends>,
     /// The client whose key it has proved to hold, where keys are clients'.
     client: OnceLock<Arc<str>>,
     /// When.
@@ -37,7 +39,8 @@ impl Record {
     pub fn new(mode: Mode, peer: Peer) -> Self {
         Self {
             mode,
-            peer,
+            neighbour: peer,
+            introduced: OnceLock::new(),
             client: OnceLock::new(),
             since: Instant::now(),
             handshake: Stopwatch::default(),
@@ -57,10 +60,25 @@ impl Record {
         self.client.get()
     }
 
+    /// Notes for whom a balancer has connected; once.
+    pub fn introduce(&self, ends: Ends) {
+        let _ = self.introduced.set(ends);
+    }
+
+    /// Who has connected.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        let introduced = self.introduced.get();
+        introduced.map_or(self.neighbour, |ends| Peer::Tcp(ends.source))
+    }
+
     /// Between which addresses the connection that came in runs, if it has any.
     #[must_use]
     pub fn ends(&self, connection: &Socket) -> Option<Ends> {
-        match self.peer {
+        if let Some(ends) = self.introduced.get() {
+            return Some(*ends);
+        }
+        match self.neighbour {
             Peer::Unix => None,
             Peer::Tcp(source) => Some(Ends {
                 source,
@@ -78,7 +96,7 @@ impl Record {
     pub fn tell(&self, outcome: Outcome, fields: &mut Fields) {
         let (from_source, to_source) = self.bytes();
         fields.text("mode", self.mode);
-        fields.text("peer", self.peer);
+        fields.text("peer", self.peer());
         if let Some(client) = self.client() {
             fields.text("key", client);
         }
@@ -110,8 +128,8 @@ struct Who<'a>(&'a Record);
 impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.client() {
-            None => write!(f, "{}", self.0.peer),
-            Some(client) => write!(f, "{} ({client})", self.0.peer),
+            None => write!(f, "{}", self.0.peer()),
+            Some(client) => write!(f, "{} ({client})", self.0.peer()),
         }
     }
 }

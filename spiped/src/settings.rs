@@ -11,6 +11,7 @@ use spiped_tokio::{Address, BindAddress, ForwardSecrecy};
 use crate::cli::PipeOptions;
 use crate::keyfile::KeySource;
 use crate::log::{Destination, Level};
+use crate::network::Network;
 use crate::proxy_protocol::Version;
 use crate::sandbox::Sandbox;
 use crate::start::{self, StartError};
@@ -65,6 +66,8 @@ pub struct PipeSettings {
     pub forward_secrecy: ForwardSecrecy,
     /// The header ahead of each stream to the target.
     pub proxy_protocol: Option<Version>,
+    /// Networks whose connections begin with such a header, and no others come; none for no header.
+    pub accept_proxy: Vec<Network>,
     /// Whether the system probes silent peers.
     pub keepalive: bool,
     /// Connections at once; None is no limit.
@@ -98,6 +101,7 @@ impl PipeSettings {
             bind: options.bind.as_deref().map(start::parse_bind).transpose()?,
             forward_secrecy: options.forward_secrecy,
             proxy_protocol: options.proxy_protocol,
+            accept_proxy: options.accept_proxy,
             keepalive: options.keepalive,
             max_connections: options.max_connections,
             max_unproved: options.max_unproved,

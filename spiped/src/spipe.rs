@@ -66,6 +66,7 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
         idle: None,
         keepalive: options.keepalive,
         proxy_protocol: None,
+        accept_proxy: Vec::new(),
         keys,
     };
     // As much as there is, without a word: standard error is for errors.

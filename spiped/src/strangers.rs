@@ -128,8 +128,17 @@ impl Strangers {
     /// Lets one in. If a bound is reached, another one goes.
     #[must_use]
     pub fn enter(self: &Arc<Self>, peer: Peer) -> Stay {
+        self.admit(Source::of(peer))
+    }
+
+    /// The same for one whose source is not known yet.
+    #[must_use]
+    pub fn enter_unknown(self: &Arc<Self>) -> Stay {
+        self.admit(None)
+    }
+
+    fn admit(self: &Arc<Self>, source: Option<Source>) -> Stay {
         let mut present = self.present();
-        let source = Source::of(peer);
         present.make_room(source);
         let (evict, evicted) = oneshot::channel();
         let rank = Rank {

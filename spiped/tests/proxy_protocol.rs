@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
-use testbed::{Address, Maker, Mode, PATIENCE, Program, Site, find};
+use testbed::{Address, Duplex, Maker, Mode, PATIENCE, Program, Site, find};
 
 /// A target that the test plays.
 struct Target {
@@ -169,4 +169,141 @@ fn haproxy_understands_both_versions() {
         expect(&mut served, header.as_bytes());
         expect(&mut served, b"question");
     }
+}
+
+/// haproxy, both ends and a target, which is told whom haproxy has served.
+fn behind_haproxy(send: &str, near: &[&str], far: &[&str], where_to: Mode) {
+    let (site, target) = (Site::new(), Target::new());
+    let front = Address::free_v4();
+    let ours = testbed::ours!();
+    let mut command = ours.spiped(Mode::Decrypt, &site.target, &target.address, &site.key);
+    command.args(far).args(["--log-level", "info"]);
+    let far = Program::serving(&site.dir, "far", command, &site.target);
+    let entrance = match where_to {
+        Mode::Encrypt => &site.source,
+        Mode::Decrypt => &site.target,
+    };
+    let _haproxy = haproxy(&site, &front, "", entrance, send);
+    let beyond = match where_to {
+        Mode::Encrypt => &site.target,
+        Mode::Decrypt => &front,
+    };
+    let mut command = ours.spiped(Mode::Encrypt, &site.source, beyond, &site.key);
+    command.args(near).args(["--log-level", "info"]);
+    let near = Program::serving(&site.dir, "near", command, &site.source);
+
+    let (mut client, from) = match where_to {
+        Mode::Encrypt => connect(&front),
+        Mode::Decrypt => connect(&site.source),
+    };
+    client.write_all(b"question").unwrap();
+    let mut served = target.accept();
+    match where_to {
+        Mode::Encrypt => {
+            let (from, to) = (from.port(), front.tcp().port());
+            let header = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {from} {to}\r\n");
+            expect(&mut served, header.as_bytes());
+        }
+        Mode::Decrypt => {
+            // The port is the encrypting end's affair, the address is not haproxy's.
+            let mut header = [0; 28];
+            served.read_exact(&mut header).unwrap();
+            assert_eq!(header[16..24], [127, 0, 0, 9, 127, 0, 0, 1]);
+            assert_eq!(header[26..28], front.tcp().port().to_be_bytes());
+        }
+    }
+    expect(&mut served, b"question");
+    drop(served);
+    drop(client);
+    let (end, who) = match where_to {
+        Mode::Encrypt => (near, format!("connection from [127.0.0.1]:{}", from.port())),
+        Mode::Decrypt => (far, "connection from [127.0.0.9]:".to_owned()),
+    };
+    testbed::until("the line about the end", || {
+        end.stderr().contains(&who).then_some(())
+    });
+}
+
+#[test]
+fn behind_haproxy_both_versions_are_taken() {
+    testbed::need!("haproxy");
+    for send in ["send-proxy", "send-proxy-v2"] {
+        let near = ["--accept-proxy=10.0.0.0/8,127.0.0.1", "--proxy-protocol=v1"];
+        behind_haproxy(send, &near, &[], Mode::Encrypt);
+        let far = ["--accept-proxy", "127.0.0.0/8", "--proxy-protocol", "v2"];
+        behind_haproxy(send, &["-b", "127.0.0.9"], &far, Mode::Decrypt);
+    }
+}
+
+/// An end that takes headers from 127.0.0.1 alone.
+fn taking(site: &Site, target: &Target, mode: Mode, more: &[&str]) -> Program {
+    let mut command = testbed::ours!().spiped(mode, &site.source, &target.address, &site.key);
+    command.args(["--accept-proxy", "127.0.0.1"]).args(more);
+    Program::serving(&site.dir, "taking", command, &site.source)
+}
+
+#[track_caller]
+fn expect_line(program: &Program, line: &str) {
+    testbed::until("a line about the connection", || {
+        program.stderr().contains(line).then_some(())
+    });
+}
+
+#[test]
+fn who_is_no_balancer_is_refused() {
+    for mode in [Mode::Encrypt, Mode::Decrypt] {
+        let (site, target) = (Site::new(), Target::new());
+        let end = taking(&site, &target, mode, &[]);
+        let from = "127.0.0.2".parse().unwrap();
+        let mut client = Duplex::connect_from(from, &site.source);
+        let _ = client.tx.write_all(b"PROXY UNKNOWN\r\n");
+        client.rx.expect_nothing();
+        expect_line(&end, "it is from no network of --accept-proxy");
+    }
+}
+
+#[test]
+fn bad_headers_end_in_a_line() {
+    for mode in [Mode::Encrypt, Mode::Decrypt] {
+        let (site, target) = (Site::new(), Target::new());
+        let end = taking(&site, &target, mode, &["-o", "0.5", "--log-format=json"]);
+        let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(100));
+        let cases: [(&[u8], &str); 5] = [
+            (b"GET / HTTP/1.1\r\n\r\n", "there is none"),
+            (long.as_bytes(), "its line is too long"),
+            (b"PROXY TCP4 1.2.3.4 5.6.7.8 9 99999\r\n", "not well formed"),
+            (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff", "65535 bytes"),
+            (b"PROXY TCP4 1.2", "within 500ms"),
+        ];
+        for (bytes, line) in cases {
+            let mut client = Duplex::connect(&site.source);
+            client.tx.write_all(bytes).unwrap();
+            client.rx.expect_nothing();
+            expect_line(&end, line);
+        }
+        let mut client = Duplex::connect(&site.source);
+        client.tx.write_all(b"PROXY ").unwrap();
+        client.tx.finish();
+        client.rx.expect_nothing();
+        testbed::until("a code for each", || {
+            let code = "\"outcome\":\"bad-proxy-header\"";
+            (end.stderr().matches(code).count() == 6).then_some(())
+        });
+    }
+}
+
+/// With one connection of `-n`, those that say nothing make nobody wait.
+#[test]
+fn silent_balancers_hold_no_slot() {
+    let (site, target, far) = (Site::new(), Target::new(), Address::free_v4());
+    let ours = testbed::ours!();
+    let command = ours.spiped(Mode::Decrypt, &far, &target.address, &site.key);
+    let _far = Program::serving(&site.dir, "far", command, &far);
+    let mut command = ours.spiped(Mode::Encrypt, &site.source, &far, &site.key);
+    command.args(["--accept-proxy=127.0.0.1", "-n1", "-o60"]);
+    let _near = Program::serving(&site.dir, "near", command, &site.source);
+    let _silent: Vec<_> = (0..5).map(|_| Duplex::connect(&site.source)).collect();
+    let (mut client, _) = connect(&site.source);
+    client.write_all(b"PROXY UNKNOWN\r\nquestion").unwrap();
+    expect(&mut target.accept(), b"question");
 }

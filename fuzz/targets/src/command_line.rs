@@ -186,6 +186,14 @@ fn one_pipe(options: &PipeOptions) -> Spelled {
         Some(Version::V1) => spelled.option("proxy-protocol", "v1"),
         Some(Version::V2) => spelled.option("proxy-protocol", "v2"),
     }
+    if !options.accept_proxy.is_empty() {
+        let networks: Vec<_> = options
+            .accept_proxy
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        spelled.option("accept-proxy", networks.join(","));
+    }
     if let Some(idle) = options.idle {
         spelled.time("idle", idle);
     }

@@ -157,7 +157,7 @@ impl ConnectionStatus {
         let (from_source, to_source) = record.bytes();
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
         Self {
-            peer: match record.peer {
+            peer: match record.peer() {
                 Peer::Tcp(address) => Some(address),
                 Peer::Unix => None,
             },

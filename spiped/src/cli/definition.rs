@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, Command, ValueHint};
 use super::number;
 use super::text;
 use crate::log::{Destination, Level};
+use crate::network;
 use crate::proxy_protocol::Version;
 use crate::sandbox::Sandbox;
 
@@ -99,6 +100,13 @@ pub fn spiped_command() -> Command {
                 .hide_possible_values(true)
                 .help("Tell the target who has connected: v1 or v2")
                 .long_help(text::PROXY_PROTOCOL),
+            long_option(
+                "accept-proxy",
+                "NETWORKS",
+                utf8().try_map(|given| network::list(&given)),
+            )
+            .help("Take such headers from the balancers in these networks")
+            .long_help(text::ACCEPT_PROXY),
         ])
         .next_help_heading("Looking up names")
         .args([
@@ -230,6 +238,7 @@ fn config() -> Arg {
             "idle",
             "no-keepalive",
             "proxy-protocol",
+            "accept-proxy",
             "resolve-interval",
             "no-resolve",
         ])

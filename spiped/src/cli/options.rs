@@ -14,6 +14,7 @@ use spiped_proto::ForwardSecrecy;
 use super::number;
 use crate::keyfile::KeySource;
 use crate::log::Destination;
+use crate::network::Network;
 use crate::proxy_protocol::Version;
 use crate::settings::{Mode, ProcessSettings};
 
@@ -98,6 +99,8 @@ pub struct PipeOptions {
     pub forward_secrecy: ForwardSecrecy,
     /// `--proxy-protocol`.
     pub proxy_protocol: Option<Version>,
+    /// `--accept-proxy`.
+    pub accept_proxy: Vec<Network>,
     /// Not `-j`.
     pub keepalive: bool,
     /// `-n`; None is no limit.
@@ -199,6 +202,7 @@ impl PipeOptions {
             bind: matches.remove_one("bind"),
             forward_secrecy: forward_secrecy(matches)?,
             proxy_protocol: matches.remove_one("proxy-protocol"),
+            accept_proxy: matches.remove_one("accept-proxy").unwrap_or_default(),
             keepalive: !matches.get_flag("no-keepalive"),
             max_connections: matches
                 .remove_one("max-connections")

@@ -134,6 +134,7 @@ fn defaults_are_those_of_c_spiped() {
             bind: None,
             forward_secrecy: ForwardSecrecy::Enabled,
             proxy_protocol: None,
+            accept_proxy: Vec::new(),
             keepalive: true,
             max_connections: NonZeroU64::new(100),
             max_unproved: NonZeroU64::new(4096),
@@ -171,6 +172,9 @@ fn every_option_arrives_whether_short_or_long() {
             bind: Some("[127.0.0.7]".to_owned()),
             forward_secrecy: ForwardSecrecy::Required,
             proxy_protocol: Some(Version::V1),
+            accept_proxy: ["10.0.0.0/8", "::1"]
+                .map(|network| network.parse().unwrap())
+                .into(),
             keepalive: false,
             max_connections: NonZeroU64::new(7),
             max_unproved: NonZeroU64::new(8),
@@ -194,12 +198,12 @@ fn every_option_arrives_whether_short_or_long() {
     };
     let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog \
         --log-level=info --max-unproved 8 --max-unproved-per-source 1 --idle 90 --drain=1.5 --sandbox=require \
-        --metrics [::1]:9100 --control /control --proxy-protocol v1";
+        --metrics [::1]:9100 --control /control --proxy-protocol v1 --accept-proxy 10.0.0.0/8,::1";
     let long = "--decrypt --wait-for-dns --foreground --require-forward-secrecy --no-keepalive \
         --source /s --target=/t --key - --bind [127.0.0.7] --max-connections=7 --timeout 2.5 \
         --pidfile /pid --resolve-interval 30 --user :daemon --syslog --log-level info \
         --max-unproved=8 --max-unproved-per-source=1 --idle=90 --drain 1.5 --sandbox require \
-        --metrics=[::1]:9100 --control=/control --proxy-protocol=v1";
+        --metrics=[::1]:9100 --control=/control --proxy-protocol=v1 --accept-proxy=10.0.0.0/8,::1";
     assert_eq!(options(short), expected);
     assert_eq!(options(long), expected);
 }

@@ -9,6 +9,7 @@ spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
               [--max-unproved-per-source MAX] [--sandbox MODE]
               [--log-level LEVEL] [--log-format FORMAT | --syslog]
               [--metrics ADDRESS] [--control PATH] [--proxy-protocol VERSION]
+              [--accept-proxy NETWORKS]
        spiped --config FILE [-DF] [-p PIDFILE] [-u USER | :GROUP | USER:GROUP]
               [--drain SECONDS] [--sandbox MODE]
               [--log-level LEVEL] [--log-format FORMAT | --syslog]
@@ -188,6 +189,15 @@ that is the encrypted peer, with -e the client, and the header goes through the 
 pipe to the target of the other end. With -d, a folder of keys and v2, it has \
 the client's name too, as a field of type 0xE0. For a client of a unix socket \
 it is PROXY UNKNOWN, or LOCAL.";
+
+pub(super) const ACCEPT_PROXY: &str = "\
+Listen behind a balancer: each connection has to begin with a header of the \
+PROXY protocol, v1 or v2, and has to come from one of these networks, such as \
+10.0.0.0/8,127.0.0.1; others are closed, with a line in the log. The address in \
+the header counts as that of the client, in the log, for \
+--max-unproved-per-source and for --proxy-protocol. Until the header is there, \
+which may take as long as -o says, a connection counts for --max-unproved and \
+not for -n.";
 
 pub(super) const WAIT_FOR_DNS: &str = "\
 Start even if names cannot be looked up yet: go into the background first, and \

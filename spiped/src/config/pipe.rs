@@ -7,7 +7,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use spiped_tokio::{Address, ForwardSecrecy};
+use spiped_tokio::ForwardSecrecy;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -20,7 +20,7 @@ use crate::proxy_protocol::Version;
 use crate::settings::{Balance, Mode, PipeSettings};
 
 /// What a pipe can have.
-const SETTINGS: [&str; 17] = [
+const SETTINGS: [&str; 18] = [
     "mode",
     "source",
     "target",
@@ -36,6 +36,7 @@ const SETTINGS: [&str; 17] = [
     "idle",
     "no-keepalive",
     "proxy-protocol",
+    "accept-proxy",
     "resolve-interval",
     "no-resolve",
 ];
@@ -123,7 +124,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             other => Err(format!("{other:?} is neither \"encrypt\" nor \"decrypt\"")),
         });
         let source = self.needed("source", parsed);
-        let targets = self.needed("target", addresses);
+        let targets = self.needed("target", several);
         let balance = self.optional("balance", |value| match text(value)?.as_str() {
             "order" => Ok(Balance::Order),
             "round-robin" => Ok(Balance::RoundRobin),
@@ -144,6 +145,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             "v2" => Ok(Version::V2),
             other => Err(format!("{other:?} is neither \"v1\" nor \"v2\"")),
         });
+        let accept_proxy = self.optional("accept-proxy", several);
         let max_unproved_per_source = self.optional("max-unproved-per-source", count);
         Some(PipeSettings {
             name: self.name.as_str().into(),
@@ -156,6 +158,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             bind,
             forward_secrecy,
             proxy_protocol,
+            accept_proxy: accept_proxy.unwrap_or_default(),
             max_connections: max_connections.unwrap_or(Some(number::MAX_CONNECTIONS)),
             max_unproved: max_unproved.unwrap_or(Some(number::MAX_UNPROVED)),
             max_unproved_per_source: max_unproved_per_source.unwrap_or(None),
@@ -276,9 +279,12 @@ fn parsed<T: FromStr<Err: Display>>(value: &DeValue<'_>) -> Result<T, String> {
 }
 
 /// One, or an array of several.
-fn addresses(value: &DeValue<'_>) -> Result<Vec<Address>, String> {
-    let several = match value {
-        DeValue::Array(several) => several,
+fn several<T>(value: &DeValue<'_>) -> Result<Vec<T>, String>
+where
+    T: FromStr<Err: Display> + Display + PartialEq,
+{
+    let given = match value {
+        DeValue::Array(given) => given,
         DeValue::String(_) => return Ok(vec![parsed(value)?]),
         other => {
             let other = article(other);
@@ -288,8 +294,8 @@ fn addresses(value: &DeValue<'_>) -> Result<Vec<Address>, String> {
         }
     };
     let mut addresses = Vec::new();
-    for one in several {
-        let address = parsed(one.get_ref())?;
+    for one in given {
+        let address: T = parsed(one.get_ref())?;
         if addresses.contains(&address) {
             return Err(format!("{address} is there twice"));
         }

@@ -73,6 +73,7 @@ fn everything_can_be_said() {
         idle = 90
         no-keepalive = true
         proxy-protocol = "v2"
+        accept-proxy = ["10.0.0.0/8", "127.0.0.1"]
         resolve-interval = 30
     "#;
     let expected = PipeSettings {
@@ -87,6 +88,9 @@ fn everything_can_be_said() {
         bind: Some("127.0.0.7".parse().unwrap()),
         forward_secrecy: ForwardSecrecy::Required,
         proxy_protocol: Some(Version::V2),
+        accept_proxy: ["10.0.0.0/8", "127.0.0.1/32"]
+            .map(|network| network.parse().unwrap())
+            .into(),
         keepalive: false,
         max_connections: NonZeroU64::new(16),
         max_unproved: NonZeroU64::new(8),
