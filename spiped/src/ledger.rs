@@ -237,7 +237,9 @@ mod tests {
             (nobody.open, nobody.all_ended(), nobody.ended[0]),
             (0, 1, 1)
         );
-        assert_eq!((bob.open, bob.all_ended(), bob.ended[10]), (0, 1, 1));
+        let idle = Outcome::ALL.iter().position(|one| *one == Outcome::Idle);
+        let idle = bob.ended[idle.unwrap()];
+        assert_eq!((bob.open, bob.all_ended(), idle), (0, 1, 1));
         assert_eq!(ledger.arrivals(), 3);
     }
 
