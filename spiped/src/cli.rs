@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 
+pub(crate) use definition::PIPE_OPTIONS;
 pub use definition::{spipe_command, spiped_command};
 pub use options::{PipeOptions, Pipes, SpipeOptions, SpipedCommand, SpipedOptions};
 use order::End;

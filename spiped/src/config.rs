@@ -84,7 +84,7 @@ impl fmt::Display for Mistake {
 
 /// Whether key files are looked at too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
+pub enum KeyFiles {
     /// One that cannot be read is a mistake.
     Try,
     /// Whoever reads them will see.
@@ -96,7 +96,7 @@ pub enum Keys {
 /// # Errors
 ///
 /// It cannot be read, or all that is wrong with it.
-pub fn read(file: &Path, keys: Keys) -> Result<Vec<PipeSettings>, ConfigError> {
+pub fn read(file: &Path, keys: KeyFiles) -> Result<Vec<PipeSettings>, ConfigError> {
     let text = read_text(file).map_err(|error| ConfigError::Read {
         file: file.to_owned(),
         error,
@@ -146,7 +146,7 @@ struct Wrong {
     text: String,
 }
 
-fn parse(text: &str, folder: &Path, keys: Keys) -> Result<Vec<PipeSettings>, Vec<Wrong>> {
+fn parse(text: &str, folder: &Path, keys: KeyFiles) -> Result<Vec<PipeSettings>, Vec<Wrong>> {
     let (file, errors) = DeTable::parse_recoverable(text);
     let wrong: Vec<_> = errors
         .into_iter()

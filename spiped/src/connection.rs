@@ -11,6 +11,7 @@ use spiped_tokio::{
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::cli::SpipeOptions;
 use crate::idle::{self, Idle};
 use crate::keys::{Entry, Keys};
 use crate::network::Network;
@@ -18,7 +19,7 @@ use crate::outcome::ConnectionError;
 use crate::proxy_protocol::{self, Ends, Progress, Version};
 use crate::record::Record;
 use crate::strangers::Stay;
-use crate::target::Targets;
+use crate::target::{Target, Targets};
 
 /// What all connections of a pipe have in common.
 #[derive(Debug)]
@@ -44,6 +45,27 @@ pub struct Route {
 }
 
 impl Route {
+    /// That of a client: one connection to one target, which is a server that holds the key.
+    #[must_use]
+    pub fn of_client(
+        options: &SpipeOptions,
+        target: Target,
+        bind: Vec<SocketAddr>,
+        keys: Keys,
+    ) -> Self {
+        Self {
+            targets: target.into(),
+            bind,
+            handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
+            keys,
+            timeout: options.timeout,
+            idle: None,
+            keepalive: options.keepalive,
+            proxy_protocol: None,
+            accept_proxy: Vec::new(),
+        }
+    }
+
     /// Serves a plaintext connection: dials, shakes hands and relays (`spiped -e`).
     ///
     /// # Errors

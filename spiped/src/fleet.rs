@@ -20,7 +20,7 @@ use crate::keyfile::KeySource;
 use crate::keys::Keys;
 use crate::log::{self, Class, Level};
 use crate::pipe::{Pipe, Running};
-use crate::prepare::{Keyed, Passed, PrepareError, Prepared, Sockets};
+use crate::prepare::{self, Keyed, Passed, PrepareError, Prepared, Sockets};
 use crate::settings::PipeSettings;
 use crate::start::StartError;
 use crate::target::{Target, Targets};
@@ -328,14 +328,11 @@ async fn follow_source(
     let source = &settings.source;
     let found = source.resolve().await;
     let found = found.map_err(|error| StartError::resolve("source", source, error))?;
-    let here = current.borrow().local_endpoint();
-    let Some(endpoint) = found.first() else {
-        return Ok(());
+    let here = current.borrow().local_endpoint().ok();
+    let endpoint = match prepare::place(&found, here.iter()) {
+        Some(place) if here.as_ref() != Some(place) => place,
+        _ => return Ok(()),
     };
-    // A name with several addresses leads here as long as one of them does.
-    if here.is_ok_and(|here| found.contains(&here)) {
-        return Ok(());
-    }
     let listener = Listener::bind(endpoint).map_err(|error| PrepareError::Bind {
         endpoint: endpoint.clone(),
         error,

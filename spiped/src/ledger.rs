@@ -29,8 +29,8 @@ pub type Client = Option<Arc<str>>;
 pub struct Account {
     /// Connections that are open.
     pub open: u64,
-    /// Those that have ended, by outcome.
-    pub ended: [u64; Outcome::ALL.len()],
+    /// Those that have ended, in the order of [`Outcome::ALL`].
+    ended: [u64; Outcome::ALL.len()],
     /// Plaintext bytes that came from the source.
     pub from_source: u64,
     /// Plaintext bytes that went back there.
@@ -48,6 +48,26 @@ impl Account {
         self.to_source += to_source;
         self.handshakes.observe(record.handshake.elapsed());
         self.dials.observe(record.dial.elapsed());
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        let mut places = Outcome::ALL.into_iter().zip(&mut self.ended);
+        if let Some((_, count)) = places.find(|(place, _)| *place == outcome) {
+            *count += 1;
+        }
+    }
+
+    /// How many have ended, by outcome.
+    pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> + use<> {
+        Outcome::ALL.into_iter().zip(self.ended)
+    }
+
+    /// Those that have ended in one way.
+    #[must_use]
+    pub fn ended(&self, outcome: Outcome) -> u64 {
+        let mut outcomes = self.outcomes();
+        let found = outcomes.find(|(place, _)| *place == outcome);
+        found.map_or(0, |(_, count)| count)
     }
 
     /// All that have ended.
@@ -129,6 +149,7 @@ impl Ledger {
             ledger: Arc::clone(self),
             number,
             record,
+            outcome: None,
         }
     }
 
@@ -176,6 +197,8 @@ pub struct Entry {
     ledger: Arc<Ledger>,
     number: u64,
     record: Arc<Record>,
+    /// `None` if whoever served it never came to an end: it is not counted then.
+    outcome: Option<Outcome>,
 }
 
 impl Entry {
@@ -186,25 +209,22 @@ impl Entry {
     }
 
     /// Enters how it ended.
-    pub fn end(self, outcome: Outcome) {
-        let mut books = self.ledger.books();
-        // Both at once, so that whoever adds up sees it in one place.
-        books.open.remove(&self.number);
-        let account = books
-            .ended
-            .entry(self.record.client().cloned())
-            .or_default();
-        account.add(&self.record);
-        let places = Outcome::ALL.iter().zip(&mut account.ended);
-        for (_, count) in places.filter(|(place, _)| **place == outcome) {
-            *count += 1;
-        }
+    pub fn end(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.ledger.books().open.remove(&self.number);
+        let mut books = self.ledger.books();
+        // Both at once, so that whoever adds up sees it in one place.
+        books.open.remove(&self.number);
+        if let Some(outcome) = self.outcome {
+            let client = self.record.client().cloned();
+            let account = books.ended.entry(client).or_default();
+            account.add(&self.record);
+            account.end(outcome);
+        }
     }
 }
 
@@ -234,12 +254,13 @@ mod tests {
         let nobody = &accounts[&None];
         let bob = &accounts[&Some("bob".into())];
         assert_eq!(
-            (nobody.open, nobody.all_ended(), nobody.ended[0]),
+            (nobody.open, nobody.all_ended(), nobody.ended(Outcome::Done)),
             (0, 1, 1)
         );
-        let idle = Outcome::ALL.iter().position(|one| *one == Outcome::Idle);
-        let idle = bob.ended[idle.unwrap()];
-        assert_eq!((bob.open, bob.all_ended(), idle), (0, 1, 1));
+        assert_eq!(
+            (bob.open, bob.all_ended(), bob.ended(Outcome::Idle)),
+            (0, 1, 1)
+        );
         assert_eq!(ledger.arrivals(), 3);
     }
 

@@ -40,5 +40,6 @@ mod signals;
 pub mod spipe;
 pub mod start;
 pub mod strangers;
+mod table;
 pub mod target;
 mod tempdir;

@@ -7,7 +7,7 @@ use nix::unistd::geteuid;
 use spiped_tokio::{Address, BindAddress, Endpoint};
 
 use crate::cli::Pipes;
-use crate::config::{self, ConfigError, Keys};
+use crate::config::{self, ConfigError, KeyFiles};
 use crate::keyfile::KeySource;
 use crate::prepare::Prepared;
 use crate::sandbox::Needs;
@@ -57,7 +57,7 @@ impl Origin {
     pub fn read(&self) -> Result<Vec<PipeSettings>, OriginError> {
         Ok(match self {
             Self::CommandLine(pipe) => vec![(**pipe).clone()],
-            Self::File(file) => config::read(file, Keys::Leave)?,
+            Self::File(file) => config::read(file, KeyFiles::Leave)?,
         })
     }
 

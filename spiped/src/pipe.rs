@@ -39,13 +39,19 @@ pub struct Pipe {
 pub type Running = mpsc::Sender<()>;
 
 /// What a connection starts with.
-enum Admission {
-    /// A plaintext one is served at once.
-    Served(Option<Slot>),
-    /// An encrypted one has to prove the key first.
-    Stranger(Stay),
+enum Entrance {
+    /// It is for whom it is from.
+    Known(Admission),
     /// A balancer has to say first for whom it is.
     Unknown(Stay),
+}
+
+/// What a connection has to do before it is served.
+enum Admission {
+    /// Nothing: it is a plaintext one.
+    Served(Option<Slot>),
+    /// It is an encrypted one, and has to prove the key.
+    Stranger(Stay),
 }
 
 impl Pipe {
@@ -109,18 +115,20 @@ impl Pipe {
             match accepted {
                 Ok((source, peer)) => {
                     let strangers = &self.gate.strangers;
-                    let admission = match self.mode {
+                    let entrance = match self.mode {
                         _ if self.is_behind_balancer() => {
-                            Admission::Unknown(strangers.enter_unknown())
+                            Entrance::Unknown(strangers.enter_unknown())
                         }
-                        Mode::Encrypt => Admission::Served(slot),
-                        Mode::Decrypt => Admission::Stranger(strangers.enter(peer)),
+                        Mode::Encrypt => Entrance::Known(Admission::Served(slot)),
+                        Mode::Decrypt => {
+                            Entrance::Known(Admission::Stranger(strangers.enter(peer)))
+                        }
                     };
                     let pipe = Arc::clone(&self);
                     let running = running.clone();
                     self.footprint.enter();
                     tokio::spawn(async move {
-                        pipe.serve(source, peer, admission).await;
+                        pipe.serve(source, peer, entrance).await;
                         drop(running);
                         if pipe.footprint.leave() {
                             tokio::spawn(return_memory());
@@ -164,11 +172,11 @@ impl Pipe {
     async fn run(
         &self,
         source: &Socket,
-        admission: Admission,
+        entrance: Entrance,
         record: &Record,
     ) -> Result<(), ConnectionError> {
-        let admission = match admission {
-            Admission::Unknown(stay) => {
+        let admission = match entrance {
+            Entrance::Unknown(stay) => {
                 Box::pin(self.route.take_header(source, stay, record)).await?;
                 match self.mode {
                     Mode::Encrypt => {
@@ -178,21 +186,21 @@ impl Pipe {
                     Mode::Decrypt => Admission::Stranger(self.gate.strangers.enter(record.peer())),
                 }
             }
-            known => known,
+            Entrance::Known(admission) => admission,
         };
         match admission {
             Admission::Served(_slot) => self.route.encrypt(source, record).await,
-            Admission::Stranger(stay) | Admission::Unknown(stay) => {
+            Admission::Stranger(stay) => {
                 let admit = self.gate.slot();
                 self.route.decrypt(source, stay, admit, record).await
             }
         }
     }
 
-    async fn serve(&self, source: Socket, peer: Peer, admission: Admission) {
+    async fn serve(&self, source: Socket, peer: Peer, entrance: Entrance) {
         let entry = self.ledger.enter(Record::new(self.mode, peer));
         let record = entry.record();
-        let served = self.run(&source, admission, record).await;
+        let served = self.run(&source, entrance, record).await;
         let outcome = match &served {
             Ok(()) => Outcome::Done,
             Err(error) => error.outcome(self.mode),

@@ -163,13 +163,21 @@ impl Prepared {
     }
 }
 
-/// Where a pipe is to listen: where there is a socket already, else the first of its source's
-/// addresses.
+/// Where to listen of what a source leads to: where there is a socket already, else at the first.
+pub(crate) fn place<'a>(
+    found: &'a [Endpoint],
+    mut taken: impl Iterator<Item = &'a Endpoint>,
+) -> Option<&'a Endpoint> {
+    taken
+        .find(|taken| found.contains(taken))
+        .or_else(|| found.first())
+}
+
+/// Where a pipe is to listen.
 fn source(settings: &PipeSettings, sockets: &Sockets) -> Result<Endpoint, StartError> {
     let endpoints = start::resolve("source", &settings.source)?;
-    let mut running = sockets.running.iter().map(|(endpoint, _)| endpoint);
-    let running = running.find(|running| endpoints.contains(running));
-    let endpoint = running.or(endpoints.first()).ok_or_else(|| {
+    let running = sockets.running.iter().map(|(endpoint, _)| endpoint);
+    let endpoint = place(&endpoints, running).ok_or_else(|| {
         let error = io::ErrorKind::AddrNotAvailable.into();
         StartError::resolve("source", &settings.source, error)
     })?;

@@ -5,14 +5,12 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use spiped_tokio::Handshaker;
-
 use crate::cli::SpipeOptions;
 use crate::connection::Route;
 use crate::outcome::ConnectionError;
 use crate::settings::Mode;
 use crate::start::{self, StartError};
-use crate::target::{Target, Targets};
+use crate::target::Target;
 
 /// Why the other end cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,17 +73,7 @@ pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
     let begin = Instant::now();
     let endpoints = start::resolve("target", &address)?;
     let resolve = begin.elapsed();
-    let route = Route {
-        targets: Targets::from(Target::new(address, endpoints)),
-        bind,
-        handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
-        timeout: options.timeout,
-        idle: None,
-        keepalive: options.keepalive,
-        proxy_protocol: None,
-        accept_proxy: Vec::new(),
-        keys,
-    };
+    let route = Route::of_client(options, Target::new(address, endpoints), bind, keys);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

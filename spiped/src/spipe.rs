@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 
-use spiped_tokio::{Handshaker, Socket, Traffic, relay};
+use spiped_tokio::{Socket, Traffic, relay};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
@@ -18,7 +18,7 @@ use crate::outcome::ConnectionError;
 use crate::sandbox::{Needs, Sandbox};
 use crate::settings::Mode;
 use crate::start::{self, StartError};
-use crate::target::{Target, Targets};
+use crate::target::Target;
 
 /// Why `spipe` did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -58,17 +58,7 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let bind = start::resolve_bind(bind.as_ref())?;
     let needs = Needs::of(&endpoints, &bind);
     let (keys, key_lock) = keys.lock();
-    let route = Route {
-        targets: Targets::from(Target::new(target, endpoints)),
-        bind,
-        handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
-        timeout: options.timeout,
-        idle: None,
-        keepalive: options.keepalive,
-        proxy_protocol: None,
-        accept_proxy: Vec::new(),
-        keys,
-    };
+    let route = Route::of_client(options, Target::new(target, endpoints), bind, keys);
     // As much as there is, without a word: standard error is for errors.
     let _ = Sandbox::On.enter(&needs, key_lock);
     let runtime = tokio::runtime::Builder::new_current_thread()

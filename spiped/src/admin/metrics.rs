@@ -170,7 +170,7 @@ impl Snapshot {
             active,
         )?;
         let ended = self.accounts().flat_map(|(labels, account)| {
-            let outcomes = Outcome::ALL.into_iter().zip(account.ended);
+            let outcomes = account.outcomes();
             outcomes.map(move |(outcome, count)| ((labels, [("outcome", outcome.code())]), count))
         });
         let help = "Connections that have ended, by how they did";
@@ -188,13 +188,8 @@ impl Snapshot {
 
     fn handshakes(&self, writer: &mut Writer<'_>) -> fmt::Result {
         let results = self.accounts().flat_map(|(labels, account)| {
-            let count = |outcome| {
-                let mut ended = Outcome::ALL.iter().zip(account.ended);
-                ended
-                    .find(|(other, _)| **other == outcome)
-                    .map_or(0, |(_, count)| count)
-            };
-            let failed = FAILED_HANDSHAKES.map(|outcome| (outcome.code(), count(outcome)));
+            let failed = FAILED_HANDSHAKES;
+            let failed = failed.map(|outcome| (outcome.code(), account.ended(outcome)));
             let all = [("done", account.handshakes.count())]
                 .into_iter()
                 .chain(failed);

@@ -11,6 +11,7 @@ use crate::board::{Board, Posted};
 use crate::ledger::Account;
 use crate::outcome::Outcome;
 use crate::record::Record;
+use crate::table::aligned;
 
 /// The whole process. Times are in seconds, amounts of data in bytes.
 #[derive(Debug, Deserialize, Serialize)]
@@ -75,28 +76,15 @@ impl Status {
             self.phase,
             age(self.uptime)
         );
-        let mut rows = vec![
-            [
-                "PIPE", "MODE", "SOURCE", "TARGET", "ACTIVE", "ENDED", "FAILED", "SENT", "RECEIVED",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
+        let heads = [
+            "PIPE", "MODE", "SOURCE", "TARGET", "ACTIVE", "ENDED", "FAILED", "SENT", "RECEIVED",
         ];
-        rows.extend(self.pipes.iter().map(PipeStatus::row));
-        text += &aligned(&rows);
-        for pipe in self
-            .pipes
-            .iter()
-            .filter(|pipe| connections && pipe.active > 0)
-        {
-            let _ = write!(text, "\n{}\n", pipe.name);
-            let mut rows = vec![
-                ["PEER", "KEY", "AGE", "HANDSHAKE", "SENT", "RECEIVED"]
-                    .map(str::to_owned)
-                    .to_vec(),
-            ];
-            rows.extend(pipe.connections.iter().map(ConnectionStatus::row));
-            text += &aligned(&rows);
+        text += &aligned(heads, self.pipes.iter().map(PipeStatus::row));
+        let with_connections = self.pipes.iter();
+        for pipe in with_connections.filter(|pipe| connections && pipe.active > 0) {
+            let heads = ["PEER", "KEY", "AGE", "HANDSHAKE", "SENT", "RECEIVED"];
+            let rows = pipe.connections.iter().map(ConnectionStatus::row);
+            let _ = write!(text, "\n{}\n{}", pipe.name, aligned(heads, rows));
         }
         text
     }
@@ -108,9 +96,6 @@ impl PipeStatus {
         for account in pipe.ledger.accounts().values() {
             all += account;
         }
-        let done = Outcome::ALL.iter().zip(all.ended);
-        let done = done.filter(|(outcome, _)| **outcome == Outcome::Done);
-        let done: u64 = done.map(|(_, count)| count).sum();
         Self {
             name: pipe.settings.name.to_string(),
             mode: pipe.settings.mode.to_string(),
@@ -121,7 +106,7 @@ impl PipeStatus {
             active: all.open,
             unproved: pipe.gate.strangers.count() as u64,
             ended: all.all_ended(),
-            failed: all.all_ended() - done,
+            failed: all.all_ended() - all.ended(Outcome::Done),
             from_source: all.from_source,
             to_source: all.to_source,
             connections: pipe
@@ -133,12 +118,12 @@ impl PipeStatus {
         }
     }
 
-    fn row(&self) -> Vec<String> {
+    fn row(&self) -> [String; 9] {
         let name = match self.removed {
             true => format!("{} (removed)", self.name),
             false => self.name.clone(),
         };
-        vec![
+        [
             name,
             self.mode.clone(),
             self.source.clone(),
@@ -170,12 +155,12 @@ impl ConnectionStatus {
         }
     }
 
-    fn row(&self) -> Vec<String> {
+    fn row(&self) -> [String; 6] {
         let peer = self
             .peer
             .map_or_else(|| Peer::Unix.to_string(), |peer| peer.to_string());
         let handshake = self.handshake.map(|time| format!("{:.1} ms", time * 1e3));
-        vec![
+        [
             peer,
             self.key.clone().unwrap_or_else(|| "-".to_owned()),
             age(self.age),
@@ -184,30 +169,6 @@ impl ConnectionStatus {
             size(self.to_source),
         ]
     }
-}
-
-/// Columns as wide as what stands in them, two spaces apart.
-fn aligned(rows: &[Vec<String>]) -> String {
-    let columns = rows.first().map_or(0, Vec::len);
-    let widths: Vec<_> = (0..columns)
-        .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column));
-            cells
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or_default()
-        })
-        .collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths);
-        let line: String = cells
-            .map(|(cell, width)| format!("{cell:width$}  "))
-            .collect();
-        text += line.trim_end();
-        text.push('\n');
-    }
-    text
 }
 
 /// An amount of data with three digits or so.
@@ -260,11 +221,5 @@ mod tests {
         ] {
             assert_eq!(age(seconds), expected);
         }
-    }
-
-    #[test]
-    fn columns_are_as_wide_as_what_stands_in_them() {
-        let rows = [["A", "B"], ["long", "x"]].map(|row| row.map(str::to_owned).to_vec());
-        assert_eq!(aligned(&rows), "A     B\nlong  x\n");
     }
 }

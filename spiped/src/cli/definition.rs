@@ -215,6 +215,26 @@ pub fn spipe_command() -> Command {
         .args([version(), help()])
 }
 
+/// The options that are about a pipe, but for its direction: a file has them as settings.
+pub(crate) const PIPE_OPTIONS: [&str; 16] = [
+    "source",
+    "target",
+    "key",
+    "bind",
+    "fast",
+    "require-forward-secrecy",
+    "timeout",
+    "max-connections",
+    "max-unproved",
+    "max-unproved-per-source",
+    "idle",
+    "no-keepalive",
+    "proxy-protocol",
+    "accept-proxy",
+    "resolve-interval",
+    "no-resolve",
+];
+
 /// Excludes what the file says for each pipe.
 fn config() -> Arg {
     Arg::new("config")
@@ -222,26 +242,8 @@ fn config() -> Arg {
         .value_name("FILE")
         .value_parser(OsStringValueParser::new())
         .value_hint(ValueHint::FilePath)
-        .conflicts_with_all([
-            "encrypt",
-            "decrypt",
-            "source",
-            "target",
-            "key",
-            "bind",
-            "fast",
-            "require-forward-secrecy",
-            "timeout",
-            "max-connections",
-            "max-unproved",
-            "max-unproved-per-source",
-            "idle",
-            "no-keepalive",
-            "proxy-protocol",
-            "accept-proxy",
-            "resolve-interval",
-            "no-resolve",
-        ])
+        .conflicts_with_all(["encrypt", "decrypt"])
+        .conflicts_with_all(PIPE_OPTIONS)
         .help("Run the pipes that this file describes")
         .long_help(text::CONFIG)
 }
@@ -301,15 +303,7 @@ fn check_command() -> Command {
     base("check", "Check a configuration file")
         .before_help(text::CHECK_INTRODUCTION)
         .override_usage("spiped check FILE")
-        .args([
-            Arg::new("file")
-                .value_name("FILE")
-                .required(true)
-                .value_parser(OsStringValueParser::new())
-                .value_hint(ValueHint::FilePath)
-                .help("The file to check"),
-            help(),
-        ])
+        .args([file().help("The file to check"), help()])
 }
 
 fn keygen_command() -> Command {
@@ -317,14 +311,17 @@ fn keygen_command() -> Command {
         .before_help(text::KEYGEN_INTRODUCTION)
         .override_usage("spiped keygen FILE")
         .args([
-            Arg::new("file")
-                .value_name("FILE")
-                .required(true)
-                .value_parser(OsStringValueParser::new())
-                .value_hint(ValueHint::FilePath)
-                .help("The file to make; one that exists is left alone, with an error"),
+            file().help("The file to make; one that exists is left alone, with an error"),
             help(),
         ])
+}
+
+fn file() -> Arg {
+    Arg::new("file")
+        .value_name("FILE")
+        .required(true)
+        .value_parser(OsStringValueParser::new())
+        .value_hint(ValueHint::FilePath)
 }
 
 fn demo_command() -> Command {

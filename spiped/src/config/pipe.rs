@@ -12,34 +12,15 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::table::{Table, Value, article};
-use super::{Keys, Name, Wrong};
-use crate::cli::number;
+use super::{KeyFiles, Name, Wrong};
+use crate::cli::{PIPE_OPTIONS, number};
 use crate::keyfile::KeySource;
 use crate::keys;
 use crate::proxy_protocol::Version;
 use crate::settings::{Balance, Mode, PipeSettings};
 
-/// What a pipe can have.
-const SETTINGS: [&str; 18] = [
-    "mode",
-    "source",
-    "target",
-    "balance",
-    "key",
-    "bind",
-    "fast",
-    "require-forward-secrecy",
-    "timeout",
-    "max-connections",
-    "max-unproved",
-    "max-unproved-per-source",
-    "idle",
-    "no-keepalive",
-    "proxy-protocol",
-    "accept-proxy",
-    "resolve-interval",
-    "no-resolve",
-];
+/// What a pipe can have besides what the command line calls by the same names.
+const MORE: [&str; 2] = ["mode", "balance"];
 /// What is each pipe's own.
 const OWN: [&str; 1] = ["source"];
 const NAME_MAX: usize = 64;
@@ -48,14 +29,14 @@ const NAME_MAX: usize = 64;
 pub(super) struct Reader<'i, 'a> {
     pub(super) defaults: Table<'i>,
     pub(super) folder: &'a Path,
-    pub(super) keys: Keys,
+    pub(super) keys: KeyFiles,
     pub(super) wrong: Vec<Wrong>,
 }
 
 impl<'i> Reader<'i, '_> {
     /// Says what the defaults have that means nothing.
     pub(super) fn check_defaults(&mut self) {
-        let shared = SETTINGS.map(|name| if OWN.contains(&name) { "" } else { name });
+        let shared: Vec<_> = settings().filter(|name| !OWN.contains(name)).collect();
         self.defaults.nothing_else(&shared, &mut self.wrong);
     }
 
@@ -76,7 +57,8 @@ impl<'i> Reader<'i, '_> {
                 return None;
             }
         };
-        own.nothing_else(&SETTINGS, &mut self.wrong);
+        let known: Vec<_> = settings().collect();
+        own.nothing_else(&known, &mut self.wrong);
         let mut pipe = Pipe {
             reader: self,
             own,
@@ -94,6 +76,11 @@ impl<'i> Reader<'i, '_> {
             self.wrong.push(wrong);
         }
     }
+}
+
+/// What a pipe can have.
+fn settings() -> impl Iterator<Item = &'static str> {
+    MORE.into_iter().chain(PIPE_OPTIONS)
 }
 
 /// Names stand in logs, in metrics and on command lines.
@@ -178,7 +165,7 @@ impl<'i> Pipe<'_, 'i, '_> {
                 _ => Ok(KeySource::File(folder.join(given))),
             }
         })?;
-        if self.reader.keys == Keys::Try
+        if self.reader.keys == KeyFiles::Try
             && let Some(mode) = mode
             && let Err(error) = keys::Keys::read(&key, mode)
         {

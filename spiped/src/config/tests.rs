@@ -13,7 +13,7 @@ use crate::settings::{Balance, Mode};
 use crate::tempdir::TempDir;
 
 fn good(text: &str) -> Vec<PipeSettings> {
-    parse(text, Path::new("/etc/spiped"), Keys::Leave).unwrap()
+    parse(text, Path::new("/etc/spiped"), KeyFiles::Leave).unwrap()
 }
 
 /// What is wrong, each with line and column.
@@ -22,7 +22,7 @@ fn mistakes(text: &str) -> Vec<String> {
     let file = dir.path().join("pipes.toml");
     fs::write(&file, text).unwrap();
     let prefix = format!("{}:", file.display());
-    let lines = read(&file, Keys::Leave).unwrap_err().lines();
+    let lines = read(&file, KeyFiles::Leave).unwrap_err().lines();
     let lines = lines.into_iter();
     lines
         .map(|line| line.strip_prefix(&prefix).unwrap().to_owned())
@@ -259,7 +259,7 @@ fn a_file_without_pipes_is_a_mistake() {
 #[test]
 fn keys_are_tried_when_that_is_asked_for() {
     let dir = TempDir::new("config").unwrap();
-    let parsed = || parse(SMALL, dir.path(), Keys::Try);
+    let parsed = || parse(SMALL, dir.path(), KeyFiles::Try);
     let [wrong] = &parsed().unwrap_err()[..] else {
         panic!()
     };
@@ -279,19 +279,19 @@ fn a_file_that_cannot_be_read_says_so() {
         ("/absent/pipes.toml", "no such file or directory"),
         ("/dev", "is a directory"),
     ] {
-        let error = read(Path::new(file), Keys::Leave).unwrap_err();
+        let error = read(Path::new(file), KeyFiles::Leave).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot read {file}: {reason}"));
     }
     let dir = TempDir::new("config").unwrap();
     let file = dir.path().join("latin1.toml");
     fs::write(&file, b"# gr\xfc\xdfe").unwrap();
-    assert_eq!(read(&file, Keys::Leave).unwrap_err().lines().len(), 1);
+    assert_eq!(read(&file, KeyFiles::Leave).unwrap_err().lines().len(), 1);
 }
 
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "(\\PC|[\\[\\]=\".\n]|pipe|mode|source|target|key|defaults){0,60}") {
-        if let Err(wrong) = parse(&text, Path::new(""), Keys::Leave) {
+        if let Err(wrong) = parse(&text, Path::new(""), KeyFiles::Leave) {
             prop_assert!(!wrong.is_empty());
             for Wrong { at, .. } in wrong {
                 let (line, column) = position(&text, at.start);
