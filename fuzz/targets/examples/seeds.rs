@@ -128,16 +128,45 @@ const USERS: &[&str] = &[
     "x\n",
 ];
 
+const CONFIGURATIONS: &[&str] = &[
+    "",
+    "[pipe.a]\nmode = \"encrypt\"\nsource = \"[::1]:1\"\ntarget = \"host:2\"\nkey = \"k\"\n",
+    "[defaults]\nmode = \"decrypt\"\nkey = \"keys\"\ntimeout = 2.5\nno-resolve = true\n\
+     [pipe.a]\nsource = \"/a\"\ntarget = [\"/b\", \"c:3\"]\nbalance = \"round-robin\"\n\
+     accept-proxy = [\"10.0.0.0/8\"]\nproxy-protocol = \"v2\"\nmax-connections = 0x10\n\
+     [pipe.b]\nsource = \"/c\"\ntarget = \"/d\"\nno-resolve = false\nbind = \"::1\"\n",
+    "[pipe.a]\nmode = 3\nfast = true\nrequire-forward-secrecy = true\nunknown = 1\n",
+    "[pipe.\"b c\"]\n[pipe]\na = 1\n",
+    "mode = [",
+];
+
+/// Each behind the version of the one that is made of it.
+const PROXY_HEADERS: &[&[u8]] = &[
+    b"\0PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\nrest",
+    b"\x01PROXY TCP6 ::1 2::3 65535 1\r\n",
+    b"\0PROXY UNKNOWN\r\n",
+    b"\x01PROXY UNKNOWN ffff::1 ::2 1 2\r\n",
+    b"\0\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x01\x02\x03\x04\x05\x06\x07\x08\0\x09\0\x0arest",
+    b"\x01\r\n\r\n\0\r\nQUIT\n\x20\0\0\x04\xe0\0\x01a",
+    b"\0\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff",
+    b"\0GET / HTTP/1.1\r\n",
+];
+
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
     for (target, seeds) in [
         ("addresses", texts(ADDRESSES)),
         ("command_line", command_lines()),
+        ("configuration", texts(CONFIGURATIONS)),
         ("handshake_bytes", handshake_bytes()),
         ("handshake_values", handshake_values()),
         ("key_file", key_files()),
         ("packets_opened", packets_opened()),
         ("packets_there_and_back", packets_there_and_back()),
+        (
+            "proxy_header",
+            PROXY_HEADERS.iter().map(|header| header.to_vec()).collect(),
+        ),
         ("stream", streams()),
         ("tunnel", tunnels()),
         ("user", texts(USERS)),

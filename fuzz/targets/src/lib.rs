@@ -12,21 +12,25 @@
 
 mod addresses;
 mod command_line;
+mod configuration;
 mod end;
 mod handshake;
 mod input;
 mod key_file;
 mod model;
 mod packets;
+mod proxy_header;
 mod stream;
 mod tunnel;
 mod user;
 
 pub use addresses::addresses;
 pub use command_line::command_line;
+pub use configuration::configuration;
 pub use handshake::{handshake_bytes, handshake_values};
 pub use key_file::key_file;
 pub use packets::{packets_opened, packets_there_and_back};
+pub use proxy_header::proxy_header;
 pub use stream::stream;
 pub use tunnel::tunnel;
 pub use user::user;
@@ -52,11 +56,13 @@ macro_rules! targets {
 targets![
     addresses,
     command_line,
+    configuration,
     handshake_bytes,
     handshake_values,
     key_file,
     packets_opened,
     packets_there_and_back,
+    proxy_header,
     stream,
     tunnel,
     user,
