@@ -38,6 +38,15 @@ impl Endpoint {
             Self::Unix(_) => None,
         }
     }
+
+    /// The IP address with its port.
+    #[must_use]
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 /// Why a text is not an address.
@@ -59,6 +68,9 @@ pub enum AddressError {
     /// The path does not fit into a unix socket address.
     #[error("the socket path '{0}' is too long ({MAX_UNIX_PATH} bytes at most)")]
     LongPath(String),
+    /// No connection starts from a unix socket.
+    #[error("'{0}' is a unix socket, and connections start from IP addresses")]
+    UnixBind(String),
 }
 
 /// `sockaddr_un` holds 108 bytes on Linux and 104 on the BSDs, a final 0 included.
@@ -223,7 +235,10 @@ impl FromStr for BindAddress {
         {
             return any_port(parse_ip(ip)?);
         }
-        if text.starts_with(['/', '[']) || text.contains(':') {
+        if text.starts_with('/') {
+            return Err(AddressError::UnixBind(text.to_owned()));
+        }
+        if text.starts_with('[') || text.contains(':') {
             return text.parse().map(Self);
         }
         if text.is_empty() {
@@ -316,6 +331,7 @@ mod tests {
             assert_eq!(bind.address().to_string(), expected);
         }
         assert!("".parse::<BindAddress>().is_err());
+        assert!("/run/socket".parse::<BindAddress>().is_err());
         assert!("[x]".parse::<BindAddress>().is_err());
         assert!("[x".parse::<BindAddress>().is_err());
     }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::cli::SpipeOptions;
 use crate::idle::{self, Idle};
 use crate::keys::{Entry, Keys};
+use crate::lookups::Found;
 use crate::network::Network;
 use crate::outcome::ConnectionError;
 use crate::proxy_protocol::{self, Ends, Progress, Version};
@@ -27,7 +28,7 @@ pub struct Route {
     /// Where the connections go.
     pub targets: Targets,
     /// Addresses that outgoing connections start from; none leaves it to the system.
-    pub bind: Vec<SocketAddr>,
+    pub bind: Found<SocketAddr>,
     /// The keys, and whose they are.
     pub keys: Keys,
     /// The same keys at work, and what is asked of the peer.
@@ -55,7 +56,7 @@ impl Route {
     ) -> Self {
         Self {
             targets: target.into(),
-            bind,
+            bind: bind.into(),
             handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
             keys,
             timeout: options.timeout,
@@ -251,7 +252,7 @@ impl Route {
     ///
     /// No address of any target works.
     pub async fn dial(&self) -> Result<Socket, ConnectionError> {
-        let socket = self.targets.dial(&self.bind, self.timeout).await?;
+        let socket = self.targets.dial(&self.bind.get(), self.timeout).await?;
         socket.set_keepalive(self.keepalive);
         Ok(socket)
     }

@@ -24,7 +24,7 @@ use crate::log::{self, Class, Destination};
 use crate::notify::Supervisor;
 use crate::origin::{Origin, OriginError};
 use crate::pidfile::{self, PidfileError};
-use crate::prepare::{Keyed, Passed, PrepareError, Prepared, Sockets};
+use crate::prepare::{Keyed, Passed, PrepareError, Prepared, Present};
 use crate::privileges::{Identity, IdentityError, PrivilegeError};
 use crate::reason::reason;
 use crate::sandbox::SandboxError;
@@ -80,7 +80,7 @@ struct Plan {
     origin: Origin,
     keyed: Vec<Keyed>,
     identity: Option<Identity>,
-    sockets: Sockets,
+    present: Present,
     supervisor: Supervisor,
     desks: Desks,
 }
@@ -113,9 +113,9 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     let plan = Plan {
         identity: process.user.as_deref().map(Identity::parse).transpose()?,
         keyed: Keyed::read_all(settings, None)?,
-        sockets: Sockets {
+        present: Present {
             inherited,
-            ..Sockets::default()
+            ..Present::default()
         },
         supervisor: Supervisor::from_environment(),
         pidfile: process.pidfile.clone().unwrap_or(pidfile),
@@ -144,7 +144,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
 impl Plan {
     /// Looks up all addresses and listens. May block.
     fn prepare(&self) -> Result<Vec<Prepared>, DaemonError> {
-        Ok(Keyed::prepare_all(self.keyed.clone(), &self.sockets)?)
+        Ok(Keyed::prepare_all(self.keyed.clone(), &self.present)?)
     }
 
     /// Prepares for as long as look-ups fail (`-D`).
@@ -185,14 +185,14 @@ impl Plan {
                 self.prepare_when_resolvable()?
             }
         };
-        for passed in self.sockets.unwanted(&prepared) {
+        for passed in self.present.unwanted(&prepared) {
             log::warning(
                 Class::Daemon,
                 format_args!("no pipe listens on the socket that was passed as {passed}"),
             );
         }
         // What pipes listen on is theirs, and closed with them.
-        drop(self.sockets);
+        drop(self.present);
         if let Some(identity) = self.identity {
             identity.assume()?;
         }

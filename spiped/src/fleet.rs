@@ -1,10 +1,12 @@
 //! The pipes of a process: started, changed while connections run, and ended.
 
+mod following;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use spiped_tokio::{Endpoint, Handshaker, KeyExchangePool, Listener};
@@ -18,11 +20,9 @@ use crate::descriptors::DescriptorLimit;
 use crate::footprint::Footprint;
 use crate::keyfile::KeySource;
 use crate::keys::Keys;
-use crate::log::{self, Class, Level};
 use crate::pipe::{Pipe, Running};
-use crate::prepare::{self, Keyed, Passed, PrepareError, Prepared, Sockets};
+use crate::prepare::{Keyed, Listens, Prepared, Present};
 use crate::settings::PipeSettings;
-use crate::start::StartError;
 use crate::target::{Target, Targets};
 
 /// All pipes that run.
@@ -30,8 +30,8 @@ use crate::target::{Target, Targets};
 pub struct Fleet {
     pipes: BTreeMap<Arc<str>, Member>,
     board: Arc<Board>,
-    /// Pipes that are gone, and may have connections.
-    retired: Vec<(Arc<str>, Keyed)>,
+    /// Pipes that are gone, as long as they have connections.
+    retired: Vec<(Weak<Pipe>, Keyed)>,
     descriptors: DescriptorLimit,
     key_exchange: KeyExchangePool,
     footprint: Arc<Footprint>,
@@ -44,10 +44,11 @@ pub struct Fleet {
 #[derive(Debug)]
 struct Member {
     keyed: Keyed,
+    pipe: Arc<Pipe>,
     listener: watch::Sender<Arc<Listener>>,
     accepting: JoinHandle<()>,
-    /// Look-ups that are made again and again.
-    looking_up: Vec<JoinHandle<()>>,
+    /// What looks its names up again and again.
+    following: Vec<JoinHandle<()>>,
 }
 
 /// What one is made of.
@@ -109,18 +110,36 @@ impl Fleet {
         }
     }
 
-    /// The sockets that pipes listen on now.
+    /// The sockets that pipes listen on now, and where their names lead.
     #[must_use]
-    pub fn sockets(&self) -> Sockets {
-        let listeners = self.pipes.values().map(|member| member.listener.borrow());
-        let running = listeners.filter_map(|listener| {
-            let endpoint = listener.local_endpoint().ok()?;
-            Some((endpoint, Arc::downgrade(&listener)))
-        });
-        Sockets {
-            inherited: Passed::None,
-            running: running.collect(),
+    pub fn present(&self) -> Present {
+        let mut present = Present::default();
+        for (name, member) in &self.pipes {
+            let listener = member.listener.borrow();
+            if let Ok(endpoint) = listener.local_endpoint() {
+                let source = &member.keyed.settings.source;
+                present.known.add(source, [endpoint.clone()]);
+                present.running.push(Listens {
+                    pipe: Arc::clone(name),
+                    endpoint,
+                    listener: Arc::downgrade(&listener),
+                });
+            }
         }
+        // Behind all sources: a pipe may lead to another, whose source has one address of several.
+        for member in self.pipes.values() {
+            let route = member.pipe.route();
+            for target in route.targets.all() {
+                let found = target.endpoints().get();
+                present.known.add(target.address(), found.iter().cloned());
+            }
+            if let Some(bind) = &member.keyed.settings.bind {
+                let found = route.bind.get();
+                let found = found.iter().copied().map(Endpoint::Tcp);
+                present.known.add(bind.address(), found);
+            }
+        }
+        present
     }
 
     /// The key that was read from standard input, if one was.
@@ -156,7 +175,10 @@ impl Fleet {
                     changes.added += 1;
                     self.member(ready, posted)
                 }
-                Some(member) if member.is(&ready) => member,
+                Some(member) if member.is(&ready) => {
+                    member.follow(ready);
+                    member
+                }
                 Some(member) => {
                     changes.changed += 1;
                     let gone = ready.keyed.keys.replace(&member.keyed.keys);
@@ -170,7 +192,8 @@ impl Fleet {
         changes.removed = before.len();
         for (name, member) in before {
             self.board.remove(&name);
-            self.retired.push((name, member.keyed.clone()));
+            let pipe = Arc::downgrade(&member.pipe);
+            self.retired.push((pipe, member.keyed.clone()));
             member.end().await;
         }
         self.revoke();
@@ -180,8 +203,7 @@ impl Fleet {
     /// Ends connections of pipes that are gone whose key has been removed, as far as another pipe tells
     /// what is in its folder now.
     fn revoke(&mut self) {
-        let left = self.board.pipes();
-        self.retired.retain(|(name, _)| left.contains_key(name));
+        self.retired.retain(|(pipe, _)| pipe.strong_count() > 0);
         for (_, old) in &self.retired {
             let mut now = self.pipes.values().map(|member| &member.keyed);
             if let Some(now) = now.find(|now| now.settings.key == old.settings.key) {
@@ -219,7 +241,7 @@ impl Fleet {
         let targets = targets.map(|(address, endpoints)| Target::new(address, endpoints));
         let route = Route {
             targets: Targets::new(targets, settings.balance),
-            bind: ready.bind,
+            bind: ready.bind.into(),
             handshaker: Handshaker::with_pool(keys.ring(), self.key_exchange.clone())
                 .with_forward_secrecy(settings.forward_secrecy),
             keys,
@@ -238,19 +260,13 @@ impl Fleet {
         // On a task of its own, so that accepting is done by the runtime's workers.
         let accepting = Arc::clone(&pipe).accept(current, self.running.clone());
         let accepting = tokio::spawn(accepting);
-        let mut looking_up = Vec::new();
-        if let Some(interval) = settings.resolve_interval {
-            looking_up.extend(pipe.keep_targets_fresh(interval).map(tokio::spawn));
-            if settings.source.is_name() {
-                let task = keep_source_fresh(settings, interval, listener.clone());
-                looking_up.push(tokio::spawn(task));
-            }
-        }
+        let following = following::start(&pipe, &settings, &listener);
         Member {
             keyed: ready.keyed,
+            pipe,
             listener,
             accepting,
-            looking_up,
+            following,
         }
     }
 
@@ -281,9 +297,18 @@ impl Member {
             && Arc::ptr_eq(&self.listener.borrow(), &wanted.listener)
     }
 
+    /// Its names have been looked up again.
+    fn follow(&self, found: Ready) {
+        let route = self.pipe.route();
+        for (target, found) in route.targets.all().iter().zip(found.targets) {
+            target.endpoints().replace(found);
+        }
+        route.bind.replace(found.bind);
+    }
+
     /// Stops accepting; connections go on.
     async fn end(self) {
-        for task in self.looking_up.iter().chain([&self.accepting]) {
+        for task in self.following.iter().chain([&self.accepting]) {
             task.abort();
         }
         // The socket is closed with the task, not before.
@@ -300,49 +325,4 @@ impl Ready {
             listener: prepared.listening.start()?,
         })
     }
-}
-
-/// Looks the name of a source up again every so often, and listens where it leads to.
-async fn keep_source_fresh(
-    settings: PipeSettings,
-    interval: Duration,
-    current: watch::Sender<Arc<Listener>>,
-) {
-    loop {
-        tokio::time::sleep(interval).await;
-        if let Err(error) = follow_source(&settings, &current).await {
-            log::event(
-                Level::Warning,
-                Class::Lookup,
-                format_args!("listening on as before: {error}"),
-                |fields| fields.text("pipe", &settings.name),
-            );
-        }
-    }
-}
-
-async fn follow_source(
-    settings: &PipeSettings,
-    current: &watch::Sender<Arc<Listener>>,
-) -> Result<(), PrepareError> {
-    let source = &settings.source;
-    let found = source.resolve().await;
-    let found = found.map_err(|error| StartError::resolve("source", source, error))?;
-    let here = current.borrow().local_endpoint().ok();
-    let endpoint = match prepare::place(&found, here.iter()) {
-        Some(place) if here.as_ref() != Some(place) => place,
-        _ => return Ok(()),
-    };
-    let listener = Listener::bind(endpoint).map_err(|error| PrepareError::Bind {
-        endpoint: endpoint.clone(),
-        error,
-    })?;
-    log::event(
-        Level::Notice,
-        Class::Daemon,
-        format_args!("{source} has moved: listening on {endpoint} from now on"),
-        |fields| fields.text("pipe", &settings.name),
-    );
-    current.send_replace(Arc::new(listener));
-    Ok(())
 }

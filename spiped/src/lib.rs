@@ -22,6 +22,7 @@ pub mod keys;
 pub mod ledger;
 pub mod locked;
 pub mod log;
+pub mod lookups;
 pub mod network;
 pub mod notify;
 pub mod origin;

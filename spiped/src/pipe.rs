@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use spiped_tokio::{Address, Listener, Peer, Socket};
+use spiped_tokio::{Listener, Peer, Socket};
 use tokio::sync::{mpsc, watch};
 
 use crate::admission::{Gate, Slot};
@@ -75,27 +75,10 @@ impl Pipe {
         }
     }
 
-    /// Looks each target up again every so often, for ever.
-    pub fn keep_targets_fresh(
-        &self,
-        interval: Duration,
-    ) -> impl Iterator<Item = impl Future<Output = ()> + use<>> {
-        self.route.targets.all().iter().map(move |target| {
-            let (name, target) = (Arc::clone(&self.name), Arc::clone(target));
-            async move {
-                let report = |address: &Address, error: &io::Error| {
-                    log::event(
-                        Level::Warning,
-                        Class::Lookup,
-                        format_args!(
-                            "cannot resolve {address}, keeping its last addresses: {error}"
-                        ),
-                        |fields| fields.text("pipe", &name),
-                    );
-                };
-                target.keep_fresh(interval, report).await;
-            }
-        })
+    /// What its connections have in common.
+    #[must_use]
+    pub(crate) fn route(&self) -> &Route {
+        &self.route
     }
 
     /// Accepts connections for ever, from the listener that is the current one, and serves each in

@@ -12,6 +12,7 @@ use crate::inherited::Inherited;
 use crate::keyfile::KeySource;
 use crate::keys::Keys;
 use crate::log::{self, Class, Level};
+use crate::lookups::Known;
 use crate::reason::reason;
 use crate::settings::PipeSettings;
 use crate::start::{self, StartError};
@@ -79,13 +80,26 @@ pub enum Passed {
     Any(Vec<Inherited>),
 }
 
-/// Sockets that listen already, to be taken rather than bound again.
+/// What is there already, to be taken rather than made again.
 #[derive(Debug, Default)]
-pub struct Sockets {
-    /// Those that were passed to the process.
+pub struct Present {
+    /// Sockets that were passed to the process.
     pub inherited: Passed,
-    /// Those of the pipes that run, and where they listen.
-    pub running: Vec<(Endpoint, Weak<Listener>)>,
+    /// Those of the pipes that run.
+    pub running: Vec<Listens>,
+    /// Where names led, for those that cannot be looked up now.
+    pub known: Known,
+}
+
+/// A socket of a pipe that runs.
+#[derive(Debug)]
+pub struct Listens {
+    /// What the pipe is called.
+    pub pipe: Arc<str>,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// The socket, which is not kept open for this.
+    pub listener: Weak<Listener>,
 }
 
 impl Keyed {
@@ -113,11 +127,11 @@ impl Keyed {
     /// # Errors
     ///
     /// A name has no address, a source cannot be listened on, or two pipes would listen at one place.
-    pub fn prepare_all(pipes: Vec<Self>, sockets: &Sockets) -> Result<Vec<Prepared>, PrepareError> {
+    pub fn prepare_all(pipes: Vec<Self>, present: &Present) -> Result<Vec<Prepared>, PrepareError> {
         let mut taken = HashMap::new();
         let prepare = |keyed: Self| {
             let name = Arc::clone(&keyed.settings.name);
-            let prepared = keyed.prepare(sockets)?;
+            let prepared = keyed.prepare(present)?;
             if let Ok(endpoint) = prepared.listening.endpoint()
                 && let Some(other) = taken.insert(endpoint.clone(), Arc::clone(&name))
             {
@@ -132,14 +146,18 @@ impl Keyed {
     }
 
     /// Looks all addresses up, and listens.
-    fn prepare(self, sockets: &Sockets) -> Result<Prepared, PrepareError> {
+    fn prepare(self, present: &Present) -> Result<Prepared, PrepareError> {
+        let resolve = |role, address| present.known.resolve(role, address);
         let targets = self.settings.targets.iter();
-        let targets = targets.map(|target| start::resolve("target", target));
+        let targets = targets.map(|target| resolve("target", target));
         let targets = targets.collect::<Result<_, _>>()?;
-        let bind = start::resolve_bind(self.settings.bind.as_ref())?;
-        let endpoint = source(&self.settings, sockets)?;
+        let bind = self.settings.bind.as_ref();
+        let bind = bind.map(|bind| resolve("bind", bind.address()));
+        let bind = bind.transpose()?.unwrap_or_default();
+        let bind = bind.iter().filter_map(Endpoint::tcp).collect();
+        let endpoint = source(&self.settings, present)?;
         Ok(Prepared {
-            listening: sockets.listen(&endpoint)?,
+            listening: present.listen(&endpoint)?,
             targets,
             bind,
             keyed: self,
@@ -163,21 +181,28 @@ impl Prepared {
     }
 }
 
-/// Where to listen of what a source leads to: where there is a socket already, else at the first.
-pub(crate) fn place<'a>(
-    found: &'a [Endpoint],
-    mut taken: impl Iterator<Item = &'a Endpoint>,
-) -> Option<&'a Endpoint> {
-    taken
-        .find(|taken| found.contains(taken))
-        .or_else(|| found.first())
+/// Whether a pipe that is to listen at one place and does so at another can stay there: port 0 is any.
+pub(crate) fn may_stay(wanted: &Endpoint, here: &Endpoint) -> bool {
+    match (wanted, here) {
+        (Endpoint::Tcp(wanted), Endpoint::Tcp(here)) if wanted.port() == 0 => {
+            wanted.ip() == here.ip()
+        }
+        _ => wanted == here,
+    }
 }
 
-/// Where a pipe is to listen.
-fn source(settings: &PipeSettings, sockets: &Sockets) -> Result<Endpoint, StartError> {
-    let endpoints = start::resolve("source", &settings.source)?;
-    let running = sockets.running.iter().map(|(endpoint, _)| endpoint);
-    let endpoint = place(&endpoints, running).ok_or_else(|| {
+/// Where a pipe is to listen: where there is a socket already, else at the first place that its source
+/// leads to.
+fn source(settings: &PipeSettings, present: &Present) -> Result<Endpoint, StartError> {
+    let endpoints = present.known.resolve("source", &settings.source)?;
+    let is_wanted = |there: &&Listens| {
+        let is_own = there.pipe == settings.name;
+        let here = &there.endpoint;
+        endpoints.contains(here) || is_own && endpoints.iter().any(|wanted| may_stay(wanted, here))
+    };
+    let running = present.running.iter().find(is_wanted);
+    let running = running.map(|there| &there.endpoint);
+    let endpoint = running.or_else(|| endpoints.first()).ok_or_else(|| {
         let error = io::ErrorKind::AddrNotAvailable.into();
         StartError::resolve("source", &settings.source, error)
     })?;
@@ -217,11 +242,12 @@ impl Listening {
     }
 }
 
-impl Sockets {
+impl Present {
     fn listen(&self, endpoint: &Endpoint) -> Result<Listening, PrepareError> {
         let mut running = self.running.iter();
-        if let Some((taken, listener)) = running.find(|(taken, _)| taken == endpoint) {
-            return Ok(Listening::Running(taken.clone(), Weak::clone(listener)));
+        if let Some(there) = running.find(|there| there.endpoint == *endpoint) {
+            let listener = Weak::clone(&there.listener);
+            return Ok(Listening::Running(endpoint.clone(), listener));
         }
         let bound = match &self.inherited {
             Passed::None => BoundListener::bind(endpoint),

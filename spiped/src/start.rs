@@ -34,9 +34,6 @@ pub enum StartError {
         /// What the resolver said.
         error: io::Error,
     },
-    /// The bind address is no IP address.
-    #[error("the bind address {0} is a unix socket")]
-    BindUnix(Address),
 }
 
 impl StartError {
@@ -78,15 +75,7 @@ pub(crate) fn parse_bind(text: &str) -> Result<BindAddress, StartError> {
 
 /// The addresses that outgoing connections start from; blocks.
 pub(crate) fn resolve_bind(bind: Option<&BindAddress>) -> Result<Vec<SocketAddr>, StartError> {
-    let Some(bind) = bind else {
-        return Ok(Vec::new());
-    };
-    let endpoints = resolve("bind", bind.address())?;
-    endpoints
-        .into_iter()
-        .map(|endpoint| match endpoint {
-            Endpoint::Tcp(address) => Ok(address),
-            Endpoint::Unix(_) => Err(StartError::BindUnix(bind.address().clone())),
-        })
-        .collect()
+    let found = bind.map(|bind| resolve("bind", bind.address()));
+    let found = found.transpose()?.unwrap_or_default();
+    Ok(found.iter().filter_map(Endpoint::tcp).collect())
 }

@@ -1,15 +1,15 @@
 //! Where a pipe's connections go: its targets, the addresses that each resolves to, kept fresh, and
 //! which of them do not work at the moment.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use spiped_tokio::{Address, DialError, Endpoint, Socket, dial};
 use tokio::time::Instant;
 
+use crate::lookups::Found;
 use crate::settings::Balance;
 
 /// How long a target that has failed comes after all others.
@@ -28,7 +28,7 @@ pub struct Targets {
 #[derive(Debug)]
 pub struct Target {
     address: Address,
-    endpoints: RwLock<Arc<[Endpoint]>>,
+    endpoints: Found<Endpoint>,
     /// Until when others are tried first, if it failed the last time.
     skipped: Mutex<Option<Instant>>,
 }
@@ -66,7 +66,7 @@ impl Targets {
             target.attempt(Instant::now());
             let left = limit.saturating_sub(begin.elapsed());
             let share = left / u32::try_from(untried).unwrap_or(u32::MAX);
-            match dial(&target.endpoints(), from, share).await {
+            match dial(&target.endpoints.get(), from, share).await {
                 Ok(socket) => {
                     target.works();
                     return Ok(socket);
@@ -110,37 +110,21 @@ impl Target {
     pub fn new(address: Address, endpoints: Vec<Endpoint>) -> Self {
         Self {
             address,
-            endpoints: RwLock::new(endpoints.into()),
+            endpoints: endpoints.into(),
             skipped: Mutex::new(None),
         }
     }
 
-    /// The endpoints to try now.
+    /// As it was given.
     #[must_use]
-    pub fn endpoints(&self) -> Arc<[Endpoint]> {
-        let endpoints = self
-            .endpoints
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&endpoints)
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
-    /// Looks the address up again every so often, for ever. A failed look-up is reported, and the
-    /// last good endpoints stay in use.
-    pub async fn keep_fresh(&self, interval: Duration, report: impl Fn(&Address, &io::Error)) {
-        loop {
-            tokio::time::sleep(interval).await;
-            match self.address.resolve().await {
-                Ok(found) => {
-                    let mut endpoints = self
-                        .endpoints
-                        .write()
-                        .unwrap_or_else(PoisonError::into_inner);
-                    *endpoints = found.into();
-                }
-                Err(error) => report(&self.address, &error),
-            }
-        }
+    /// Where it leads.
+    #[must_use]
+    pub fn endpoints(&self) -> &Found<Endpoint> {
+        &self.endpoints
     }
 
     fn is_skipped(&self, now: Instant) -> bool {

@@ -6,9 +6,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::sys::signal::Signal;
 use testbed::{
-    Address, Duplex, Echo, Listener, Maker, Mode, Pattern, Program, Site, Transport, signal, until,
+    Address, Duplex, Echo, Listener, Maker, Mode, Pattern, Program, Site, Transport, until,
 };
 
 /// A decrypting end with a folder of keys.
@@ -56,17 +55,6 @@ impl Server {
             let stderr = self.daemon.stderr();
             let line = stderr.lines().find(|line| line.contains(what));
             line.map(str::to_owned)
-        })
-    }
-
-    fn reload(&self) -> String {
-        let before = self.daemon.stderr().len();
-        signal(self.daemon.pid(), Signal::SIGHUP);
-        until("the reload", || {
-            let stderr = self.daemon.stderr();
-            let mut new = stderr[before..].lines();
-            new.find(|line| line.contains("reloaded"))
-                .map(str::to_owned)
         })
     }
 }
@@ -133,7 +121,7 @@ fn a_client_whose_key_is_removed_is_out_and_others_stay() {
     // bob gets a new key beside his old one, and alice loses hers.
     let new = server.add("bob.new");
     fs::remove_file(server.key("alice")).unwrap();
-    let told = server.reload();
+    let told = server.daemon.reload();
     assert!(told.contains("1 changed"), "{told}");
     of_alice.rx.expect_reset();
     let line = server.says(" (alice): ");
@@ -146,11 +134,11 @@ fn a_client_whose_key_is_removed_is_out_and_others_stay() {
 
     // Then the old one goes, which the connection of before two reloads was made with.
     fs::remove_file(server.key("bob.old")).unwrap();
-    server.reload();
+    server.daemon.reload();
     of_bob.rx.expect_reset();
     server.says(" (bob): ");
     echoes(&bob_again);
-    assert!(server.reload().contains("0 changed"));
+    assert!(server.daemon.reload().contains("0 changed"));
 }
 
 #[test]
@@ -162,7 +150,7 @@ fn a_folder_that_cannot_be_used_changes_nothing() {
     let mut before = echoes(&alice);
     fs::remove_file(server.key("alice")).unwrap();
     fs::write(server.key("bob"), "").unwrap();
-    let told = server.reload();
+    let told = server.daemon.reload();
     assert!(told.contains("bob.key is empty"), "{told}");
     before.tx.send(&mut Pattern::new(2), 10);
     before.rx.expect(&mut Pattern::new(2), 10);
@@ -170,7 +158,7 @@ fn a_folder_that_cannot_be_used_changes_nothing() {
 
     // Without any key nobody gets in, and who was in is out.
     fs::remove_file(server.key("bob")).unwrap();
-    server.reload();
+    server.daemon.reload();
     server.says("holds no key");
     before.rx.expect_reset();
     Duplex::connect(&alice).rx.expect_nothing();

@@ -7,13 +7,12 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 use testbed::{
-    Address, Duplex, Echo, Listener, Maker, Mode, Pattern, Program, Site, Transport,
-    in_private_view, proc, signal, until,
+    Address, Duplex, Echo, Listener, Maker, Mode, Pattern, Program, Site, Transport, proc, signal,
+    until,
 };
 
 /// A daemon and the file that it was started with.
@@ -78,18 +77,8 @@ impl Fleet {
 
     fn reload(&self, pipes: &[Pipe<'_>]) -> String {
         describe(&self.site, pipes);
-        reload(&self.daemon)
+        self.daemon.reload()
     }
-}
-
-/// Has a daemon reload, and gives what it says.
-fn reload(daemon: &Program) -> String {
-    let before = daemon.stderr().len();
-    signal(daemon.pid(), Signal::SIGHUP);
-    until("a line about the reload", || {
-        let told = daemon.stderr()[before..].to_owned();
-        (told.contains("reloaded") && told.ends_with('\n')).then_some(told)
-    })
 }
 
 fn free() -> Address {
@@ -273,7 +262,7 @@ fn two_pipes_never_share_a_place() {
         "{text}[pipe.again]\nmode = \"encrypt\"\nsource = \"{named}\"\ntarget = \"{middle}\"\n"
     );
     fs::write(fleet.site.dir.join("pipes.toml"), again).unwrap();
-    let told = reload(&fleet.daemon);
+    let told = fleet.daemon.reload();
     let reason = format!("pipes front and again would both listen on {source}");
     assert!(told.contains(&reason), "{told}");
     echoes(&source);
@@ -307,7 +296,7 @@ fn a_key_that_is_removed_ends_connections_of_pipes_that_are_gone() {
     open.tx.send(&mut Pattern::new(2), 10);
     open.rx.expect(&mut Pattern::new(2), 10);
     fs::remove_file(&alice).unwrap();
-    reload(&fleet.daemon);
+    fleet.daemon.reload();
     open.rx.expect_reset();
 }
 
@@ -363,16 +352,16 @@ fn a_key_is_replaced_while_connections_run() {
     fs::rename(new, &site.key).unwrap();
     let unchanged = "spiped: reloaded: 1 pipe: 0 added, 0 changed, 0 removed\n";
     let changed = "spiped: reloaded: 1 pipe: 0 added, 1 changed, 0 removed\n";
-    assert_eq!(reload(&ends[1]), changed);
-    assert_eq!(reload(&ends[1]), unchanged);
+    assert_eq!(ends[1].reload(), changed);
+    assert_eq!(ends[1].reload(), unchanged);
     Duplex::connect(&source).rx.expect_reset();
     // The reset may be told of only now.
-    assert!(reload(&ends[0]).ends_with(changed));
+    assert!(ends[0].reload().ends_with(changed));
     echoes(&source);
     before.tx.send(&mut Pattern::new(2), 10);
     before.rx.expect(&mut Pattern::new(2), 10);
     fs::remove_file(&site.key).unwrap();
-    let told = reload(&ends[0]);
+    let told = ends[0].reload();
     assert!(told.contains("key: no such file or directory"), "{told}");
     echoes(&source);
     for end in &mut ends {
@@ -396,49 +385,24 @@ fn a_key_from_standard_input_stays() {
     server.listens_on(&site.source);
     let command = ours.spiped(Mode::Encrypt, &source, &site.source, &site.key);
     let _client = Program::serving(&site.dir, "e", command, &source);
-    let told = reload(&server);
+    let told = server.reload();
     assert!(told.ends_with("0 added, 0 changed, 0 removed\n"), "{told}");
     echoes(&source);
 }
 
 #[test]
-fn a_source_that_moves_is_followed() {
-    testbed::need!("root", "unshare --mount");
+fn a_port_that_the_system_has_chosen_stays() {
     let ours = testbed::ours!();
     let site = Site::new();
-    let target = Listener::bind(Transport::V4, &site.dir);
-    let port = Address::free_v4().tcp().port();
-    let [first, second] = ["127.0.0.2", "127.0.0.3"]
-        .map(|ip| Address::Tcp((ip.parse::<std::net::IpAddr>().unwrap(), port).into()));
-    let resolves_to = |ip: &str| {
-        fs::write(site.dir.join("hosts"), format!("{ip} moving.invalid\n")).unwrap();
-    };
-    resolves_to("127.0.0.2");
-    let mut command = ours.bare_spiped();
-    command
-        .args([
-            "-d",
-            "-F",
-            "-r",
-            "0.1",
-            "-s",
-            &format!("moving.invalid:{port}"),
-            "-t",
-        ])
-        .args([&target.address().to_string(), "-k"])
-        .arg(&site.key);
-    let command: Command = in_private_view(&site.dir, &command);
-    let daemon = Program::start(&site.dir, "d", command);
-    let reaches = |address: &Address| {
-        TcpStream::connect_timeout(&address.tcp(), Duration::from_secs(1)).is_ok()
-    };
-    until("it listens", || reaches(&first).then_some(()));
-    resolves_to("127.0.0.3");
-    until("it has moved", || reaches(&second).then_some(()));
-    until("the old place is left", || (!reaches(&first)).then_some(()));
-    let told = daemon.stderr();
-    let expected = format!("moving.invalid:{port} has moved: listening on [127.0.0.3]:{port}");
-    assert!(told.contains(&expected), "{told}");
+    let (first, target) = (site.source.clone(), site.target.clone());
+    let chosen = Address::Tcp((std::net::Ipv4Addr::LOCALHOST, 0).into());
+    let pipes = [
+        encrypt("first", &first, &target),
+        encrypt("chosen", &chosen, &target),
+    ];
+    let fleet = Fleet::start(&ours, site, &pipes);
+    let told = fleet.reload(&pipes);
+    assert!(told.ends_with("0 added, 0 changed, 0 removed\n"), "{told}");
 }
 
 #[test]

@@ -3,14 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use testbed::{
-    ABSENCE, Daemonized, Duplex, Listener, Maker, Pattern, Program, Site, in_private_view, until,
-    within,
+    ABSENCE, Address, Daemonized, Duplex, Listener, Maker, Mode, Pattern, Program, Site, Transport,
+    in_private_view, until, within,
 };
 
 testbed::for_both![
@@ -180,16 +182,13 @@ mod ours_only {
             fs::write(&new, format!("{LOCALHOST}{address} moving.invalid\n")).unwrap();
             fs::rename(new, etc.join("hosts")).unwrap();
         };
-        let copied = std::process::Command::new("cp")
-            .args(["-a", "/etc"])
-            .arg(&etc)
-            .status();
+        let copied = Command::new("cp").args(["-a", "/etc"]).arg(&etc).status();
         assert!(copied.unwrap().success());
         replace("127.0.0.2");
 
         let source = moving.site.source.to_string();
         let target = format!("moving.invalid:{}", moving.first.address().tcp().port());
-        let mut daemon = std::process::Command::new("unshare");
+        let mut daemon = Command::new("unshare");
         daemon.args(["--mount", "--", "sh", "-ec"]);
         daemon.args(["mount --bind etc /etc; exec \"$@\"", "sh"]);
         daemon.arg(ours.bare_spiped().get_program());
@@ -203,5 +202,137 @@ mod ours_only {
         until("the new address in use", || {
             moving.leads_to(&moving.second).then_some(())
         });
+    }
+
+    #[test]
+    fn a_source_that_moves_is_followed() {
+        testbed::need!("root", "unshare --mount");
+        let ours = testbed::ours!();
+        let site = Site::new();
+        let target = Listener::bind(Transport::V4, &site.dir);
+        let port = Address::free_v4().tcp().port();
+        let [first, second] = ["127.0.0.2", "127.0.0.3"]
+            .map(|ip| Address::Tcp((ip.parse::<std::net::IpAddr>().unwrap(), port).into()));
+        let resolves_to = |ip: &str| {
+            fs::write(site.dir.join("hosts"), format!("{ip} moving.invalid\n")).unwrap();
+        };
+        resolves_to("127.0.0.2");
+        let mut command = ours.bare_spiped();
+        command
+            .args([
+                "-d",
+                "-F",
+                "-r",
+                "0.1",
+                "-s",
+                &format!("moving.invalid:{port}"),
+                "-t",
+            ])
+            .args([&target.address().to_string(), "-k"])
+            .arg(&site.key);
+        let command: Command = in_private_view(&site.dir, &command);
+        let daemon = Program::start(&site.dir, "d", command);
+        let reaches = |address: &Address| {
+            TcpStream::connect_timeout(&address.tcp(), Duration::from_secs(1)).is_ok()
+        };
+        until("it listens", || reaches(&first).then_some(()));
+        resolves_to("127.0.0.3");
+        until("it has moved", || reaches(&second).then_some(()));
+        until("the old place is left", || (!reaches(&first)).then_some(()));
+        let told = daemon.stderr();
+        let expected = format!("moving.invalid:{port} has moved: listening on [127.0.0.3]:{port}");
+        assert!(told.contains(&expected), "{told}");
+    }
+
+    /// Of a daemon that looks names up at a reload only.
+    fn described(moving: &Moving, more: &str) -> Program {
+        let port = moving.first.address().tcp().port();
+        let source = &moving.site.source;
+        let dir = &moving.site.dir;
+        let config = dir.write(
+            "pipes.toml",
+            format!(
+                "[pipe.p]\nno-resolve = true\nsource = \"{source}\"\n\
+                 target = \"moving.invalid:{port}\"\n{more}\n"
+            ),
+        );
+        let mut command = testbed::ours!().bare_spiped();
+        command.arg("-F").arg("--config").arg(config);
+        let command = in_private_view(dir, &command);
+        let mut daemon = Program::start(dir, "fleet", command);
+        daemon.listens_on(source);
+        daemon
+    }
+
+    #[test]
+    fn a_reload_follows_names_of_pipes_that_stay_as_they_are() {
+        testbed::need!("root", "unshare --mount");
+        let moving = Moving::new();
+        moving.resolves_to(Some("127.0.0.2"));
+        let daemon = described(&moving, "mode = \"encrypt\"\nkey = \"key\"");
+        assert!(moving.leads_to(&moving.first));
+        moving.resolves_to(Some("127.0.0.3"));
+        assert!(moving.leads_to(&moving.first));
+        let told = daemon.reload();
+        assert!(told.contains("0 changed"), "{told}");
+        assert!(moving.leads_to(&moving.second));
+    }
+
+    /// Or else whoever rules the names could keep a client in that is to go.
+    #[test]
+    fn a_reload_revokes_keys_while_names_cannot_be_looked_up() {
+        testbed::need!("root", "unshare --mount");
+        let moving = Moving::new();
+        let dir = &moving.site.dir;
+        fs::create_dir(dir.join("keys")).unwrap();
+        let [stays, goes] = ["stays", "goes"].map(|name| {
+            let path = dir.write(&format!("keys/{name}.key"), format!("{name:0>32}"));
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            path
+        });
+        moving.resolves_to(Some("127.0.0.2"));
+        let daemon = described(&moving, "mode = \"decrypt\"\nkey = \"keys\"");
+        let clients = [stays, goes.clone()].map(|key| {
+            let source = Address::free_v4();
+            let e = testbed::ours!().spiped(Mode::Encrypt, &source, &moving.site.source, &key);
+            let name = key.file_stem().unwrap().display().to_string();
+            (Program::serving(dir, &name, e, &source), source)
+        });
+        let connect = |(_, source): &(Program, Address)| {
+            let client = Duplex::connect(source);
+            (client, moving.first.accept())
+        };
+        let [_, (mut client, _target)] = clients.each_ref().map(connect);
+        moving.resolves_to(None);
+        fs::remove_file(goes).unwrap();
+        let told = daemon.reload();
+        assert!(told.contains("keeping its last addresses"), "{told}");
+        assert!(told.contains("1 changed"), "{told}");
+        client.rx.expect_reset();
+        connect(&clients[0]);
+    }
+
+    #[test]
+    fn an_address_to_start_from_is_followed() {
+        testbed::need!("root", "unshare --mount");
+        let ours = testbed::ours!();
+        let site = Site::new();
+        let target = Listener::bind_tcp("127.0.0.1:0");
+        let resolves_to = |ip: &str| {
+            fs::write(site.dir.join("hosts"), format!("{ip} moving.invalid\n")).unwrap();
+        };
+        resolves_to("127.0.0.2");
+        let mut command = ours.spiped(Mode::Encrypt, &site.source, target.address(), &site.key);
+        command.args(["-r", "0.1", "-b", "moving.invalid"]);
+        let mut daemon = Program::start(&site.dir, "e", in_private_view(&site.dir, &command));
+        daemon.listens_on(&site.source);
+        let starts_from = |ip: &str| {
+            let _client = Duplex::connect(&site.source);
+            let (_, from) = target.accept_from();
+            (from.ip().to_string() == ip).then_some(())
+        };
+        assert!(starts_from("127.0.0.2").is_some());
+        resolves_to("127.0.0.3");
+        until("the new address in use", || starts_from("127.0.0.3"));
     }
 }

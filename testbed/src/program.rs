@@ -100,6 +100,17 @@ impl Program {
         lines.map(str::to_owned).collect()
     }
 
+    /// Has a daemon read its settings again, and gives what it says about that.
+    #[track_caller]
+    pub fn reload(&self) -> String {
+        let before = self.stderr().len();
+        signal(self.pid(), Signal::SIGHUP);
+        until("a line about the reload", || {
+            let told = self.stderr()[before..].to_owned();
+            (told.contains("reloaded") && told.ends_with('\n')).then_some(told)
+        })
+    }
+
     /// Asks it to end.
     pub fn terminate(&self) {
         signal(self.pid(), Signal::SIGTERM);

@@ -104,11 +104,11 @@ impl Daemon {
     /// Reads settings and keys again, and looks names up.
     fn read_again(&self) -> impl Future<Output = Result<Vec<Prepared>, DaemonError>> + use<> {
         let origin = self.origin.clone();
-        let sockets = self.fleet.sockets();
+        let present = self.fleet.present();
         let from_stdin = self.fleet.key_from_stdin();
         let read = move || {
             let keyed = Keyed::read_all(origin.read()?, from_stdin.as_ref())?;
-            let prepared = Keyed::prepare_all(keyed, &sockets)?;
+            let prepared = Keyed::prepare_all(keyed, &present)?;
             let (prepared, locked) = Prepared::lock_keys(prepared);
             if let Err(error) = locked {
                 log::warning(
