@@ -323,7 +323,7 @@ mod ours_only {
         };
         resolves_to("127.0.0.2");
         let mut command = ours.spiped(Mode::Encrypt, &site.source, target.address(), &site.key);
-        command.args(["-r", "0.1", "-b", "moving.invalid"]);
+        command.args(["-F", "-r", "0.1", "-b", "moving.invalid"]);
         let mut daemon = Program::start(&site.dir, "e", in_private_view(&site.dir, &command));
         daemon.listens_on(&site.source);
         let starts_from = |ip: &str| {
