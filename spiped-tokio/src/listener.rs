@@ -12,18 +12,29 @@ use socket2::{Domain, SockAddr, SockRef, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::address::Endpoint;
-use crate::socket::Socket;
+use crate::socket::{self, Socket};
 
 /// How many connections may wait to be accepted; the system lowers it to its own limit.
 const BACKLOG: i32 = 4096;
 
+/// Whether an accepted connection starts with the options of the socket that listens, which saves
+/// the system calls to set them.
+const INHERITS: bool = cfg!(target_os = "linux");
+
 /// A socket that listens, but is not part of a runtime yet: clients wait in its backlog.
 #[derive(Debug)]
-pub struct BoundListener(Kind<OwnedFd, OwnedFd>);
+pub struct BoundListener {
+    kind: Kind<OwnedFd, OwnedFd>,
+    prepares: bool,
+}
 
 /// A socket that accepts connections in the current runtime.
 #[derive(Debug)]
-pub struct Listener(Kind<TcpListener, UnixListener>);
+pub struct Listener {
+    kind: Kind<TcpListener, UnixListener>,
+    /// Whether TCP connections are prepared before they are accepted.
+    prepares: bool,
+}
 
 #[derive(Debug)]
 enum Kind<T, U> {
@@ -65,6 +76,9 @@ impl BoundListener {
         socket.set_nonblocking(true)?;
         match endpoint {
             Endpoint::Tcp(_) => {
+                if INHERITS {
+                    socket::prepare(SockRef::from(&socket))?;
+                }
                 socket.set_reuse_address(true)?;
                 socket.bind(&address)?;
             }
@@ -77,7 +91,7 @@ impl BoundListener {
             },
         }
         socket.listen(BACKLOG)?;
-        Ok(Self::of(endpoint, socket))
+        Ok(Self::of(endpoint, socket, INHERITS))
     }
 
     /// Takes over a socket that somebody else has bound, to the same endpoint, and listens on.
@@ -104,14 +118,16 @@ impl BoundListener {
             ));
         }
         socket.set_nonblocking(true)?;
-        Ok(Self::of(endpoint, socket))
+        // Connections that wait already have inherited whatever there was.
+        Ok(Self::of(endpoint, socket, false))
     }
 
-    fn of(endpoint: &Endpoint, socket: socket2::Socket) -> Self {
-        Self(match endpoint {
+    fn of(endpoint: &Endpoint, socket: socket2::Socket, prepares: bool) -> Self {
+        let kind = match endpoint {
             Endpoint::Tcp(_) => Kind::Tcp(socket.into()),
             Endpoint::Unix(_) => Kind::Unix(socket.into()),
-        })
+        };
+        Self { kind, prepares }
     }
 
     /// Where it listens; with the port that the system chose, if 0 was asked for.
@@ -120,7 +136,7 @@ impl BoundListener {
     ///
     /// What the system says.
     pub fn local_endpoint(&self) -> io::Result<Endpoint> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp(socket) => local_endpoint(SockRef::from(socket)),
             Kind::Unix(socket) => local_endpoint(SockRef::from(socket)),
         }
@@ -136,10 +152,14 @@ impl BoundListener {
     ///
     /// Outside a tokio runtime with I/O enabled.
     pub fn start(self) -> io::Result<Listener> {
-        Ok(Listener(match self.0 {
+        let kind = match self.kind {
             Kind::Tcp(socket) => Kind::Tcp(TcpListener::from_std(socket.into())?),
             Kind::Unix(socket) => Kind::Unix(UnixListener::from_std(socket.into())?),
-        }))
+        };
+        Ok(Listener {
+            kind,
+            prepares: self.prepares,
+        })
     }
 }
 
@@ -169,10 +189,14 @@ impl Listener {
     ///
     /// What the system says. The listener stays usable; no file descriptors left, for one, passes.
     pub async fn accept(&self) -> io::Result<(Socket, Peer)> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                Ok((stream.into(), Peer::Tcp(address)))
+                let socket = match self.prepares {
+                    true => Socket::Tcp(stream),
+                    false => Socket::from(stream),
+                };
+                Ok((socket, Peer::Tcp(address)))
             }
             Kind::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -187,7 +211,7 @@ impl Listener {
     ///
     /// What the system says.
     pub fn local_endpoint(&self) -> io::Result<Endpoint> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp(listener) => local_endpoint(SockRef::from(listener)),
             Kind::Unix(listener) => local_endpoint(SockRef::from(listener)),
         }
@@ -200,4 +224,51 @@ fn local_endpoint(socket: SockRef<'_>) -> io::Result<Endpoint> {
         Some(address) => Endpoint::Tcp(address),
         None => Endpoint::Unix(address.as_pathname().unwrap_or(Path::new("")).to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+
+    async fn assert_prepared(listener: &Listener) {
+        let (Socket::Tcp(stream), _) = listener.accept().await.unwrap() else {
+            panic!("the listener is a TCP one");
+        };
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
+        assert!(socket.keepalive().unwrap());
+        let idle = socket.tcp_keepalive_time().unwrap();
+        assert_eq!(idle, Duration::from_secs(60));
+    }
+
+    #[tokio::test]
+    async fn connections_are_prepared_when_they_are_accepted() {
+        let any = Endpoint::Tcp((Ipv4Addr::LOCALHOST, 0).into());
+        let bound = BoundListener::bind(&any).unwrap();
+        let Endpoint::Tcp(address) = bound.local_endpoint().unwrap() else {
+            panic!("the listener is a TCP one");
+        };
+        // One that waits while the socket becomes part of the runtime.
+        let _waiting = TcpStream::connect(address).unwrap();
+        let listener = bound.start().unwrap();
+        assert_prepared(&listener).await;
+        let _next = TcpStream::connect(address).unwrap();
+        assert_prepared(&listener).await;
+    }
+
+    #[tokio::test]
+    async fn those_that_waited_before_the_socket_was_passed_are_prepared_too() {
+        let passed = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = passed.local_addr().unwrap();
+        let _waiting = TcpStream::connect(address).unwrap();
+        let adopted = BoundListener::adopt(passed.into(), &Endpoint::Tcp(address)).unwrap();
+        let listener = adopted.start().unwrap();
+        assert_prepared(&listener).await;
+        let _next = TcpStream::connect(address).unwrap();
+        assert_prepared(&listener).await;
+    }
 }

@@ -26,6 +26,9 @@ const KEEPALIVE_PROBES: u32 = 10;
 
 /// A connected TCP or unix stream socket.
 ///
+/// The system probes a silent TCP peer (SO_KEEPALIVE), first after a minute: one that is gone is
+/// noticed within six.
+///
 /// Closing it is a reset, whether the program drops it, panics or is killed, until
 /// [`finish`](Socket::finish) says that the stream has ended well: the peer cannot take a broken
 /// stream for a finished one. A unix socket has no reset. Its peer gets an error when it writes, or
@@ -59,37 +62,21 @@ impl Socket {
                     SocketAddr::V6(_) => TcpSocket::new_v6()?,
                 };
                 // Now, as a connection that is given up may be up for the other side already.
-                SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
+                prepare(SockRef::from(&socket))?;
                 if let Some(from) = from {
                     socket.set_reuseaddr(true)?;
                     socket.bind(from)?;
                 }
-                Ok(Self::from(socket.connect(*address).await?))
+                Ok(Self::Tcp(socket.connect(*address).await?))
             }
         }
     }
 
-    /// What every connection starts with: small writes go out at once, and a close is a reset.
-    fn prepare(self) -> Self {
-        if let Self::Tcp(stream) = &self {
-            let socket = SockRef::from(stream);
-            // These fail only for a connection that is gone already, as the next read will tell.
-            let _ = socket.set_tcp_nodelay(true);
-            let _ = socket.set_linger(Some(Duration::ZERO));
-        }
-        self
-    }
-
-    /// Has the system probe a silent peer (SO_KEEPALIVE), first after a minute: one that is gone is
-    /// noticed within six. Means nothing to a unix socket.
-    pub fn set_keepalive(&self, keepalive: bool) {
+    /// Has the system probe a silent peer no longer. Means nothing to a unix socket.
+    pub fn stop_keepalive(&self) {
         if let Self::Tcp(stream) = self {
-            let socket = SockRef::from(stream);
-            // As above.
-            let _ = match keepalive {
-                true => socket.set_tcp_keepalive(&probes()),
-                false => socket.set_keepalive(false),
-            };
+            // Fails only for a connection that is gone already, as the next read will tell.
+            let _ = SockRef::from(stream).set_keepalive(false);
         }
     }
 
@@ -179,19 +166,25 @@ impl Socket {
     }
 }
 
-fn probes() -> TcpKeepalive {
+/// What every TCP connection starts with: small writes go out at once, a close is a reset, and a
+/// silent peer is probed.
+pub(crate) fn prepare(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_linger(Some(Duration::ZERO))?;
     let probes = TcpKeepalive::new().with_time(KEEPALIVE_IDLE);
     // OpenBSD has them for the whole system only.
     #[cfg(not(target_os = "openbsd"))]
     let probes = probes
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_PROBES);
-    probes
+    socket.set_tcp_keepalive(&probes)
 }
 
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
-        Self::Tcp(stream).prepare()
+        // Fails only for a connection that is gone already, as the next read will tell.
+        let _ = prepare(SockRef::from(&stream));
+        Self::Tcp(stream)
     }
 }
 
@@ -280,17 +273,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keep_alives_are_turned_on_and_off() {
+    async fn keep_alives_go_on_until_they_are_stopped() {
         let (socket, _peer) = connection().await;
-        let options = |socket: &Socket| {
-            let socket = either!(socket, stream => SockRef::from(stream));
-            let time = socket.tcp_keepalive_time().unwrap();
-            (socket.keepalive().unwrap(), time)
-        };
-        socket.set_keepalive(true);
-        assert_eq!(options(&socket), (true, KEEPALIVE_IDLE));
-        socket.set_keepalive(false);
-        assert!(!options(&socket).0);
+        let probed = || either!(&socket, stream => SockRef::from(stream).keepalive()).unwrap();
+        assert!(probed());
+        socket.stop_keepalive();
+        assert!(!probed());
     }
 
     #[tokio::test]

@@ -73,7 +73,7 @@ impl Route {
     ///
     /// Why the connection failed; `source` closes by reset then.
     pub async fn encrypt(&self, source: &Socket, record: &Record) -> Result<(), ConnectionError> {
-        source.set_keepalive(self.keepalive);
+        self.choose_keepalive(source);
         // Each stage has a box of its own, here and below: what leads to the stream takes several
         // times the memory of the relay, which may last for days, and a stranger needs neither.
         let dial = record.dial.time(self.dial());
@@ -106,7 +106,7 @@ impl Route {
         admit: impl Future,
         record: &Record,
     ) -> Result<(), ConnectionError> {
-        source.set_keepalive(self.keepalive);
+        self.choose_keepalive(source);
         let deadline = Instant::now() + self.timeout;
         let begin = Instant::now();
         let proved = Box::pin(self.prove(source, stay, deadline)).await?;
@@ -245,6 +245,12 @@ impl Route {
         Ok(relayed.map_err(|Idle| ConnectionError::Idle(limit))??)
     }
 
+    fn choose_keepalive(&self, socket: &Socket) {
+        if !self.keepalive {
+            socket.stop_keepalive();
+        }
+    }
+
     /// Connects to a target, within the timeout. It counts as working from then on: one that turns
     /// out to hold another key is an error of the connection, and no reason to try the next.
     ///
@@ -253,7 +259,7 @@ impl Route {
     /// No address of any target works.
     pub async fn dial(&self) -> Result<Socket, ConnectionError> {
         let socket = self.targets.dial(&self.bind.get(), self.timeout).await?;
-        socket.set_keepalive(self.keepalive);
+        self.choose_keepalive(&socket);
         Ok(socket)
     }
 
