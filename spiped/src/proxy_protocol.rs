@@ -2,6 +2,8 @@
 //! connected to that (haproxy's proxy-protocol.txt). Bytes only: who sends and who reads them is
 //! [`connection`](crate::connection)'s business.
 
+mod crc32c;
+mod fields;
 mod parse;
 
 use std::net::{IpAddr, SocketAddr};

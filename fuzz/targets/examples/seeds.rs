@@ -150,6 +150,10 @@ const PROXY_HEADERS: &[&[u8]] = &[
     b"\x01\r\n\r\n\0\r\nQUIT\n\x20\0\0\x04\xe0\0\x01a",
     b"\0\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff",
     b"\0GET / HTTP/1.1\r\n",
+    // With a checksum.
+    b"\x01\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\
+        \x7f\0\0\x01\x7f\0\0\x01\xe3\xd4\x9c\x23\x03\0\x04\xa9\xc7\x44\x3e",
+    b"\x01\r\n\r\n\0\r\nQUIT\n\x20\0\0\x07\x03\0\x04\xa9\xb8\x7e\x8f",
 ];
 
 fn main() -> io::Result<()> {

@@ -2,9 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Ends, LOCAL, PROXY, SIGNATURE, TCP_OVER_IPV4, TCP_OVER_IPV6, UNSPECIFIED};
+use super::{Ends, LOCAL, PROXY, SIGNATURE, TCP_OVER_IPV4, TCP_OVER_IPV6, UNSPECIFIED, fields};
 
-const UNIX_STREAM: u8 = 0x31;
 /// The longest line, with its end.
 const LINE_MAX: usize = 107;
 const LINE_START: &[u8] = b"PROXY ";
@@ -12,8 +11,8 @@ const LINE_START: &[u8] = b"PROXY ";
 const LINE_MIN: usize = b"PROXY UNKNOWN\r\n".len();
 /// What version 2 has at least.
 const FIXED: usize = 16;
-/// What more it may have; fields for which there is no use can be long.
-const REST_MAX: usize = 2048;
+/// What more it may have; fields for which there is no use can be long. Together, 4 KiB.
+const REST_MAX: usize = 4096 - FIXED;
 
 /// How far a header is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +38,15 @@ pub enum HeaderError {
     /// Another version, or an unknown command.
     #[error("its version or command is unknown")]
     Command,
-    /// Not TCP, or too short for its addresses.
-    #[error("its addresses are not those of a stream")]
+    /// Addresses of no kind that there is, or less room than they take.
+    #[error("its addresses are of an unknown kind, or cut short")]
     Addresses,
+    /// Fields behind the addresses that do not end with it.
+    #[error("the fields behind its addresses are not well formed")]
+    Fields,
+    /// A checksum that is not its own.
+    #[error("its checksum (CRC32C) is wrong")]
+    Checksum,
     /// There is too much in it.
     #[error("it has {0} bytes, more than {REST_MAX}")]
     Length(usize),
@@ -135,25 +140,38 @@ fn binary(bytes: &[u8]) -> Result<Progress, HeaderError> {
     };
     let [.., command, family, high, low] = *fixed;
     let length = usize::from(u16::from_be_bytes([high, low]));
-    let shortest = match (command, family) {
-        (LOCAL, _) | (PROXY, UNSPECIFIED) => 0,
-        (PROXY, TCP_OVER_IPV4) => 12,
-        (PROXY, TCP_OVER_IPV6) => 36,
-        (PROXY, UNIX_STREAM) => 216,
-        (PROXY, _) => return Err(HeaderError::Addresses),
+    // Where their length is certain.
+    let addresses = match (command, family >> 4, family & 0xf) {
+        // Whatever there is counts for nothing.
+        (LOCAL, ..) | (PROXY, 0, 0..=2) | (PROXY, 1..=3, 0) => None,
+        (PROXY, 1, 1 | 2) => Some(12),
+        (PROXY, 2, 1 | 2) => Some(36),
+        (PROXY, 3, 1 | 2) => Some(216),
+        (PROXY, ..) => return Err(HeaderError::Addresses),
         _ => return Err(HeaderError::Command),
     };
-    if length < shortest {
+    if length < addresses.unwrap_or(0) {
         return Err(HeaderError::Addresses);
     }
     if length > REST_MAX {
         return Err(HeaderError::Length(length));
     }
-    match length.checked_sub(rest.len()) {
-        Some(0) => {}
-        Some(missing) => return Ok(Progress::Missing(missing)),
-        None => return Err(HeaderError::Addresses),
+    let Some(header) = bytes.get(..FIXED + length) else {
+        return Ok(Progress::Missing(length - rest.len()));
+    };
+    let checksum = match addresses {
+        Some(addresses) => fields::checksum(header, FIXED + addresses)?,
+        // What is no row of fields is something else here.
+        None if family == UNSPECIFIED => fields::checksum(header, FIXED).unwrap_or_default(),
+        None => None,
+    };
+    if checksum.is_some_and(|at| !fields::is_right(header, at)) {
+        return Err(HeaderError::Checksum);
     }
+    if header.len() < bytes.len() {
+        return Err(HeaderError::Addresses);
+    }
+    // Addresses that no stream over TCP has are none.
     let ends = match (command, family) {
         (PROXY, TCP_OVER_IPV4) => ends_of::<4>(rest, |ip| Ipv4Addr::from(ip).into()),
         (PROXY, TCP_OVER_IPV6) => ends_of::<16>(rest, |ip| Ipv6Addr::from(ip).into()),

@@ -152,18 +152,143 @@ fn bad_binaries_are_refused_before_they_are_read() {
     for (rest, error) in [
         (b"\x11\x11\0\x0c", HeaderError::Command),
         (b"\x22\x11\0\x0c", HeaderError::Command),
-        (b"\x21\x12\0\x0c", HeaderError::Addresses),
+        (b"\x2f\x11\0\x0c", HeaderError::Command),
+        (b"\x30\x00\0\0", HeaderError::Command),
+        (b"\x21\x13\0\x0c", HeaderError::Addresses),
+        (b"\x21\x03\0\x0c", HeaderError::Addresses),
+        (b"\x21\x40\0\x0c", HeaderError::Addresses),
+        (b"\x21\x41\0\xff", HeaderError::Addresses),
         (b"\x21\x11\0\x0b", HeaderError::Addresses),
+        (b"\x21\x12\0\x0b", HeaderError::Addresses),
         (b"\x21\x21\0\x23", HeaderError::Addresses),
         (b"\x21\x31\0\xd7", HeaderError::Addresses),
-        (b"\x21\x11\x08\x01", HeaderError::Length(2049)),
+        (b"\x21\x32\0\xd7", HeaderError::Addresses),
+        (b"\x21\x11\x0f\xf1", HeaderError::Length(4081)),
         (b"\x20\x00\xff\xff", HeaderError::Length(65535)),
     ] {
         let bytes = [&SIGNATURE[..], rest].concat();
         assert_eq!(parse(&bytes), Err(error));
     }
-    let most = [&SIGNATURE[..], b"\x20\xff\x08\x00"].concat();
-    assert_eq!(parse(&most), Ok(Progress::Missing(2048)));
+    let most = [&SIGNATURE[..], b"\x20\xff\x0f\xf0"].concat();
+    assert_eq!(parse(&most), Ok(Progress::Missing(4080)));
+}
+
+/// A header of version 2, with something behind it.
+fn take_binary(start: [u8; 2], rest: &[u8]) -> Result<Option<Ends>, HeaderError> {
+    let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
+    let stream = [&SIGNATURE[..], &start, &length, rest, b"behind"].concat();
+    take(&stream).map(|(ends, behind)| {
+        assert_eq!(behind, b"behind");
+        ends
+    })
+}
+
+#[test]
+fn addresses_of_no_stream_over_tcp_count_for_nothing() {
+    for command in [LOCAL, PROXY] {
+        for family in [0x00, 0x01, 0x02, 0x10, 0x20, 0x30] {
+            for rest in [&[][..], &[0xff; 7], &[0; 216]] {
+                assert_eq!(take_binary([command, family], rest), Ok(None));
+            }
+        }
+        for family in [0x12, 0x22, 0x31, 0x32] {
+            assert_eq!(take_binary([command, family], &[0; 216]), Ok(None));
+        }
+    }
+    // Whatever it has.
+    for family in [TCP_OVER_IPV4, TCP_OVER_IPV6, 0x31, 0x44, 0xff] {
+        for rest in [&[][..], &[0xff; 12], &[0xff; 500]] {
+            assert_eq!(take_binary([LOCAL, family], rest), Ok(None));
+        }
+    }
+}
+
+const ADDRESSES: [u8; 12] = [192, 0, 2, 1, 192, 0, 2, 2, 0, 1, 0, 2];
+
+fn take_fields(fields: &[u8]) -> Result<Option<Ends>, HeaderError> {
+    let rest = [&ADDRESSES[..], fields].concat();
+    take_binary([PROXY, TCP_OVER_IPV4], &rest)
+}
+
+#[test]
+fn fields_are_skipped_and_have_to_end_with_the_header() {
+    let v4 = ends("192.0.2.1:1", "192.0.2.2:2");
+    let longest = [&b"\x04\x0f\xe1"[..], &[7; 4065]].concat();
+    for fields in [
+        &b""[..],
+        b"\x04\0\0",
+        b"\x04\0\x01x\x05\0\0\xe0\0\x03bob",
+        b"\x20\0\x05\x01\0\0\0\0\xff\0\0",
+        &longest,
+    ] {
+        assert_eq!(take_fields(fields), Ok(v4), "{fields:?}");
+    }
+    for fields in [
+        &b"\0"[..],
+        b"\x04\0",
+        b"\x04\0\x01",
+        b"\x04\0\0\x04",
+        b"\x04\xff\xffx",
+        b"\x03\0\0",
+        b"\x03\0\x03abc",
+        b"\x03\0\x05abcde",
+        b"\x03\0\x04abcd\x03\0\x04abcd",
+    ] {
+        assert_eq!(take_fields(fields), Err(HeaderError::Fields), "{fields:?}");
+    }
+    let ipv6 = [&[0; 36][..], b"\x04"].concat();
+    let unix = [&[0; 216][..], b"\x04"].concat();
+    for (family, rest) in [(TCP_OVER_IPV6, ipv6), (0x31, unix)] {
+        let taken = take_binary([PROXY, family], &rest);
+        assert_eq!(taken, Err(HeaderError::Fields));
+    }
+}
+
+/// As haproxy 2.6 sends them with `send-proxy-v2 proxy-v2-options crc32c`: for a client,
+const WITH_CHECKSUM: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\
+    \x7f\0\0\x01\x7f\0\0\x01\xe3\xd4\x9c\x23\x03\0\x04\xa9\xc7\x44\x3e";
+/// and to check health.
+const LOCAL_WITH_CHECKSUM: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\x07\x03\0\x04\xa9\xb8\x7e\x8f";
+
+#[test]
+fn a_checksum_has_to_be_right() {
+    let client = ends("127.0.0.1:58324", "127.0.0.1:39971");
+    for (header, taken) in [(WITH_CHECKSUM, client), (LOCAL_WITH_CHECKSUM, None)] {
+        assert_eq!(parse(header), Ok(Progress::Whole(taken)));
+        let beyond = [header, b"x"].concat();
+        assert_eq!(parse(&beyond), Err(HeaderError::Addresses));
+    }
+    // Its own type and length say whether there is one.
+    let (fixed, field) = (16, WITH_CHECKSUM.len() - 7);
+    for at in (fixed..field).chain(field + 3..field + 7) {
+        for bit in 0..8 {
+            let mut wrong = WITH_CHECKSUM.to_vec();
+            wrong[at] ^= 1 << bit;
+            assert_eq!(parse(&wrong), Err(HeaderError::Checksum), "{at} {bit}");
+            wrong.push(0);
+            assert_eq!(parse(&wrong), Err(HeaderError::Checksum));
+        }
+    }
+    let mut wrong = LOCAL_WITH_CHECKSUM.to_vec();
+    wrong[20] ^= 1;
+    assert_eq!(parse(&wrong), Err(HeaderError::Checksum));
+}
+
+#[test]
+fn a_checksum_counts_wherever_it_is_among_the_fields() {
+    let taken = |checksum: [u8; 4]| {
+        let fields = [&b"\x04\0\x01x\x03\0\x04"[..], &checksum, b"\xe0\0\x03bob"].concat();
+        take_fields(&fields)
+    };
+    assert_eq!(taken([0; 4]), Err(HeaderError::Checksum));
+    let whole = [
+        &SIGNATURE[..],
+        b"\x21\x11\0\x1d",
+        &ADDRESSES,
+        b"\x04\0\x01x\x03\0\x04\0\0\0\0\xe0\0\x03bob",
+    ];
+    let right = crc32c::crc32c(&whole).to_be_bytes();
+    assert_eq!(taken(right), Ok(ends("192.0.2.1:1", "192.0.2.2:2")));
 }
 
 proptest::proptest! {
