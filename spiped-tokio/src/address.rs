@@ -156,6 +156,12 @@ impl Address {
         Self(Form::Unix(path.to_owned()))
     }
 
+    /// Whether it is that of a unix socket.
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        matches!(self.0, Form::Unix(_))
+    }
+
     /// Whether it takes the system's resolver to look it up.
     #[must_use]
     pub fn is_name(&self) -> bool {

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use spiped_tokio::{
-    Handshaker, Peer, ProvedPeer, RelayError, Socket, SpipedStream, Traffic, relay,
+    Handshaker, ProvedPeer, RelayError, Socket, SpipedStream, Traffic, relay,
 };
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -189,11 +189,8 @@ impl Route {
         mut stay: Stay,
         record: &Record,
     ) -> Result<(), ConnectionError> {
-        let is_known = match record.peer() {
-            Peer::Tcp(peer) => self.accept_proxy.iter().any(|all| all.contains(peer.ip())),
-            Peer::Unix => false,
-        };
-        if !is_known {
+        let mut balancers = self.accept_proxy.iter();
+        if !balancers.any(|all| all.contains(record.peer())) {
             return Err(ConnectionError::NoBalancer);
         }
         let ends = tokio::select! {

@@ -1,23 +1,62 @@
-//! Networks of IP addresses, as in `10.0.0.0/8` or `127.0.0.1`.
+//! Networks that peers are in, as in `10.0.0.0/8`, `127.0.0.1` or `unix`.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// All addresses that begin alike.
+use spiped_tokio::{Address, Peer};
+
+/// What stands for the peers of a unix socket.
+const UNIX: &str = "unix";
+
+/// Peers whose addresses begin alike, or those of a unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    first: IpAddr,
-    prefix: u32,
+pub struct Network(Form);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Unix,
+    Ip { first: IpAddr, prefix: u32 },
+}
+
+/// Nobody who can connect is in any of the networks that may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NobodyError {
+    /// The source is a unix socket.
+    #[error("the source is a unix socket, whose peers are in the network 'unix' alone")]
+    Unix,
+    /// It is another one.
+    #[error("the source is no unix socket, so nobody is in the network 'unix'")]
+    Ip,
 }
 
 impl Network {
-    /// Whether an address is one of them. IPv4 in IPv6 is IPv4.
+    /// Whether a peer is in it. IPv4 in IPv6 is IPv4.
     #[must_use]
-    pub fn contains(&self, ip: IpAddr) -> bool {
-        let ip = ip.to_canonical();
-        ip.is_ipv4() == self.first.is_ipv4()
-            && (bits(ip) ^ bits(self.first)) & mask(self.prefix) == 0
+    pub fn contains(&self, peer: Peer) -> bool {
+        match (self.0, peer) {
+            (Form::Unix, Peer::Unix) => true,
+            (Form::Ip { first, prefix }, Peer::Tcp(address)) => {
+                let ip = address.ip().to_canonical();
+                ip.is_ipv4() == first.is_ipv4() && (bits(ip) ^ bits(first)) & mask(prefix) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Says whether peers of a source can be in networks, if there are any.
+///
+/// # Errors
+///
+/// They cannot be in any of them.
+pub(crate) fn check(networks: &[Network], source: &Address) -> Result<(), NobodyError> {
+    let is_unix = |network: &Network| matches!(network.0, Form::Unix);
+    match source.is_unix() {
+        _ if networks.is_empty() => Ok(()),
+        true if !networks.iter().any(is_unix) => Err(NobodyError::Unix),
+        false if networks.iter().all(is_unix) => Err(NobodyError::Ip),
+        _ => Ok(()),
     }
 }
 
@@ -37,7 +76,12 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(given: &str) -> Result<Self, String> {
-        let wrong = || format!("{given:?} is no network such as 10.0.0.0/8, and no IP address");
+        if given == UNIX {
+            return Ok(Self(Form::Unix));
+        }
+        let wrong = || {
+            format!("{given:?} is no network such as 10.0.0.0/8, no IP address, and not \"{UNIX}\"")
+        };
         let (ip, prefix) = given.split_once('/').unzip();
         let first: IpAddr = ip.unwrap_or(given).parse().map_err(|_| wrong())?;
         let longest = if first.is_ipv4() { 32 } else { 128 };
@@ -59,13 +103,16 @@ impl FromStr for Network {
         if first.to_canonical() != first {
             return Err(format!("{given:?} is an IPv4 address: write it as one"));
         }
-        Ok(Self { first, prefix })
+        Ok(Self(Form::Ip { first, prefix }))
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.first, self.prefix)
+        match self.0 {
+            Form::Unix => f.write_str(UNIX),
+            Form::Ip { first, prefix } => write!(f, "{first}/{prefix}"),
+        }
     }
 }
 
@@ -76,6 +123,8 @@ pub(crate) fn list(given: &str) -> Result<Vec<Network>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]
@@ -90,10 +139,38 @@ mod tests {
             ("::1", "::1", "::2"),
         ] {
             let network: Network = network.parse().unwrap();
-            assert!(network.contains(inside.parse().unwrap()), "{network}");
-            assert!(!network.contains(outside.parse().unwrap()), "{network}");
+            let contains =
+                |ip: &str| network.contains(Peer::Tcp(SocketAddr::new(ip.parse().unwrap(), 5)));
+            assert!(contains(inside), "{network}");
+            assert!(!contains(outside), "{network}");
+            assert!(!network.contains(Peer::Unix), "{network}");
             assert_eq!(network.to_string().parse(), Ok(network));
         }
+    }
+
+    #[test]
+    fn peers_of_a_unix_socket_are_a_network() {
+        let unix: Network = "unix".parse().unwrap();
+        assert!(unix.contains(Peer::Unix));
+        assert!(!unix.contains(Peer::Tcp("127.0.0.1:5".parse().unwrap())));
+        assert_eq!(unix.to_string(), "unix");
+    }
+
+    #[test]
+    fn networks_that_nobody_can_be_in_are_noticed() {
+        for (networks, source, expected) in [
+            ("unix", "/s", Ok(())),
+            ("127.0.0.1,unix", "/s", Ok(())),
+            ("127.0.0.1", "/s", Err(NobodyError::Unix)),
+            ("127.0.0.1,unix", "[::]:1", Ok(())),
+            ("127.0.0.1,unix", "host:1", Ok(())),
+            ("unix", "[::]:1", Err(NobodyError::Ip)),
+            ("unix,unix", "host:1", Err(NobodyError::Ip)),
+        ] {
+            let checked = check(&list(networks).unwrap(), &source.parse().unwrap());
+            assert_eq!(checked, expected, "{networks} {source}");
+        }
+        assert_eq!(check(&[], &"/s".parse().unwrap()), Ok(()));
     }
 
     #[test]
@@ -107,6 +184,9 @@ mod tests {
             "::/129",
             "10.0.0.1/8",
             "host",
+            "Unix",
+            "unix/8",
+            "unix ",
             "10.0.0.0/8/8",
             "::ffff:1.2.3.4",
             "10.0.0.0/99999999999",

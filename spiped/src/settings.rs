@@ -11,7 +11,7 @@ use spiped_tokio::{Address, BindAddress, ForwardSecrecy};
 use crate::cli::PipeOptions;
 use crate::keyfile::KeySource;
 use crate::log::{Destination, Level};
-use crate::network::Network;
+use crate::network::{self, Network};
 use crate::proxy_protocol::Version;
 use crate::sandbox::Sandbox;
 use crate::start::{self, StartError};
@@ -89,12 +89,14 @@ impl PipeSettings {
     ///
     /// # Errors
     ///
-    /// An address is written wrongly.
+    /// An address is written wrongly, or none of the networks suits the source.
     pub fn from_options(options: PipeOptions) -> Result<Self, StartError> {
+        let source = start::parse_address("source", &options.source)?;
+        network::check(&options.accept_proxy, &source)?;
         Ok(Self {
             name: options.source.as_str().into(),
             mode: options.mode,
-            source: start::parse_address("source", &options.source)?,
+            source,
             targets: vec![start::parse_address("target", &options.target)?],
             balance: Balance::default(),
             key: options.key,

@@ -8,6 +8,7 @@ use spiped_tokio::{Address, AddressError, BindAddress, Endpoint};
 use crate::keyfile::KeySource;
 use crate::keys::{Keys, KeysError};
 use crate::log::{self, Class};
+use crate::network::NobodyError;
 use crate::settings::Mode;
 
 /// Why a program cannot start.
@@ -24,6 +25,9 @@ pub enum StartError {
         /// What is wrong with it.
         error: AddressError,
     },
+    /// Nobody who can connect to the source may.
+    #[error("bad --accept-proxy: {0}")]
+    AcceptProxy(#[from] NobodyError),
     /// A name has no address, as far as the resolver knows.
     #[error("cannot resolve {role} address {address}: {error}")]
     Resolve {

@@ -172,7 +172,7 @@ fn every_option_arrives_whether_short_or_long() {
             bind: Some("[127.0.0.7]".to_owned()),
             forward_secrecy: ForwardSecrecy::Required,
             proxy_protocol: Some(Version::V1),
-            accept_proxy: ["10.0.0.0/8", "::1"]
+            accept_proxy: ["10.0.0.0/8", "::1", "unix"]
                 .map(|network| network.parse().unwrap())
                 .into(),
             keepalive: false,
@@ -198,12 +198,12 @@ fn every_option_arrives_whether_short_or_long() {
     };
     let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog \
         --log-level=info --max-unproved 8 --max-unproved-per-source 1 --idle 90 --drain=1.5 --sandbox=require \
-        --metrics [::1]:9100 --control /control --proxy-protocol v1 --accept-proxy 10.0.0.0/8,::1";
+        --metrics [::1]:9100 --control /control --proxy-protocol v1 --accept-proxy 10.0.0.0/8,::1,unix";
     let long = "--decrypt --wait-for-dns --foreground --require-forward-secrecy --no-keepalive \
         --source /s --target=/t --key - --bind [127.0.0.7] --max-connections=7 --timeout 2.5 \
         --pidfile /pid --resolve-interval 30 --user :daemon --syslog --log-level info \
         --max-unproved=8 --max-unproved-per-source=1 --idle=90 --drain 1.5 --sandbox require \
-        --metrics=[::1]:9100 --control=/control --proxy-protocol=v1 --accept-proxy=10.0.0.0/8,::1";
+        --metrics=[::1]:9100 --control=/control --proxy-protocol=v1 --accept-proxy=10.0.0.0/8,::1,unix";
     assert_eq!(options(short), expected);
     assert_eq!(options(long), expected);
 }

@@ -193,11 +193,12 @@ it is PROXY UNKNOWN, or LOCAL.";
 pub(super) const ACCEPT_PROXY: &str = "\
 Listen behind a balancer: each connection has to begin with a header of the \
 PROXY protocol, v1 or v2, and has to come from one of these networks, such as \
-10.0.0.0/8,127.0.0.1; others are closed, with a line in the log. The address in \
-the header counts as that of the client, in the log, for \
---max-unproved-per-source and for --proxy-protocol. Until the header is there, \
-which may take as long as -o says, a connection counts for --max-unproved and \
-not for -n.";
+10.0.0.0/8,127.0.0.1; others are closed, with a line in the log. The word unix \
+stands for the peers of a unix socket, that is, for whoever may write to its \
+file. The address in the header counts as that of the client, in the log, for \
+--max-unproved-per-source and for --proxy-protocol. Until the header is there, a \
+connection counts for --max-unproved and not for -n. It has as long as -o says; \
+with -d, the handshake too has to be over by then.";
 
 pub(super) const WAIT_FOR_DNS: &str = "\
 Start even if names cannot be looked up yet: go into the background first, and \

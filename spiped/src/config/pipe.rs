@@ -7,7 +7,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use spiped_tokio::ForwardSecrecy;
+use spiped_tokio::{Address, ForwardSecrecy};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -16,6 +16,7 @@ use super::{KeyFiles, Name, Wrong};
 use crate::cli::{PIPE_OPTIONS, number};
 use crate::keyfile::KeySource;
 use crate::keys;
+use crate::network::{self, Network};
 use crate::proxy_protocol::Version;
 use crate::settings::{Balance, Mode, PipeSettings};
 
@@ -132,7 +133,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             "v2" => Ok(Version::V2),
             other => Err(format!("{other:?} is neither \"v1\" nor \"v2\"")),
         });
-        let accept_proxy = self.optional("accept-proxy", several);
+        let accept_proxy = self.accept_proxy(source.as_ref());
         let max_unproved_per_source = self.optional("max-unproved-per-source", count);
         Some(PipeSettings {
             name: self.name.as_str().into(),
@@ -145,7 +146,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             bind,
             forward_secrecy,
             proxy_protocol,
-            accept_proxy: accept_proxy.unwrap_or_default(),
+            accept_proxy,
             max_connections: max_connections.unwrap_or(Some(number::MAX_CONNECTIONS)),
             max_unproved: max_unproved.unwrap_or(Some(number::MAX_UNPROVED)),
             max_unproved_per_source: max_unproved_per_source.unwrap_or(None),
@@ -173,6 +174,18 @@ impl<'i> Pipe<'_, 'i, '_> {
                 .note(at.unwrap_or_default(), format!("key: {error}"));
         }
         Some(key)
+    }
+
+    fn accept_proxy(&mut self, source: Option<&Address>) -> Vec<Network> {
+        let name = self.name.clone();
+        let networks = self.optional("accept-proxy", |value| {
+            let networks = several(value)?;
+            match source.map(|source| network::check(&networks, source)) {
+                Some(Err(error)) => Err(format!("{error} ({})", Name(&name))),
+                _ => Ok(networks),
+            }
+        });
+        networks.unwrap_or_default()
     }
 
     fn forward_secrecy(&mut self) -> ForwardSecrecy {

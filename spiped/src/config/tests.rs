@@ -73,7 +73,7 @@ fn everything_can_be_said() {
         idle = 90
         no-keepalive = true
         proxy-protocol = "v2"
-        accept-proxy = ["10.0.0.0/8", "127.0.0.1"]
+        accept-proxy = ["10.0.0.0/8", "unix"]
         resolve-interval = 30
     "#;
     let expected = PipeSettings {
@@ -88,7 +88,7 @@ fn everything_can_be_said() {
         bind: Some("127.0.0.7".parse().unwrap()),
         forward_secrecy: ForwardSecrecy::Required,
         proxy_protocol: Some(Version::V2),
-        accept_proxy: ["10.0.0.0/8", "127.0.0.1/32"]
+        accept_proxy: ["10.0.0.0/8", "unix"]
             .map(|network| network.parse().unwrap())
             .into(),
         keepalive: false,
@@ -215,6 +215,37 @@ fn several_targets_are_an_array_of_different_addresses() {
     assert_eq!(
         mistakes(&with("\"/t\"\nbalance = \"random\"")),
         ["6:11: balance: \"random\" is neither \"order\" nor \"round-robin\""]
+    );
+}
+
+#[test]
+fn networks_that_nobody_can_be_in_are_a_mistake() {
+    let text = r#"[defaults]
+accept-proxy = "unix"
+mode = "decrypt"
+target = "/t"
+key = "key"
+[pipe.tcp]
+source = "[::]:1"
+[pipe.unix]
+source = "/s"
+[pipe.both]
+source = "/b"
+accept-proxy = ["127.0.0.1", "10.0.0.0/8"]
+[pipe.wrong]
+source = "/w"
+accept-proxy = "unx"
+"#;
+    assert_eq!(
+        mistakes(text),
+        [
+            "2:16: accept-proxy: the source is no unix socket, so nobody is in the network 'unix' \
+             (pipe.tcp)",
+            "12:16: accept-proxy: the source is a unix socket, whose peers are in the network \
+             'unix' alone (pipe.both)",
+            "15:16: accept-proxy: \"unx\" is no network such as 10.0.0.0/8, no IP address, and not \
+             \"unix\"",
+        ]
     );
 }
 
