@@ -5,9 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use spiped_tokio::{
-    Handshaker, ProvedPeer, RelayError, Socket, SpipedStream, Traffic, relay,
-};
+use spiped_tokio::{Handshaker, ProvedPeer, RelayError, Socket, SpipedStream, Traffic, relay};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 

@@ -228,6 +228,17 @@ fn read_folder(folder: &Path) -> Result<(Keys, Vec<KeyWarning>), KeysError> {
     Ok((Keys { ring, entries }, warnings))
 }
 
+/// Which keys of a folder are links, as far as it can be read; none of what is no folder.
+pub(crate) fn links(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| is_key(&entry.file_name()))
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()))
+        .take(FILES_MAX)
+        .map(|entry| entry.path())
+        .collect()
+}
+
 /// Hidden files may be on their way to become keys.
 fn is_key(name: &OsStr) -> bool {
     let name = name.as_bytes();

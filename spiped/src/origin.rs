@@ -1,6 +1,8 @@
 //! Where it is said which pipes there are, to be asked again at each reload; and what the process has
 //! to be able to do for that.
 
+use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
@@ -9,10 +11,14 @@ use spiped_tokio::{Address, BindAddress, Endpoint};
 use crate::cli::Pipes;
 use crate::config::{self, ConfigError, KeyFiles};
 use crate::keyfile::KeySource;
+use crate::keys;
 use crate::prepare::Prepared;
 use crate::sandbox::Needs;
 use crate::settings::PipeSettings;
 use crate::start::StartError;
+
+/// The system follows no more on the way to a file.
+const LINKS_MAX: usize = 40;
 
 /// A command line, or a file.
 #[derive(Clone, Debug)]
@@ -87,10 +93,14 @@ impl Origin {
                 }
             }
             if let KeySource::File(path) = &settings.key {
-                needs.reads.insert(folder(path));
+                needs.reads.extend(folders(path));
+                let links = keys::links(path);
+                needs
+                    .reads
+                    .extend(links.iter().flat_map(|link| folders(link)));
             }
             if let Ok(Endpoint::Unix(path)) = pipe.listening.endpoint() {
-                needs.makes.insert(folder(&path));
+                needs.makes.extend(folder(&path));
             }
         }
         match self {
@@ -104,7 +114,7 @@ impl Origin {
             }
             // Anything may be in there next time.
             Self::File(file) => {
-                needs.reads.insert(folder(file));
+                needs.reads.extend(folders(file));
                 needs.names = true;
                 needs.unix_sockets = true;
                 needs.listen = true;
@@ -115,12 +125,58 @@ impl Origin {
     }
 }
 
+/// The folder of a file, and of each file that it links to on the way to the last. A link into a
+/// volume of Kubernetes leads on by another one there, which is what changes.
+fn folders(file: &Path) -> impl Iterator<Item = PathBuf> {
+    let follow = |link: &PathBuf| Some(link.parent()?.join(fs::read_link(link).ok()?));
+    // Without a slash at its end, which would hide that a folder is a link.
+    let files = iter::successors(Some(file.components().collect()), follow);
+    files.take(1 + LINKS_MAX).filter_map(|file| folder(&file))
+}
+
 /// A file may be replaced by another of its name, so it is the folder that counts. The root would be
 /// everything: a file there can be read again as long as it is the same file.
-fn folder(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(root) if root == Path::new("/") => file.to_owned(),
-        Some(folder) if folder != Path::new("") => folder.to_owned(),
-        _ => PathBuf::from("."),
+fn folder(file: &Path) -> Option<PathBuf> {
+    let folder = match file.parent()? {
+        none if none == Path::new("") => Path::new("."),
+        folder => folder,
+    };
+    let is_root = fs::canonicalize(folder).is_ok_and(|folder| folder == Path::new("/"));
+    Some(if is_root { file } else { folder }.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::tempdir::TempDir;
+
+    #[test]
+    fn links_are_followed_to_their_end_if_they_have_one() {
+        let dir = TempDir::new("links").unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for folder in ["one", "other"] {
+            fs::create_dir(at(folder)).unwrap();
+        }
+        symlink(at("one/link"), at("link")).unwrap();
+        symlink("../other/key", at("one/link")).unwrap();
+        for link in ["link", "link/"] {
+            let leads = folders(&at(link)).collect::<Vec<_>>();
+            assert_eq!(leads, [at(""), at("one"), at("one/../other")]);
+        }
+        assert_eq!(folders(&at("other/key")).collect::<Vec<_>>(), [at("other")]);
+
+        symlink("loop", at("one/loop")).unwrap();
+        assert!(folders(&at("one/loop")).all(|folder| folder == at("one")));
+    }
+
+    #[test]
+    fn nothing_opens_the_root() {
+        for file in ["/key", "/usr/../key"] {
+            assert_eq!(folder(Path::new(file)), Some(PathBuf::from(file)));
+        }
+        assert_eq!(folder(Path::new("/")), None);
+        assert_eq!(folder(Path::new("key")), Some(PathBuf::from(".")));
     }
 }

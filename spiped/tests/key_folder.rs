@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use testbed::{
-    Address, Duplex, Echo, Listener, Maker, Mode, Pattern, Program, Site, Transport, until,
+    Address, Duplex, Echo, Listener, Maker, Mode, Pattern, Program, Site, TempDir, Transport, until,
 };
 
 /// A decrypting end with a folder of keys.
@@ -22,12 +22,15 @@ impl Server {
     }
 
     fn at(site: Site, clients: &[&str], target: &Address) -> Self {
-        let folder = site.dir.join("keys");
-        fs::create_dir(&folder).unwrap();
-        fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+        make_folder(&site);
         for name in clients {
             write_key(&site, &format!("keys/{name}.key"));
         }
+        Self::with_folder(site, target)
+    }
+
+    fn with_folder(site: Site, target: &Address) -> Self {
+        let folder = site.dir.join("keys");
         let d = testbed::ours!().spiped(Mode::Decrypt, &site.source, target, &folder);
         let daemon = Program::serving(&site.dir, "d", d, &site.source);
         Self { site, daemon }
@@ -57,6 +60,12 @@ impl Server {
             line.map(str::to_owned)
         })
     }
+}
+
+fn make_folder(site: &Site) {
+    let folder = site.dir.join("keys");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
 }
 
 /// The key is the file's name, long enough.
@@ -162,6 +171,26 @@ fn a_folder_that_cannot_be_used_changes_nothing() {
     server.says("holds no key");
     before.rx.expect_reset();
     Duplex::connect(&alice).rx.expect_nothing();
+}
+
+#[test]
+fn a_key_behind_a_link_out_of_the_folder_is_read_again() {
+    let (site, elsewhere) = (Site::new(), TempDir::new());
+    let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
+    let secret = elsewhere.write("secret", [1; 32]);
+    make_folder(&site);
+    symlink(&secret, site.dir.join("keys/alice.key")).unwrap();
+    let server = Server::with_folder(site, echo.address());
+    let (ours, alice) = (testbed::ours!(), server.key("alice"));
+    let (_a, before) = server.client(&ours, &alice);
+    let mut open = echoes(&before);
+
+    fs::rename(elsewhere.write("new", [2; 32]), &secret).unwrap();
+    let told = server.daemon.reload();
+    assert!(told.contains("1 changed"), "{told}");
+    open.rx.expect_reset();
+    let (_a, after) = server.client(&ours, &alice);
+    echoes(&after);
 }
 
 #[test]

@@ -58,7 +58,8 @@ mod ours_only {
     use std::path::Path;
     use std::process::Command;
 
-    use testbed::{Listener, Mode, Program, Site, TempDir, Transport};
+    use nix::sys::signal::Signal;
+    use testbed::{Listener, Mode, Program, Site, TempDir, Transport, signal, until};
 
     use super::*;
 
@@ -189,5 +190,33 @@ mod ours_only {
         for said in said_about(&[1; 16], 0o600) {
             assert_eq!(said, [""; 0]);
         }
+    }
+
+    /// As volumes of Kubernetes are: what a file is a link to goes by way of a link that changes.
+    #[test]
+    fn a_key_behind_links_is_read_again() {
+        let (ours, site, volume) = (testbed::ours!(), Site::new(), TempDir::new());
+        let version = |name: &str, key: [u8; 32]| {
+            fs::create_dir(volume.join(name)).unwrap();
+            let key = volume.write(&format!("{name}/key"), key);
+            symlink(name, volume.join("..new")).unwrap();
+            fs::rename(volume.join("..new"), volume.join("..data")).unwrap();
+            key
+        };
+        version("..1", [1; 32]);
+        symlink("..data/key", volume.join("key")).unwrap();
+        let link = site.dir.join("link");
+        symlink(volume.join("key"), &link).unwrap();
+
+        let listener = Listener::bind(Transport::V4, &site.dir);
+        let d = ours.spiped(Mode::Decrypt, &site.source, listener.address(), &link);
+        let d = Program::serving(&site.dir, "d", d, &site.source);
+        let says = |what| until(what, || d.stderr().contains(what).then_some(()));
+        says("sandbox: ");
+        let new = version("..2", [2; 32]);
+        signal(d.pid(), Signal::SIGHUP);
+        says("1 changed");
+        let _spipe = Program::start(&site.dir, "spipe", ours.spipe(&site.source, &new));
+        listener.accept();
     }
 }
