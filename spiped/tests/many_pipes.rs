@@ -71,7 +71,12 @@ impl Fleet {
         describe(&site, pipes);
         let mut command = ours.bare_spiped();
         command.arg("--config").arg(site.dir.join("pipes.toml"));
-        let daemon = Program::serving(&site.dir, "fleet", command, pipes[0].source);
+        command.arg("-F");
+        let mut daemon = Program::start(&site.dir, "fleet", command);
+        let any_port = |source: &Address| matches!(source, Address::Tcp(at) if at.port() == 0);
+        let sources = pipes.iter().map(|pipe| pipe.source);
+        let sources = sources.filter(|source| !any_port(source));
+        sources.for_each(|source| daemon.listens_on(source));
         Self { site, daemon }
     }
 
