@@ -54,6 +54,13 @@ fn completions_are_up_to_date() {
 }
 
 #[test]
+fn the_package_of_debian_is_of_this_version() {
+    let changelog = fs::read_to_string(packaging().join("debian/changelog")).unwrap();
+    let newest = format!("spiped-rs ({}-1) ", env!("CARGO_PKG_VERSION"));
+    assert!(changelog.starts_with(&newest), "{changelog}");
+}
+
+#[test]
 fn bash_completes_options_files_and_commands() {
     if Process::new("bash").arg("--version").output().is_err() {
         eprintln!("skipped: there is no bash");
