@@ -8,6 +8,8 @@ mod nginx;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
 
 use testbed::{Address, Duplex, Maker, Mode, PATIENCE, Program, Site, Transport};
 
@@ -267,6 +269,41 @@ fn silent_balancers_hold_no_slot() {
     let (mut client, _) = connect(&site.source);
     client.write_all(b"PROXY UNKNOWN\r\nquestion").unwrap();
     expect(&mut target.accept(), b"question");
+}
+
+/// Who comes first has to go first, however late its header is.
+#[test]
+fn a_late_header_leaves_less_time_for_the_handshake() {
+    let (site, target) = (Site::new(), Target::new());
+    let end = taking(&site, &target, Mode::Decrypt, &["-o1"]);
+    let (mut late, first) = connect(&site.source);
+    thread::sleep(Duration::from_millis(300));
+    let (mut early, second) = connect(&site.source);
+    early.write_all(b"PROXY UNKNOWN\r\n").unwrap();
+    thread::sleep(Duration::from_millis(300));
+    // Fails if its time is over already.
+    let _ = late.write_all(b"PROXY UNKNOWN\r\n");
+    let lines = [first, second].map(|from| {
+        testbed::until("a line about each", || {
+            let stderr = end.stderr();
+            let mut lines = stderr.lines();
+            lines.position(|line| line.contains(&format!("[127.0.0.1]:{}: ", from.port())))
+        })
+    });
+    assert!(lines[0] < lines[1], "{}", end.stderr());
+}
+
+#[test]
+fn who_makes_room_before_its_header_is_there_is_told_so() {
+    let (site, target) = (Site::new(), Target::new());
+    let end = taking(&site, &target, Mode::Encrypt, &["--max-unproved=1"]);
+    let mut first = Duplex::connect(&site.source);
+    let _second = Duplex::connect(&site.source);
+    first.rx.expect_nothing();
+    expect_line(
+        &end,
+        "as it had no header of the PROXY protocol yet (--max-unproved)",
+    );
 }
 
 #[test]
