@@ -43,6 +43,15 @@ pub struct Route {
     pub accept_proxy: Vec<Network>,
 }
 
+/// A peer that has proved that it holds a key.
+struct Proved<'a> {
+    peer: ProvedPeer<&'a Socket>,
+    /// How long that took.
+    took: Duration,
+    /// How much is left of the time for the handshake.
+    left: Duration,
+}
+
 impl Route {
     /// That of a client: one connection to one target, which is a server that holds the key.
     #[must_use]
@@ -91,8 +100,8 @@ impl Route {
     ///
     /// Nothing is dialled before the peer has proved that it holds a key, which ends its `stay`
     /// among strangers. Then the connection waits for `admit`, whose output it keeps to its end, and
-    /// the dial runs beside the key exchange. The time for the handshake stands still while it waits.
-    /// A client whose key is removed is served no longer.
+    /// the dial runs beside the key exchange. The handshake has to be over by the deadline, which
+    /// moves on by as long as it waits. A client whose key is removed is served no longer.
     ///
     /// # Errors
     ///
@@ -101,16 +110,14 @@ impl Route {
         &self,
         source: &Socket,
         stay: Stay,
+        deadline: Instant,
         admit: impl Future,
         record: &Record,
     ) -> Result<(), ConnectionError> {
         self.choose_keepalive(source);
-        let deadline = Instant::now() + self.timeout;
-        let begin = Instant::now();
         let proved = Box::pin(self.prove(source, stay, deadline)).await?;
-        let proving = begin.elapsed();
-        let key = self.keys.entry(proved.key());
-        let served = self.serve(source, proved, proving, admit, record);
+        let key = self.keys.entry(proved.peer.key());
+        let served = self.serve(source, proved, admit, record);
         match key.and_then(|key| Some((key, key.client()?))) {
             Some((key, client)) => {
                 record.identify(client);
@@ -120,17 +127,16 @@ impl Route {
         }
     }
 
-    /// Serves a peer that has proved, in so much time, that it holds a key.
+    /// Serves a peer that has proved that it holds a key.
     async fn serve<'a>(
         &self,
         source: &'a Socket,
-        proved: ProvedPeer<&'a Socket>,
-        proving: Duration,
+        proved: Proved<'a>,
         admit: impl Future,
         record: &Record,
     ) -> Result<(), ConnectionError> {
         let _slot = Box::pin(unless_left(source, admit)).await?;
-        let reached = self.reach(proved, proving, record);
+        let reached = self.reach(proved, record);
         let (target, mut stream) = Box::pin(unless_broken(source, reached)).await?;
         Box::pin(self.relay(&target, &mut stream, &record.traffic)).await
     }
@@ -141,31 +147,37 @@ impl Route {
         source: &'a Socket,
         mut stay: Stay,
         deadline: Instant,
-    ) -> Result<ProvedPeer<&'a Socket>, ConnectionError> {
-        tokio::select! {
+    ) -> Result<Proved<'a>, ConnectionError> {
+        let begin = Instant::now();
+        let peer = tokio::select! {
             biased;
             proved = timeout_at(deadline, self.handshaker.prove(source)) => {
-                Ok(proved.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
+                proved.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??
             }
-            shortage = stay.evicted(source) => Err(ConnectionError::Evicted(shortage)),
-        }
+            shortage = stay.evicted(source) => return Err(ConnectionError::Evicted(shortage)),
+        };
+        let now = Instant::now();
+        Ok(Proved {
+            peer,
+            took: now - begin,
+            left: deadline.saturating_duration_since(now),
+        })
     }
 
     /// The second half, beside which the target is dialled.
     async fn reach<'a>(
         &self,
-        proved: ProvedPeer<&'a Socket>,
-        proving: Duration,
+        proved: Proved<'a>,
         record: &Record,
     ) -> Result<(Socket, SpipedStream<&'a Socket>), ConnectionError> {
-        let deadline = Instant::now() + self.timeout.saturating_sub(proving);
+        let deadline = Instant::now() + proved.left;
         let finish = async {
-            let finished = timeout_at(deadline, proved.finish()).await;
+            let finished = timeout_at(deadline, proved.peer.finish()).await;
             Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
         };
         let (target, stream) = tokio::try_join!(
             record.dial.time(self.dial()),
-            record.handshake.time_on(proving, finish)
+            record.handshake.time_on(proved.took, finish)
         )?;
         // The dial may have taken longer.
         let deadline = Instant::now() + self.timeout;
@@ -180,11 +192,12 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// There is no such header, or it is from elsewhere.
+    /// There is no such header, or it is late or from elsewhere.
     pub async fn take_header(
         &self,
         source: &Socket,
         mut stay: Stay,
+        deadline: Instant,
         record: &Record,
     ) -> Result<(), ConnectionError> {
         let mut balancers = self.accept_proxy.iter();
@@ -193,10 +206,12 @@ impl Route {
         }
         let ends = tokio::select! {
             biased;
-            read = timeout(self.timeout, read_header(source)) => {
+            read = timeout_at(deadline, read_header(source)) => {
                 read.map_err(|_| ConnectionError::HeaderTimeout(self.timeout))??
             }
-            shortage = stay.evicted(source) => return Err(ConnectionError::Evicted(shortage)),
+            shortage = stay.evicted(source) => {
+                return Err(ConnectionError::HeaderEvicted(shortage));
+            }
         };
         if let Some(ends) = ends {
             record.introduce(ends);

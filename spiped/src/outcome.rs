@@ -44,6 +44,9 @@ pub enum ConnectionError {
     /// The header was not there in time.
     #[error("no whole header of the PROXY protocol within {0:?} (--accept-proxy)")]
     HeaderTimeout(Duration),
+    /// It was not there yet when there were too many like it.
+    #[error("closed to make room for another, as it had no header of the PROXY protocol yet ({0})")]
+    HeaderEvicted(Shortage),
     /// It comes from where no balancer is.
     #[error("closed, as it is from no network of --accept-proxy")]
     NoBalancer,
@@ -108,7 +111,7 @@ pub enum Outcome {
     Refused,
     /// The handshake was not over in time.
     HandshakeTimeout,
-    /// The peer had not proved the key and had to make room.
+    /// The peer had not proved the key, or not sent its header, and had to make room.
     Evicted,
     /// The peer left while it waited for a slot.
     Left,
@@ -183,7 +186,7 @@ impl ConnectionError {
             Self::Handshake(_) => Outcome::Handshake,
             Self::Refused => Outcome::Refused,
             Self::HandshakeTimeout(_) => Outcome::HandshakeTimeout,
-            Self::Evicted(_) => Outcome::Evicted,
+            Self::Evicted(_) | Self::HeaderEvicted(_) => Outcome::Evicted,
             Self::Left(_) => Outcome::Left,
             Self::Header(_) | Self::CutHeader(_) | Self::HeaderTimeout(_) | Self::NoBalancer => {
                 Outcome::BadProxyHeader

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use spiped_tokio::{Listener, Peer, Socket};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::admission::{Gate, Slot};
 use crate::connection::{Route, unless_broken};
@@ -158,9 +159,11 @@ impl Pipe {
         entrance: Entrance,
         record: &Record,
     ) -> Result<(), ConnectionError> {
+        // One for header and proof, as the same peer sends both.
+        let deadline = Instant::now() + self.route.timeout;
         let admission = match entrance {
             Entrance::Unknown(stay) => {
-                Box::pin(self.route.take_header(source, stay, record)).await?;
+                Box::pin(self.route.take_header(source, stay, deadline, record)).await?;
                 match self.mode {
                     Mode::Encrypt => {
                         let slot = async { Ok(self.gate.slot().await) };
@@ -175,7 +178,8 @@ impl Pipe {
             Admission::Served(_slot) => self.route.encrypt(source, record).await,
             Admission::Stranger(stay) => {
                 let admit = self.gate.slot();
-                self.route.decrypt(source, stay, admit, record).await
+                let decrypted = self.route.decrypt(source, stay, deadline, admit, record);
+                decrypted.await
             }
         }
     }

@@ -99,7 +99,8 @@ impl Pipe {
     }
 }
 
-/// What handshakes that failed are counted as.
+/// What handshakes that failed are counted as. A connection without a good header of the PROXY
+/// protocol gets to none, and is counted among those that have ended.
 const FAILED_HANDSHAKES: [Outcome; 5] = [
     Outcome::WrongKey,
     Outcome::Handshake,
@@ -159,7 +160,7 @@ impl Snapshot {
         writer.counters("connections_accepted", help, None, accepted)?;
         let unproved = self.pipes.iter();
         let unproved = unproved.map(|pipe| ([("pipe", &*pipe.name)], pipe.unproved as f64));
-        let help = "Connections that have not proved a key";
+        let help = "Connections that have not proved a key, or sent the header of a balancer";
         writer.gauges("connections_unproved", help, None, unproved)?;
         let active = self.accounts();
         let active = active.map(|(labels, account)| (labels, account.open as f64));
@@ -195,7 +196,7 @@ impl Snapshot {
                 .chain(failed);
             all.map(move |(result, count)| ((labels, [("result", result)]), count))
         });
-        let help = "Handshakes, by what came of them";
+        let help = "Handshakes, by what came of them; evicted ones made room for others";
         writer.counters("handshakes", help, None, results)?;
         let help = "How long handshakes took";
         let times = self.accounts();

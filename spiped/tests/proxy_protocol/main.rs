@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod haproxy;
+mod nginx;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
-use testbed::{Address, Duplex, Maker, Mode, PATIENCE, Program, Site, find};
+use testbed::{Address, Duplex, Maker, Mode, PATIENCE, Program, Site, Transport};
 
 /// A target that the test plays.
 struct Target {
@@ -85,10 +89,7 @@ fn far_target_learns_the_client(far: &Maker) {
     drop(served);
     expect(&mut client, b"answer");
     drop(client);
-    testbed::until("the line about the end", || {
-        let line = "8 bytes to the target, 6 back";
-        near.stderr().contains(line).then_some(())
-    });
+    expect_line(&near, "8 bytes to the target, 6 back");
 }
 
 #[test]
@@ -129,83 +130,49 @@ fn the_target_learns_the_encrypted_peer_and_its_name() {
     expect(&mut served, b"question");
 }
 
-/// haproxy with one way from here to there.
-fn haproxy(site: &Site, front: &Address, front_more: &str, to: &Address, to_more: &str) -> Program {
-    let configuration = format!(
-        "defaults\n mode tcp\n timeout connect 5s\n timeout client 9s\n timeout server 9s\n\
-         listen way\n bind {} {front_more}\n server there {} {to_more}\n",
-        front.tcp(),
-        to.tcp(),
-    );
-    let file = site.dir.write("haproxy.cfg", configuration);
-    let mut command = Command::new(find("haproxy").unwrap());
-    command.args(["-db", "-f"]).arg(file);
-    let mut haproxy = Program::start(&site.dir, "haproxy", command);
-    haproxy.listens_on(front);
-    haproxy
-}
+/// Starts a program with one way from here to there, which tells there whom it serves.
+type Start<'a> = &'a dyn Fn(&Site, &Address, &Address) -> Program;
 
-#[test]
-fn haproxy_understands_both_versions() {
-    testbed::need!("haproxy");
-    for version in ["v1", "v2"] {
-        let (site, target) = (Site::new(), Target::new());
-        let front = Address::free_v4();
-        // It says in its own header what it has taken from ours.
-        let _haproxy = haproxy(&site, &front, "accept-proxy", &target.address, "send-proxy");
-        let ours = testbed::ours!();
-        let command = ours.spiped(Mode::Decrypt, &site.target, &front, &site.key);
-        let _far = Program::serving(&site.dir, "far", command, &site.target);
-        let mut command = ours.spiped(Mode::Encrypt, &site.source, &site.target, &site.key);
-        command.args(["--proxy-protocol", version]);
-        let _near = Program::serving(&site.dir, "near", command, &site.source);
-
-        let (mut client, from) = connect(&site.source);
-        client.write_all(b"question").unwrap();
-        let mut served = target.accept();
-        let to = site.source.tcp();
-        let (from_port, to_port) = (from.port(), to.port());
-        let header = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {from_port} {to_port}\r\n");
-        expect(&mut served, header.as_bytes());
-        expect(&mut served, b"question");
-    }
-}
-
-/// haproxy, both ends and a target, which is told whom haproxy has served.
-fn behind_haproxy(send: &str, near: &[&str], far: &[&str], where_to: Mode) {
+/// Both ends, with a balancer before one of them, and a target, which is told whom that has served.
+fn behind_a_balancer(balancer: Start<'_>, transport: Transport, end: Mode) {
     let (site, target) = (Site::new(), Target::new());
     let front = Address::free_v4();
+    let entrance = Address::free(transport, &site.dir, "entrance");
+    let networks = match transport {
+        Transport::Unix => "--accept-proxy=10.0.0.0/8,unix",
+        _ => "--accept-proxy=10.0.0.0/8,127.0.0.1",
+    };
+    let (source, middle, beyond) = match end {
+        Mode::Encrypt => (&entrance, &site.target, &site.target),
+        Mode::Decrypt => (&site.source, &front, &entrance),
+    };
     let ours = testbed::ours!();
-    let mut command = ours.spiped(Mode::Decrypt, &site.target, &target.address, &site.key);
-    command.args(far).args(["--log-level", "info"]);
-    let far = Program::serving(&site.dir, "far", command, &site.target);
-    let entrance = match where_to {
-        Mode::Encrypt => &site.source,
-        Mode::Decrypt => &site.target,
+    let mut far = ours.spiped(Mode::Decrypt, beyond, &target.address, &site.key);
+    far.args(["--log-level", "info"]);
+    let mut near = ours.spiped(Mode::Encrypt, source, middle, &site.key);
+    near.args(["--log-level", "info", "-b", "127.0.0.9"]);
+    match end {
+        Mode::Encrypt => near.args([networks, "--proxy-protocol=v1"]),
+        Mode::Decrypt => far.args([networks, "--proxy-protocol=v2"]),
     };
-    let _haproxy = haproxy(&site, &front, "", entrance, send);
-    let beyond = match where_to {
-        Mode::Encrypt => &site.target,
-        Mode::Decrypt => &front,
-    };
-    let mut command = ours.spiped(Mode::Encrypt, &site.source, beyond, &site.key);
-    command.args(near).args(["--log-level", "info"]);
-    let near = Program::serving(&site.dir, "near", command, &site.source);
+    let far = Program::serving(&site.dir, "far", far, beyond);
+    let near = Program::serving(&site.dir, "near", near, source);
+    let _balancer = balancer(&site, &front, &entrance);
 
-    let (mut client, from) = match where_to {
+    let (mut client, from) = match end {
         Mode::Encrypt => connect(&front),
         Mode::Decrypt => connect(&site.source),
     };
     client.write_all(b"question").unwrap();
     let mut served = target.accept();
-    match where_to {
+    match end {
         Mode::Encrypt => {
             let (from, to) = (from.port(), front.tcp().port());
             let header = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {from} {to}\r\n");
             expect(&mut served, header.as_bytes());
         }
         Mode::Decrypt => {
-            // The port is the encrypting end's affair, the address is not haproxy's.
+            // The port is the encrypting end's affair, the address is not the balancer's.
             let mut header = [0; 28];
             served.read_exact(&mut header).unwrap();
             assert_eq!(header[16..24], [127, 0, 0, 9, 127, 0, 0, 1]);
@@ -215,23 +182,12 @@ fn behind_haproxy(send: &str, near: &[&str], far: &[&str], where_to: Mode) {
     expect(&mut served, b"question");
     drop(served);
     drop(client);
-    let (end, who) = match where_to {
-        Mode::Encrypt => (near, format!("connection from [127.0.0.1]:{}", from.port())),
-        Mode::Decrypt => (far, "connection from [127.0.0.9]:".to_owned()),
-    };
-    testbed::until("the line about the end", || {
-        end.stderr().contains(&who).then_some(())
-    });
-}
-
-#[test]
-fn behind_haproxy_both_versions_are_taken() {
-    testbed::need!("haproxy");
-    for send in ["send-proxy", "send-proxy-v2"] {
-        let near = ["--accept-proxy=10.0.0.0/8,127.0.0.1", "--proxy-protocol=v1"];
-        behind_haproxy(send, &near, &[], Mode::Encrypt);
-        let far = ["--accept-proxy", "127.0.0.0/8", "--proxy-protocol", "v2"];
-        behind_haproxy(send, &["-b", "127.0.0.9"], &far, Mode::Decrypt);
+    match end {
+        Mode::Encrypt => {
+            let line = format!("connection from [127.0.0.1]:{}", from.port());
+            expect_line(&near, &line);
+        }
+        Mode::Decrypt => expect_line(&far, "connection from [127.0.0.9]:"),
     }
 }
 
@@ -268,11 +224,18 @@ fn bad_headers_end_in_a_line() {
         let (site, target) = (Site::new(), Target::new());
         let end = taking(&site, &target, mode, &["-o", "0.5", "--log-format=json"]);
         let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(100));
-        let cases: [(&[u8], &str); 5] = [
+        let mut damaged = binary(
+            "192.0.2.1:1".parse().unwrap(),
+            "192.0.2.2:2".parse().unwrap(),
+            b"\x03\0\x04\0\0\0\0",
+        );
+        damaged.extend(b"question");
+        let cases: [(&[u8], &str); 6] = [
             (b"GET / HTTP/1.1\r\n\r\n", "there is none"),
             (long.as_bytes(), "its line is too long"),
             (b"PROXY TCP4 1.2.3.4 5.6.7.8 9 99999\r\n", "not well formed"),
             (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff", "65535 bytes"),
+            (&damaged, "its checksum (CRC32C) is wrong"),
             (b"PROXY TCP4 1.2", "within 500ms"),
         ];
         for (bytes, line) in cases {
@@ -287,7 +250,7 @@ fn bad_headers_end_in_a_line() {
         client.rx.expect_nothing();
         testbed::until("a code for each", || {
             let code = "\"outcome\":\"bad-proxy-header\"";
-            (end.stderr().matches(code).count() == 6).then_some(())
+            (end.stderr().matches(code).count() == 7).then_some(())
         });
     }
 }
@@ -306,4 +269,55 @@ fn silent_balancers_hold_no_slot() {
     let (mut client, _) = connect(&site.source);
     client.write_all(b"PROXY UNKNOWN\r\nquestion").unwrap();
     expect(&mut target.accept(), b"question");
+}
+
+/// Who comes first has to go first, however late its header is.
+#[test]
+fn a_late_header_leaves_less_time_for_the_handshake() {
+    let (site, target) = (Site::new(), Target::new());
+    let end = taking(&site, &target, Mode::Decrypt, &["-o1"]);
+    let (mut late, first) = connect(&site.source);
+    thread::sleep(Duration::from_millis(300));
+    let (mut early, second) = connect(&site.source);
+    early.write_all(b"PROXY UNKNOWN\r\n").unwrap();
+    thread::sleep(Duration::from_millis(300));
+    // Fails if its time is over already.
+    let _ = late.write_all(b"PROXY UNKNOWN\r\n");
+    let lines = [first, second].map(|from| {
+        testbed::until("a line about each", || {
+            let stderr = end.stderr();
+            let mut lines = stderr.lines();
+            lines.position(|line| line.contains(&format!("[127.0.0.1]:{}: ", from.port())))
+        })
+    });
+    assert!(lines[0] < lines[1], "{}", end.stderr());
+}
+
+#[test]
+fn who_makes_room_before_its_header_is_there_is_told_so() {
+    let (site, target) = (Site::new(), Target::new());
+    let end = taking(&site, &target, Mode::Encrypt, &["--max-unproved=1"]);
+    let mut first = Duplex::connect(&site.source);
+    let _second = Duplex::connect(&site.source);
+    first.rx.expect_nothing();
+    expect_line(
+        &end,
+        "as it had no header of the PROXY protocol yet (--max-unproved)",
+    );
+}
+
+#[test]
+fn a_source_where_nobody_could_connect_is_a_mistake() {
+    let (site, unix) = (Site::new(), Address::Unix("/nowhere/source".into()));
+    for (source, networks, line) in [
+        (&unix, "10.0.0.0/8", "the source is a unix socket"),
+        (&site.source, "unix", "the source is no unix socket"),
+    ] {
+        let mut command = testbed::ours!().spiped(Mode::Encrypt, source, &site.target, &site.key);
+        command.args(["-F", "--accept-proxy", networks]);
+        let (status, stderr) = Program::run(&site.dir, "mistaken", command);
+        assert!(!status.success());
+        assert!(stderr.contains(line), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
 }
