@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use spiped_tokio::{
@@ -26,7 +27,7 @@ use crate::target::{Target, Targets};
 #[derive(Debug)]
 pub struct Route {
     /// Where the connections go.
-    pub targets: Targets,
+    pub targets: Arc<Targets>,
     /// Addresses that outgoing connections start from; none leaves it to the system.
     pub bind: Found<SocketAddr>,
     /// The keys, and whose they are.
@@ -55,7 +56,7 @@ impl Route {
         keys: Keys,
     ) -> Self {
         Self {
-            targets: target.into(),
+            targets: Arc::new(target.into()),
             bind: bind.into(),
             handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
             keys,

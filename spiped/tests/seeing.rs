@@ -301,9 +301,9 @@ fn status_shows_what_runs() {
         let line = lines.iter().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().collect::<Vec<_>>()
     };
-    assert_eq!(line("PIPE")[..4], ["PIPE", "MODE", "SOURCE", "TARGET"]);
+    assert_eq!(line("PIPE")[..4], ["PIPE", "MODE", "SOURCE", "ACTIVE"]);
     assert_eq!(
-        line("front ")[4..],
+        line("front ")[3..],
         ["1", "0", "0", "120.6", "KiB", "120.6", "KiB"]
     );
     assert!(table.contains("\nfront\nPEER "), "{table}");
