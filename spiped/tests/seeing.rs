@@ -142,9 +142,11 @@ fn metrics_count_what_was_done() {
     });
     drop(stranger);
     until("the stranger's end", || {
-        let refused = series("connections_ended_total", "back", ",outcome=\"refused\"");
-        (seen.metric(&refused) == Some(1.0)).then_some(())
+        let unused = series("connections_ended_total", "back", ",outcome=\"unused\"");
+        (seen.metric(&unused) == Some(1.0)).then_some(())
     });
+    let status = seen.status();
+    assert_eq!(status["pipes"][0]["failed"], 0, "{status}");
     assert_eq!(
         seen.metric("spiped_connections_accepted_total{pipe=\"back\"} "),
         Some(3.0)

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use crate::board::{Board, Posted};
 use crate::ledger::Account;
-use crate::outcome::Outcome;
 use crate::record::Record;
 use crate::table::aligned;
 use crate::target::{Standing, Target, Targets};
@@ -129,7 +128,7 @@ impl PipeStatus {
             active: all.open,
             unproved: pipe.gate.strangers.count() as u64,
             ended: all.all_ended(),
-            failed: all.all_ended() - all.ended(Outcome::Done),
+            failed: all.failed(),
             from_source: all.from_source,
             to_source: all.to_source,
             connections: pipe
