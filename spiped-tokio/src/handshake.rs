@@ -19,12 +19,32 @@ pub enum HandshakeError {
     /// There is no key to connect with.
     #[error("there is no key")]
     NoKey,
+    /// The client has gone before a byte was taken from it. Who only looks whether a port is open does
+    /// so.
+    #[error("the client closed the connection before its first byte")]
+    NoClient,
     /// The peer did something that the protocol forbids.
     #[error(transparent)]
     Protocol(#[from] spiped_proto::Error),
     /// The connection, or this system, failed.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl HandshakeError {
+    /// Whether the peer has closed the connection, in order or not, instead of going on.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        match self {
+            Self::NoClient => true,
+            Self::Protocol(error) => *error == spiped_proto::Error::TruncatedHandshake,
+            Self::Io(error) => matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            ),
+            Self::NoKey => false,
+        }
+    }
 }
 
 /// Makes encrypted streams out of connected ones, as either end.
@@ -76,7 +96,9 @@ impl Handshaker {
     {
         let secret = self.keys.get(0).ok_or(HandshakeError::NoKey)?;
         let step = Step::client(secret, self.forward_secrecy, entropy()?);
-        self.start(io, step).await?.finish().await
+        let mut driver = self.driver(io);
+        let reached = driver.advance(step).await?;
+        ProvedPeer::new(driver, reached).finish().await
     }
 
     /// Accepts an encrypted stream: the protocol's server, like `spiped -d`.
@@ -104,28 +126,21 @@ impl Handshaker {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let step = Step::server(&self.keys, self.forward_secrecy, entropy()?);
-        self.start(io, step).await
+        let mut driver = self.driver(io);
+        match driver.advance(step).await {
+            Ok(reached) => Ok(ProvedPeer::new(driver, reached)),
+            Err(error) if !driver.heard && error.is_end() => Err(HandshakeError::NoClient),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn start<IO>(&self, io: IO, step: Step) -> Result<ProvedPeer<IO>, HandshakeError>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut driver = Driver {
+    fn driver<IO>(&self, io: IO) -> Driver<IO> {
+        Driver {
             io,
+            heard: false,
             unsent: Vec::new(),
             pool: self.pool.clone(),
-        };
-        let reached = driver.advance(step).await?;
-        let key = match &reached {
-            Milestone::Proved(proved) => proved.key(),
-            Milestone::Done(_) => 0,
-        };
-        Ok(ProvedPeer {
-            driver,
-            key,
-            reached,
-        })
+        }
     }
 }
 
@@ -138,6 +153,18 @@ pub struct ProvedPeer<IO> {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> ProvedPeer<IO> {
+    fn new(driver: Driver<IO>, reached: Milestone) -> Self {
+        let key = match &reached {
+            Milestone::Proved(proved) => proved.key(),
+            Milestone::Done(_) => 0,
+        };
+        Self {
+            driver,
+            key,
+            reached,
+        }
+    }
+
     /// Which of the handshaker's keys the peer holds: an index of its [`Keyring`].
     #[must_use]
     pub fn key(&self) -> usize {
@@ -169,6 +196,8 @@ enum Milestone {
 #[derive(Debug)]
 struct Driver<IO> {
     io: IO,
+    /// Whether a byte has come from the peer.
+    heard: bool,
     unsent: Vec<u8>,
     pool: KeyExchangePool,
 }
@@ -213,6 +242,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         if buf.filled().is_empty() {
             return Err(incoming.end().into());
         }
+        self.heard = true;
         let (_, step) = incoming.feed(buf.filled())?;
         Ok(step)
     }

@@ -118,6 +118,15 @@ impl Socket {
         }
     }
 
+    /// Whether there is something from the peer that nobody has taken. What came before a break counts
+    /// where the system keeps it, which Linux does.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = either!(self, stream => SockRef::from(stream).peek(&mut byte));
+        peeked.is_ok_and(|length| length > 0)
+    }
+
     /// Waits for the connection to break and says how, also while nobody reads or writes.
     pub async fn broken(&self) -> io::Error {
         let ready = either!(self, stream => stream.ready(Interest::ERROR).await);
@@ -287,6 +296,21 @@ mod tests {
         assert!(timeout(ABSENCE, socket.left()).await.is_err());
         drop(peer);
         assert_eq!(socket.left().await.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_came_before_a_break_is_there_to_be_seen() {
+        for sent in [&b""[..], b"x"] {
+            let (socket, peer) = connection().await;
+            assert!(!socket.has_unread());
+            either!(&peer, stream => stream.writable().await).unwrap();
+            let written = either!(&peer, stream => stream.try_write(sent));
+            assert_eq!(written.unwrap(), sent.len());
+            drop(peer);
+            assert_eq!(socket.broken().await.kind(), io::ErrorKind::ConnectionReset);
+            assert_eq!(socket.has_unread(), !sent.is_empty());
+        }
     }
 
     #[tokio::test]

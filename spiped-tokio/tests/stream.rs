@@ -152,6 +152,20 @@ async fn a_changed_packet_is_an_error_and_gives_no_byte() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_without_a_byte_is_none() {
+    for sent in [&b""[..], b"x"] {
+        let (mut client, server) = duplex(4096);
+        client.write_all(sent).await.unwrap();
+        client.shutdown().await.unwrap();
+        let accepted = handshaker(b"key").accept(server).await;
+        let error = accepted.map(drop).unwrap_err();
+        let is_none = matches!(error, HandshakeError::NoClient);
+        assert_eq!(is_none, sent.is_empty(), "{error:?}");
+        assert!(error.is_end(), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn another_key_is_refused_by_both_ends() {
     let (client, server) = duplex(4096);
     let (one, other) = (handshaker(b"one"), handshaker(b"other"));

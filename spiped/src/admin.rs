@@ -5,6 +5,7 @@
 mod client;
 mod desks;
 mod metrics;
+mod places;
 mod server;
 mod status;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::admission::Gate;
 use crate::ledger::Ledger;
 use crate::settings::PipeSettings;
+use crate::target::Targets;
 
 /// How far the process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub struct Posted {
     pub ledger: Arc<Ledger>,
     /// Who waits in front of it.
     pub gate: Arc<Gate>,
+    /// Where its connections go.
+    pub targets: Arc<Targets>,
 }
 
 impl Default for Board {

@@ -3,9 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use spiped_tokio::{Handshaker, ProvedPeer, RelayError, Socket, SpipedStream, Traffic, relay};
+use spiped_tokio::{
+    HandshakeError, Handshaker, ProvedPeer, RelayError, Socket, SpipedStream, Traffic, relay,
+};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -24,7 +27,7 @@ use crate::target::{Target, Targets};
 #[derive(Debug)]
 pub struct Route {
     /// Where the connections go.
-    pub targets: Targets,
+    pub targets: Arc<Targets>,
     /// Addresses that outgoing connections start from; none leaves it to the system.
     pub bind: Found<SocketAddr>,
     /// The keys, and whose they are.
@@ -62,7 +65,7 @@ impl Route {
         keys: Keys,
     ) -> Self {
         Self {
-            targets: target.into(),
+            targets: Arc::new(target.into()),
             bind: bind.into(),
             handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
             keys,
@@ -84,7 +87,7 @@ impl Route {
         // Each stage has a box of its own, here and below: what leads to the stream takes several
         // times the memory of the relay, which may last for days, and a stranger needs neither.
         let dial = record.dial.time(self.dial());
-        let peer = Box::pin(unless_broken(source, dial)).await?;
+        let peer = Box::pin(unless_gone(source, dial)).await?;
         let deadline = Instant::now() + self.timeout;
         let connect = async {
             let mut stream = record.handshake.time(self.connect(&peer)).await?;
@@ -92,7 +95,7 @@ impl Route {
             introduced.map_err(RelayError::Encrypted)?;
             Ok(stream)
         };
-        let mut stream = Box::pin(unless_broken(source, connect)).await?;
+        let mut stream = Box::pin(unless_gone(source, connect)).await?;
         Box::pin(self.relay(source, &mut stream, &record.traffic)).await
     }
 
@@ -152,7 +155,13 @@ impl Route {
         let peer = tokio::select! {
             biased;
             proved = timeout_at(deadline, self.handshaker.prove(source)) => {
-                proved.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??
+                match proved.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))? {
+                    // It broke before that was read.
+                    Err(HandshakeError::NoClient) if source.has_unread() => {
+                        return Err(ConnectionError::Refused);
+                    }
+                    proved => proved?,
+                }
             }
             shortage = stay.evicted(source) => return Err(ConnectionError::Evicted(shortage)),
         };
@@ -296,16 +305,20 @@ async fn read_header(mut source: &Socket) -> Result<Option<Ends>, ConnectionErro
         };
         let mut more = source.take(u64::try_from(missing).unwrap_or(1));
         let read = more.read_buf(&mut header).await;
-        if read.map_err(ConnectionError::CutHeader)? == 0 {
-            let end = io::ErrorKind::UnexpectedEof.into();
-            return Err(ConnectionError::CutHeader(end));
+        match read {
+            Ok(1..) => source = more.into_inner(),
+            Ok(0) | Err(_) if header.is_empty() => return Err(ConnectionError::Unused),
+            Ok(0) => {
+                let end = io::ErrorKind::UnexpectedEof.into();
+                return Err(ConnectionError::CutHeader(end));
+            }
+            Err(error) => return Err(ConnectionError::CutHeader(error)),
         }
-        source = more.into_inner();
     }
 }
 
 /// Gives up when the connection that it is all for breaks meanwhile.
-pub(crate) async fn unless_broken<T>(
+async fn unless_broken<T>(
     source: &Socket,
     work: impl Future<Output = Result<T, ConnectionError>>,
 ) -> Result<T, ConnectionError> {
@@ -313,6 +326,17 @@ pub(crate) async fn unless_broken<T>(
         biased;
         done = work => done,
         error = source.broken() => Err(ConnectionError::Abandoned(error)),
+    }
+}
+
+/// The same for a plaintext connection, which wants nothing if it breaks and nothing has come on it.
+pub(crate) async fn unless_gone<T>(
+    source: &Socket,
+    work: impl Future<Output = Result<T, ConnectionError>>,
+) -> Result<T, ConnectionError> {
+    match unless_broken(source, work).await {
+        Err(ConnectionError::Abandoned(_)) if !source.has_unread() => Err(ConnectionError::Unused),
+        other => other,
     }
 }
 

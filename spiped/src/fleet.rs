@@ -20,6 +20,7 @@ use crate::descriptors::DescriptorLimit;
 use crate::footprint::Footprint;
 use crate::keyfile::KeySource;
 use crate::keys::Keys;
+use crate::ledger::Ledger;
 use crate::pipe::{Pipe, Running};
 use crate::prepare::{Keyed, Listens, Prepared, Present};
 use crate::settings::PipeSettings;
@@ -169,11 +170,11 @@ impl Fleet {
         for mut ready in started {
             let name = Arc::clone(&ready.keyed.settings.name);
             let limits = Limits::new(&ready.keyed.settings, shares);
-            let posted = self.post(&ready.keyed.settings, limits);
+            let (ledger, gate) = self.books(&ready.keyed.settings, limits);
             let member = match before.remove(&name) {
                 None => {
                     changes.added += 1;
-                    self.member(ready, posted)
+                    self.member(ready, &ledger, &gate)
                 }
                 Some(member) if member.is(&ready) => {
                     member.follow(ready);
@@ -184,9 +185,16 @@ impl Fleet {
                     let gone = ready.keyed.keys.replace(&member.keyed.keys);
                     member.end().await;
                     gone.iter().for_each(|key| key.remove());
-                    self.member(ready, posted)
+                    self.member(ready, &ledger, &gate)
                 }
             };
+            self.board.post(Posted {
+                settings: member.keyed.settings.clone(),
+                removed: false,
+                ledger,
+                gate,
+                targets: Arc::clone(&member.pipe.route().targets),
+            });
             self.pipes.insert(name, member);
         }
         changes.removed = before.len();
@@ -213,9 +221,9 @@ impl Fleet {
         }
     }
 
-    /// Posts a pipe on the board, with the gate and the books of one of its name if there was one.
-    fn post(&self, settings: &PipeSettings, limits: Limits) -> Posted {
-        let (ledger, gate) = match self.board.find(&settings.name) {
+    /// The books and the gate of a pipe: those of one of its name if there was one.
+    fn books(&self, settings: &PipeSettings, limits: Limits) -> (Arc<Ledger>, Arc<Gate>) {
+        match self.board.find(&settings.name) {
             Some((ledger, gate)) => {
                 gate.adjust(limits);
                 (ledger, gate)
@@ -224,23 +232,15 @@ impl Fleet {
                 let name = Arc::clone(&settings.name);
                 (Arc::default(), Arc::new(Gate::new(name, limits)))
             }
-        };
-        let posted = Posted {
-            settings: settings.clone(),
-            removed: false,
-            ledger,
-            gate,
-        };
-        self.board.post(posted.clone());
-        posted
+        }
     }
 
-    fn member(&self, ready: Ready, posted: Posted) -> Member {
+    fn member(&self, ready: Ready, ledger: &Arc<Ledger>, gate: &Arc<Gate>) -> Member {
         let Keyed { settings, keys } = ready.keyed.clone();
         let targets = settings.targets.iter().cloned().zip(ready.targets);
         let targets = targets.map(|(address, endpoints)| Target::new(address, endpoints));
         let route = Route {
-            targets: Targets::new(targets, settings.balance),
+            targets: Arc::new(Targets::new(targets, settings.balance)),
             bind: ready.bind.into(),
             handshaker: Handshaker::with_pool(keys.ring(), self.key_exchange.clone())
                 .with_forward_secrecy(settings.forward_secrecy),
@@ -252,7 +252,7 @@ impl Fleet {
             accept_proxy: settings.accept_proxy.clone(),
         };
         let footprint = Arc::clone(&self.footprint);
-        let Posted { ledger, gate, .. } = posted;
+        let (ledger, gate) = (Arc::clone(ledger), Arc::clone(gate));
         let name = Arc::clone(&settings.name);
         let pipe = Pipe::new(name, settings.mode, route, gate, ledger, footprint);
         let pipe = Arc::new(pipe);

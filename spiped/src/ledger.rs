@@ -70,6 +70,13 @@ impl Account {
         found.map_or(0, |(_, count)| count)
     }
 
+    /// Those that have ended otherwise than they should.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        let failed = self.outcomes().filter(|(outcome, _)| outcome.is_failure());
+        failed.map(|(_, count)| count).sum()
+    }
+
     /// All that have ended.
     #[must_use]
     pub fn all_ended(&self) -> u64 {

@@ -42,7 +42,7 @@ pub enum Level {
     /// What the daemon does by itself or is asked to do.
     #[default]
     Notice,
-    /// A connection went as it should.
+    /// A connection went as it should, or nobody wanted anything of it.
     Info,
 }
 

@@ -14,6 +14,9 @@ use crate::strangers::Shortage;
 /// Why a connection ended otherwise than by the end of both its directions.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
+    /// The peer has gone before its first byte, as who only looks whether the port is open does.
+    #[error("closed by the peer before its first byte")]
+    Unused,
     /// The target does not accept connections.
     #[error("{}", dial_reason(.0))]
     Dial(#[from] DialError),
@@ -82,18 +85,10 @@ fn relay_reason(error: &RelayError) -> String {
 
 impl From<HandshakeError> for ConnectionError {
     fn from(error: HandshakeError) -> Self {
-        let closed = match &error {
-            HandshakeError::Protocol(error) => *error == spiped_proto::Error::TruncatedHandshake,
-            HandshakeError::Io(error) => matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-            ),
-            _ => false,
-        };
-        if closed {
-            Self::Refused
-        } else {
-            Self::Handshake(error)
+        match error {
+            HandshakeError::NoClient => Self::Unused,
+            closed if closed.is_end() => Self::Refused,
+            other => Self::Handshake(other),
         }
     }
 }
@@ -103,6 +98,8 @@ impl From<HandshakeError> for ConnectionError {
 pub enum Outcome {
     /// Both directions ended well.
     Done,
+    /// The peer has gone without a byte.
+    Unused,
     /// The peer holds another key, or does not speak the protocol.
     WrongKey,
     /// The handshake failed in another way.
@@ -131,8 +128,9 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Done,
+        Self::Unused,
         Self::WrongKey,
         Self::Handshake,
         Self::Refused,
@@ -152,6 +150,7 @@ impl Outcome {
     pub fn code(self) -> &'static str {
         match self {
             Self::Done => "done",
+            Self::Unused => "unused",
             Self::WrongKey => "wrong-key",
             Self::Handshake => "handshake-failed",
             Self::Refused => "refused",
@@ -166,6 +165,12 @@ impl Outcome {
             Self::KeyRemoved => "key-removed",
         }
     }
+
+    /// Whether something went wrong.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        !matches!(self, Self::Done | Self::Unused)
+    }
 }
 
 impl fmt::Display for Outcome {
@@ -179,6 +184,7 @@ impl ConnectionError {
     #[must_use]
     pub fn outcome(&self, mode: Mode) -> Outcome {
         match self {
+            Self::Unused => Outcome::Unused,
             Self::Dial(_) => Outcome::Dial,
             Self::Handshake(HandshakeError::Protocol(ProtocolError::HandshakeMac)) => {
                 Outcome::WrongKey

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::admission::{Gate, Slot};
-use crate::connection::{Route, unless_broken};
+use crate::connection::{Route, unless_gone};
 use crate::footprint::{self, Footprint};
 use crate::ledger::Ledger;
 use crate::log::{self, Class, Fields, Level};
@@ -167,7 +167,7 @@ impl Pipe {
                 match self.mode {
                     Mode::Encrypt => {
                         let slot = async { Ok(self.gate.slot().await) };
-                        Admission::Served(unless_broken(source, slot).await?)
+                        Admission::Served(unless_gone(source, slot).await?)
                     }
                     Mode::Decrypt => Admission::Stranger(self.gate.strangers.enter(record.peer())),
                 }
@@ -196,15 +196,19 @@ impl Pipe {
             fields.text("pipe", &self.name);
             record.tell(outcome, fields);
         };
+        let level = match outcome.is_failure() {
+            true => Level::Warning,
+            false => Level::Info,
+        };
         match &served {
             Ok(()) => log::event(
-                Level::Info,
+                level,
                 class(outcome),
                 format_args!("connection from {} has ended: {record}", record.who()),
                 fields,
             ),
             Err(error) => log::event(
-                Level::Warning,
+                level,
                 class(outcome),
                 format_args!("connection from {}: {error}", record.who()),
                 fields,
@@ -240,6 +244,7 @@ fn is_shortage(error: &io::Error) -> bool {
 fn class(outcome: Outcome) -> Class {
     match outcome {
         Outcome::Done => Class::Closed,
+        Outcome::Unused => Class::Unused,
         Outcome::Dial => Class::Dial,
         Outcome::Evicted => Class::Unproved,
         Outcome::Left => Class::Limit,

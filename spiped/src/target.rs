@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use spiped_tokio::{Address, DialError, Endpoint, Socket, dial};
@@ -29,8 +29,22 @@ pub struct Targets {
 pub struct Target {
     address: Address,
     endpoints: Found<Endpoint>,
-    /// Until when others are tried first, if it failed the last time.
-    skipped: Mutex<Option<Instant>>,
+    standing: Mutex<Standing>,
+}
+
+/// What is known of whether a target works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// No connection has tried it.
+    #[default]
+    Untried,
+    /// It accepted the last one.
+    Works,
+    /// It did not.
+    Failed {
+        /// When it is tried in its turn again; others are tried first until then.
+        until: Instant,
+    },
 }
 
 impl Targets {
@@ -111,7 +125,7 @@ impl Target {
         Self {
             address,
             endpoints: endpoints.into(),
-            skipped: Mutex::new(None),
+            standing: Mutex::default(),
         }
     }
 
@@ -127,25 +141,34 @@ impl Target {
         &self.endpoints
     }
 
+    /// Whether it works, as far as is known.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        *self.lock()
+    }
+
     fn is_skipped(&self, now: Instant) -> bool {
-        self.with_skipped(|skipped| skipped.is_some_and(|until| now < until))
+        matches!(self.standing(), Standing::Failed { until } if now < until)
     }
 
     /// A connection tries it. If it failed the last time, others go on skipping it meanwhile.
     fn attempt(&self, now: Instant) {
-        self.with_skipped(|skipped| *skipped = skipped.map(|_| now + SKIPPED));
+        if let Standing::Failed { until } = &mut *self.lock() {
+            *until = now + SKIPPED;
+        }
     }
 
     fn works(&self) {
-        self.with_skipped(|skipped| *skipped = None);
+        *self.lock() = Standing::Works;
     }
 
     fn fails(&self, now: Instant) {
-        self.with_skipped(|skipped| *skipped = Some(now + SKIPPED));
+        let until = now + SKIPPED;
+        *self.lock() = Standing::Failed { until };
     }
 
-    fn with_skipped<T>(&self, work: impl FnOnce(&mut Option<Instant>) -> T) -> T {
-        work(&mut self.skipped.lock().unwrap_or_else(PoisonError::into_inner))
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -252,5 +275,15 @@ mod tests {
         }
         let now = Instant::now();
         assert_eq!(order(&targets, now), "/works/silent/refuses");
+        let [silent, refuses, works] = targets.all() else {
+            panic!()
+        };
+        assert_eq!(works.standing(), Standing::Works);
+        for failed in [silent, refuses] {
+            let Standing::Failed { until } = failed.standing() else {
+                panic!("{failed:?}")
+            };
+            assert!(until > now && until <= now + SKIPPED);
+        }
     }
 }

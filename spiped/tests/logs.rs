@@ -107,6 +107,54 @@ fn connections_that_end_well_are_no_lines_unless_asked_for() {
     assert_eq!(tunnel.server().stderr(), "");
 }
 
+/// What a port scan does, and a balancer that looks whether somebody listens: some close, some reset.
+/// Whoever has said something has its line as ever.
+#[test]
+fn who_comes_and_goes_without_a_byte_is_counted_and_no_warning() {
+    let ours = testbed::ours!();
+    for (mode, more) in [
+        (Mode::Encrypt, &[][..]),
+        (Mode::Decrypt, &[]),
+        (Mode::Encrypt, &["--accept-proxy=127.0.0.1"]),
+        (Mode::Decrypt, &["--accept-proxy=127.0.0.1"]),
+    ] {
+        let site = Site::new();
+        let silent = Listener::bind_tcp("127.0.0.1:0");
+        let mut end = ours.spiped(mode, &site.source, silent.address(), &site.key);
+        end.args(["--log-format=json", "--log-level=info"])
+            .args(more);
+        let end = Program::serving(&site.dir, "end", end, &site.source);
+        let told = |outcome: &str| {
+            let told = objects(&end).into_iter();
+            told.filter(|o| o["outcome"] == outcome).collect::<Vec<_>>()
+        };
+        let closes = mode == Mode::Decrypt || !more.is_empty();
+        if closes {
+            drop(Duplex::connect(&site.source));
+        }
+        Duplex::connect(&site.source).reset();
+        let expected = 1 + usize::from(closes);
+        let unused = until("lines about the looks", || {
+            let unused = told("unused");
+            (unused.len() == expected).then_some(unused)
+        });
+        for line in unused {
+            assert_eq!(
+                (&line["level"], &line["class"]),
+                (&"info".into(), &"unused".into())
+            );
+        }
+        let mut said = Duplex::connect(&site.source);
+        said.tx.send(&mut Pattern::new(1), 1);
+        said.reset();
+        until("a line about who has said something", || {
+            let lines = objects(&end).into_iter();
+            let mut failed = lines.filter(|line| line["level"] == "warning");
+            failed.find(|line| line["outcome"].is_string())
+        });
+    }
+}
+
 #[test]
 fn the_key_that_a_client_has_proved_is_named() {
     let ours = testbed::ours!();

@@ -142,9 +142,11 @@ fn metrics_count_what_was_done() {
     });
     drop(stranger);
     until("the stranger's end", || {
-        let refused = series("connections_ended_total", "back", ",outcome=\"refused\"");
-        (seen.metric(&refused) == Some(1.0)).then_some(())
+        let unused = series("connections_ended_total", "back", ",outcome=\"unused\"");
+        (seen.metric(&unused) == Some(1.0)).then_some(())
     });
+    let status = seen.status();
+    assert_eq!(status["pipes"][0]["failed"], 0, "{status}");
     assert_eq!(
         seen.metric("spiped_connections_accepted_total{pipe=\"back\"} "),
         Some(3.0)
@@ -301,9 +303,9 @@ fn status_shows_what_runs() {
         let line = lines.iter().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().collect::<Vec<_>>()
     };
-    assert_eq!(line("PIPE")[..4], ["PIPE", "MODE", "SOURCE", "TARGET"]);
+    assert_eq!(line("PIPE")[..4], ["PIPE", "MODE", "SOURCE", "ACTIVE"]);
     assert_eq!(
-        line("front ")[4..],
+        line("front ")[3..],
         ["1", "0", "0", "120.6", "KiB", "120.6", "KiB"]
     );
     assert!(table.contains("\nfront\nPEER "), "{table}");

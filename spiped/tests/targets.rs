@@ -3,14 +3,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Output;
 use std::time::Duration;
 
+use serde_json::Value;
 use testbed::{Address, Duplex, Listener, Program, Site, until};
 
 /// An encrypting end with several targets, which the test plays itself.
 struct Server {
     site: Site,
+    metrics: Address,
     daemon: Program,
 }
 
@@ -26,8 +30,40 @@ impl Server {
         let file = site.dir.write("pipes.toml", text);
         let mut command = testbed::ours!().bare_spiped();
         command.arg("--config").arg(file);
+        let metrics = Address::free_v4();
+        command.args(["--metrics", &metrics.to_string(), "--control"]);
+        command.arg(site.dir.join("control"));
         let daemon = Program::serving(&site.dir, "several", command, source);
-        Self { site, daemon }
+        Self {
+            site,
+            metrics,
+            daemon,
+        }
+    }
+
+    fn status(&self, more: &[&str]) -> Output {
+        let mut command = testbed::ours!().bare_spiped();
+        command.args(["status", "--control"]);
+        command.arg(self.site.dir.join("control")).args(more);
+        command.output().unwrap()
+    }
+
+    /// What the status says of the targets.
+    fn targets(&self) -> Value {
+        let status: Value = serde_json::from_slice(&self.status(&["--json"]).stdout).unwrap();
+        status["pipes"][0]["targets"].clone()
+    }
+
+    /// What the metrics say of a target.
+    fn is_up(&self, target: &Address) -> String {
+        let mut socket = TcpStream::connect(self.metrics.tcp()).unwrap();
+        socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let series = format!("spiped_target_up{{pipe=\"several\",target=\"{target}\"}} ");
+        let mut lines = answer.lines();
+        let value = lines.find_map(|line| line.strip_prefix(&series)).unwrap();
+        value.to_owned()
     }
 
     /// Which of these listeners a new connection leads to.
@@ -139,4 +175,61 @@ fn a_target_that_is_not_the_right_one_is_not_passed_over() {
         let told = server.daemon.stderr();
         told.contains("handshake failed").then_some(())
     });
+}
+
+#[test]
+fn who_asks_is_told_which_target_is_skipped() {
+    let (dead, works, spare) = (Address::free_v4(), listener(), listener());
+    let addresses = [&dead, works.address(), spare.address()];
+    let server = Server::start(&addresses, "");
+    let told = |place: &str| {
+        let targets = server.targets();
+        let all = targets.as_array().unwrap().iter();
+        all.map(|target| target[place].clone()).collect::<Vec<_>>()
+    };
+    let text = addresses.map(|address| Value::from(address.to_string()));
+    assert_eq!(told("address"), text);
+    assert_eq!(
+        told("endpoints"),
+        text.map(|address| Value::from(vec![address]))
+    );
+    assert_eq!(told("state"), ["untried"; 3]);
+    assert_eq!(told("skipped"), [Value::Null, Value::Null, Value::Null]);
+    assert_eq!(addresses.map(|address| server.is_up(address)), ["1.0"; 3]);
+
+    // Ten seconds are soon over on a machine that stands still.
+    let left = until("a target that is skipped", || {
+        assert_eq!(server.leads_to(&[&works]), 0);
+        told("skipped")[0].as_f64()
+    });
+    assert_eq!(told("state"), ["failed", "works", "untried"]);
+    assert!(left > 0.0 && left <= 10.0, "{left}");
+    assert_eq!(
+        addresses.map(|address| server.is_up(address)),
+        ["0.0", "1.0", "1.0"]
+    );
+    let table = String::from_utf8(server.status(&[]).stdout).unwrap();
+    let line = |address: &Address| {
+        let mut lines = table.lines();
+        let found = lines.find(|line| line.contains(&format!("{address}  ")));
+        found.unwrap().split_whitespace().collect::<Vec<_>>()
+    };
+    assert!(line(&dead)[2].starts_with("FAILED"), "{table}");
+    assert_eq!(line(works.address())[2..], ["works", "-"], "{table}");
+    let untried = ["not", "tried", "yet", "-"];
+    assert_eq!(line(spare.address())[2..], untried, "{table}");
+}
+
+#[test]
+fn an_only_target_fails_but_is_never_skipped() {
+    let dead = Address::free_v4();
+    let server = Server::start(&[&dead], "");
+    server.refuses();
+    let only = &server.targets()[0];
+    assert_eq!(only["state"], "failed");
+    assert_eq!(only["skipped"], Value::Null);
+    assert_eq!(server.is_up(&dead), "0.0");
+    let revived = revive(&dead);
+    assert_eq!(server.leads_to(&[&revived]), 0);
+    assert_eq!(server.targets()[0]["state"], "works");
 }

@@ -16,6 +16,7 @@ use crate::board::{Board, Phase, Posted};
 use crate::ledger::{Account, Client, Histogram};
 use crate::log;
 use crate::outcome::Outcome;
+use crate::target::{Standing, Target};
 
 /// What a scraper understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ struct Pipe {
     arrivals: u64,
     unproved: u64,
     accounts: BTreeMap<Client, Account>,
+    /// What is known of each target.
+    targets: Vec<(String, Standing)>,
 }
 
 impl Snapshot {
@@ -95,8 +98,17 @@ impl Pipe {
             arrivals: posted.ledger.arrivals(),
             unproved: posted.gate.strangers.count() as u64,
             accounts: posted.ledger.accounts(),
+            // Nobody will try again those of a pipe that is gone.
+            targets: match posted.removed {
+                true => Vec::new(),
+                false => posted.targets.all().iter().map(standing).collect(),
+            },
         }
     }
+}
+
+fn standing(target: &Arc<Target>) -> (String, Standing) {
+    (target.address().to_string(), target.standing())
 }
 
 /// What handshakes that failed are counted as. A connection without a good header of the PROXY
@@ -114,6 +126,7 @@ impl Collector for Snapshot {
         let mut writer = Writer(encoder);
         self.process(&mut writer)?;
         self.connections(&mut writer)?;
+        self.targets(&mut writer)?;
         self.handshakes(&mut writer)
     }
 }
@@ -185,6 +198,20 @@ impl Snapshot {
         });
         let help = "Plaintext bytes that were moved";
         writer.counters("traffic", help, Some(&Unit::Bytes), bytes)
+    }
+
+    fn targets(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        let up = self.pipes.iter().flat_map(|pipe| {
+            pipe.targets.iter().map(|(target, standing)| {
+                let up = match standing {
+                    Standing::Failed { .. } => 0.0,
+                    Standing::Untried | Standing::Works => 1.0,
+                };
+                ([("pipe", &*pipe.name), ("target", target)], up)
+            })
+        });
+        let help = "0 if a target did not accept the last connection, else 1";
+        writer.gauges("target_up", help, None, up)
     }
 
     fn handshakes(&self, writer: &mut Writer<'_>) -> fmt::Result {

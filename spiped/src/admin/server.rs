@@ -16,14 +16,17 @@ use spiped_tokio::{Listener, Socket};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::metrics::{self, Format};
+use super::places::{Hold, Places};
 use super::status::Status;
 use crate::board::{Board, Phase};
 use crate::fleet::Changes;
 use crate::log::{self, Class};
 use crate::reason::reason;
 
-/// More connections than these wait in the system's queue.
+/// For more connections than these the oldest have to end.
 const CONNECTIONS_MAX: usize = 16;
+/// More reloads than these are refused, so that there is always one that can end.
+const RELOADS_MAX: usize = 8;
 /// For the head of a request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(2);
 /// For a request and its answer.
@@ -47,25 +50,36 @@ pub(super) enum Access {
     Control(mpsc::Sender<Reload>),
 }
 
+/// What all connections at a socket answer from.
+#[derive(Debug)]
+struct Desk {
+    access: Access,
+    board: Arc<Board>,
+    /// Reloads that may still be asked for at once.
+    reloads: Semaphore,
+}
+
 /// Answers at a socket for ever.
 pub(super) async fn serve(listener: Listener, access: Access, board: Arc<Board>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let access = Arc::new(access);
+    let patience = match access {
+        Access::Metrics => PATIENCE,
+        Access::Control(_) => CONTROL_PATIENCE,
+    };
+    let desk = Arc::new(Desk {
+        access,
+        board,
+        reloads: Semaphore::new(RELOADS_MAX),
+    });
+    let mut places = Places::new(CONNECTIONS_MAX);
     loop {
-        // Never closed.
-        let place = Arc::clone(&places).acquire_owned().await;
         match listener.accept().await {
             Ok((socket, _)) => {
-                let (access, board) = (Arc::clone(&access), Arc::clone(&board));
-                let patience = match *access {
-                    Access::Metrics => PATIENCE,
-                    Access::Control(_) => CONTROL_PATIENCE,
-                };
-                tokio::spawn(async move {
-                    let _place = place;
-                    let _ =
-                        tokio::time::timeout(patience, converse(&socket, &access, &board)).await;
+                let (desk, hold) = (Arc::clone(&desk), Hold::default());
+                let held = hold.clone();
+                let task = tokio::spawn(async move {
+                    let _ = tokio::time::timeout(patience, desk.converse(&socket, &held)).await;
                 });
+                places.enter(task.abort_handle(), hold);
             }
             Err(error) => {
                 log::warning(
@@ -78,41 +92,62 @@ pub(super) async fn serve(listener: Listener, access: Access, board: Arc<Board>)
     }
 }
 
-async fn converse(socket: &Socket, access: &Access, board: &Arc<Board>) {
-    let answer = service_fn(|request: Request<Incoming>| async move {
-        Ok::<_, Infallible>(answer(&request, access, board).await)
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
-        .max_buf_size(HEAD_MAX)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(socket), answer)
-        .await;
-    if served.is_ok() {
-        socket.finish();
-    }
-}
-
 type Answer = Response<Full<Bytes>>;
 
-async fn answer(request: &Request<Incoming>, access: &Access, board: &Arc<Board>) -> Answer {
-    let method = request.method();
-    let reading = matches!(*method, Method::GET | Method::HEAD);
-    match (request.uri().path(), access) {
-        ("/reload", Access::Control(_)) if *method != Method::POST => refuse("POST"),
-        ("/reload", Access::Control(requests)) => reload(requests).await,
-        (path, _) if !is_known(path, access) => {
-            text(StatusCode::NOT_FOUND, "there is no such page")
+impl Desk {
+    async fn converse(&self, socket: &Socket, hold: &Hold) {
+        let answer = service_fn(|request: Request<Incoming>| async move {
+            Ok::<_, Infallible>(self.answer(&request, hold).await)
+        });
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_PATIENCE)
+            .max_buf_size(HEAD_MAX)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(socket), answer)
+            .await;
+        if served.is_ok() {
+            socket.finish();
         }
-        _ if !reading => refuse("GET, HEAD"),
-        ("/metrics", _) => metrics(request.headers(), board),
-        ("/healthz", _) => text(StatusCode::OK, "alive"),
-        ("/readyz", _) => match board.phase() {
-            Phase::Serving => text(StatusCode::OK, "ready"),
-            other => text(StatusCode::SERVICE_UNAVAILABLE, other.word()),
-        },
-        _ => json(&Status::of(board)),
+    }
+
+    async fn answer(&self, request: &Request<Incoming>, hold: &Hold) -> Answer {
+        let method = request.method();
+        let reading = matches!(*method, Method::GET | Method::HEAD);
+        match (request.uri().path(), &self.access) {
+            ("/reload", Access::Control(_)) if *method != Method::POST => refuse("POST"),
+            ("/reload", Access::Control(requests)) => self.reload(requests, hold).await,
+            (path, access) if !is_known(path, access) => {
+                text(StatusCode::NOT_FOUND, "there is no such page")
+            }
+            _ if !reading => refuse("GET, HEAD"),
+            ("/metrics", _) => metrics(request.headers(), &self.board),
+            ("/healthz", _) => text(StatusCode::OK, "alive"),
+            ("/readyz", _) => match self.board.phase() {
+                Phase::Serving => text(StatusCode::OK, "ready"),
+                other => text(StatusCode::SERVICE_UNAVAILABLE, other.word()),
+            },
+            _ => json(&Status::of(&self.board)),
+        }
+    }
+
+    async fn reload(&self, requests: &mpsc::Sender<Reload>, hold: &Hold) -> Answer {
+        let unavailable = |line| text(StatusCode::SERVICE_UNAVAILABLE, line);
+        let Ok(_permit) = self.reloads.try_acquire() else {
+            return unavailable("too many reloads are under way");
+        };
+        let _held = hold.take();
+        let (outcome, told) = oneshot::channel();
+        // Nobody takes requests any more once the daemon ends.
+        let ending = "the daemon is about to end";
+        if requests.send(outcome).await.is_err() {
+            return unavailable(ending);
+        }
+        match told.await {
+            Ok(Ok(changes)) => text(StatusCode::OK, &changes.to_string()),
+            Ok(Err(lines)) => text(StatusCode::UNPROCESSABLE_ENTITY, &lines.join("\n")),
+            Err(_) => unavailable(ending),
+        }
     }
 }
 
@@ -137,25 +172,6 @@ fn metrics(headers: &HeaderMap, board: &Arc<Board>) -> Answer {
     match metrics::render(board, format) {
         Ok(rendered) => response(StatusCode::OK, format.content_type(), rendered),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
-}
-
-async fn reload(requests: &mpsc::Sender<Reload>) -> Answer {
-    let (outcome, told) = oneshot::channel();
-    // Nobody takes requests any more once the daemon ends.
-    let ending = || {
-        text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the daemon is about to end",
-        )
-    };
-    if requests.send(outcome).await.is_err() {
-        return ending();
-    }
-    match told.await {
-        Ok(Ok(changes)) => text(StatusCode::OK, &changes.to_string()),
-        Ok(Err(lines)) => text(StatusCode::UNPROCESSABLE_ENTITY, &lines.join("\n")),
-        Err(_) => ending(),
     }
 }
 

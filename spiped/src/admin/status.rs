@@ -2,16 +2,18 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use spiped_tokio::Peer;
+use tokio::time::Instant;
 
 use crate::board::{Board, Posted};
 use crate::ledger::Account;
-use crate::outcome::Outcome;
 use crate::record::Record;
 use crate::table::aligned;
+use crate::target::{Standing, Target, Targets};
 
 /// The whole process. Times are in seconds, amounts of data in bytes.
 #[derive(Debug, Deserialize, Serialize)]
@@ -30,7 +32,7 @@ struct PipeStatus {
     name: String,
     mode: String,
     source: String,
-    target: String,
+    targets: Vec<TargetStatus>,
     removed: bool,
     accepted: u64,
     active: u64,
@@ -40,6 +42,23 @@ struct PipeStatus {
     from_source: u64,
     to_source: u64,
     connections: Vec<ConnectionStatus>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct TargetStatus {
+    address: String,
+    endpoints: Vec<String>,
+    state: State,
+    /// How long others are tried first still.
+    skipped: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Untried,
+    Works,
+    Failed,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -67,7 +86,7 @@ impl Status {
         }
     }
 
-    /// Every pipe, and with `connections` every connection below its pipe.
+    /// Every pipe and where it leads, and with `connections` every connection below its pipe.
     pub(super) fn table(&self, connections: bool) -> String {
         let mut text = format!(
             "spiped {}, process {}, {} for {}\n\n",
@@ -77,9 +96,12 @@ impl Status {
             age(self.uptime)
         );
         let heads = [
-            "PIPE", "MODE", "SOURCE", "TARGET", "ACTIVE", "ENDED", "FAILED", "SENT", "RECEIVED",
+            "PIPE", "MODE", "SOURCE", "ACTIVE", "ENDED", "FAILED", "SENT", "RECEIVED",
         ];
         text += &aligned(heads, self.pipes.iter().map(PipeStatus::row));
+        let heads = ["PIPE", "TARGET", "STATE", "LEADS TO"];
+        let targets = self.pipes.iter().flat_map(PipeStatus::target_rows);
+        let _ = write!(text, "\n{}", aligned(heads, targets));
         let with_connections = self.pipes.iter();
         for pipe in with_connections.filter(|pipe| connections && pipe.active > 0) {
             let heads = ["PEER", "KEY", "AGE", "HANDSHAKE", "SENT", "RECEIVED"];
@@ -100,13 +122,13 @@ impl PipeStatus {
             name: pipe.settings.name.to_string(),
             mode: pipe.settings.mode.to_string(),
             source: pipe.settings.source.to_string(),
-            target: pipe.settings.target(),
+            targets: TargetStatus::all(&pipe.targets),
             removed: pipe.removed,
             accepted: pipe.ledger.arrivals(),
             active: all.open,
             unproved: pipe.gate.strangers.count() as u64,
             ended: all.all_ended(),
-            failed: all.all_ended() - all.ended(Outcome::Done),
+            failed: all.failed(),
             from_source: all.from_source,
             to_source: all.to_source,
             connections: pipe
@@ -118,22 +140,69 @@ impl PipeStatus {
         }
     }
 
-    fn row(&self) -> [String; 9] {
-        let name = match self.removed {
+    /// For people.
+    fn title(&self) -> String {
+        match self.removed {
             true => format!("{} (removed)", self.name),
             false => self.name.clone(),
-        };
+        }
+    }
+
+    fn row(&self) -> [String; 8] {
         [
-            name,
+            self.title(),
             self.mode.clone(),
             self.source.clone(),
-            self.target.clone(),
             self.active.to_string(),
             self.ended.to_string(),
             self.failed.to_string(),
             size(self.from_source),
             size(self.to_source),
         ]
+    }
+
+    fn target_rows(&self) -> impl Iterator<Item = [String; 4]> {
+        self.targets.iter().map(|target| {
+            let [address, state, endpoints] = target.row();
+            [self.title(), address, state, endpoints]
+        })
+    }
+}
+
+impl TargetStatus {
+    fn all(targets: &Targets) -> Vec<Self> {
+        let (all, now) = (targets.all(), Instant::now());
+        let is_only = all.len() == 1;
+        let of = |target: &Arc<Target>| {
+            let (state, left) = match target.standing() {
+                Standing::Untried => (State::Untried, Duration::ZERO),
+                Standing::Works => (State::Works, Duration::ZERO),
+                Standing::Failed { until } => (State::Failed, until.duration_since(now)),
+            };
+            let endpoints = target.endpoints().get();
+            Self {
+                address: target.address().to_string(),
+                endpoints: endpoints.iter().map(ToString::to_string).collect(),
+                state,
+                skipped: (!left.is_zero() && !is_only).then_some(left.as_secs_f64()),
+            }
+        };
+        all.iter().map(of).collect()
+    }
+
+    fn row(&self) -> [String; 3] {
+        let state = match (self.state, self.skipped) {
+            (State::Untried, _) => "not tried yet".to_owned(),
+            (State::Works, _) => "works".to_owned(),
+            (State::Failed, None) => "FAILED".to_owned(),
+            (State::Failed, Some(left)) => format!("FAILED, skipped for {}", age(left.ceil())),
+        };
+        // What is an address leads to itself.
+        let endpoints = match &self.endpoints[..] {
+            [only] if *only == self.address => "-".to_owned(),
+            all => all.join(", "),
+        };
+        [self.address.clone(), state, endpoints]
     }
 }
 
@@ -201,6 +270,29 @@ fn age(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_fails_and_what_is_a_name_stands_out() {
+        for (state, skipped, endpoints, expected) in [
+            (State::Untried, None, &["[::1]:5"][..], "not tried yet|-"),
+            (State::Works, None, &["[::2]:5"], "works|[::2]:5"),
+            (State::Failed, None, &[], "FAILED|"),
+            (
+                State::Failed,
+                Some(0.1),
+                &["[::1]:5", "[::2]:5"],
+                "FAILED, skipped for 1 s|[::1]:5, [::2]:5",
+            ),
+        ] {
+            let target = TargetStatus {
+                address: "[::1]:5".to_owned(),
+                endpoints: endpoints.iter().map(ToString::to_string).collect(),
+                state,
+                skipped,
+            };
+            assert_eq!(target.row().join("|"), format!("[::1]:5|{expected}"));
+        }
+    }
 
     #[test]
     fn sizes_and_ages_are_short() {

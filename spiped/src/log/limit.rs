@@ -39,6 +39,8 @@ pub enum Class {
     Limit,
     /// A connection that had not proved the key had to make room.
     Unproved,
+    /// A peer has gone without a byte.
+    Unused,
     /// A handshake failed.
     Handshake,
     /// No address of the target could be reached.
@@ -54,10 +56,11 @@ pub enum Class {
 }
 
 impl Class {
-    const LIMITED: [Self; 9] = [
+    const LIMITED: [Self; 10] = [
         Self::Accept,
         Self::Limit,
         Self::Unproved,
+        Self::Unused,
         Self::Handshake,
         Self::Dial,
         Self::Broken,
@@ -76,7 +79,7 @@ impl Class {
     /// How grave it is that lines of this class were held back.
     pub(super) fn summary_level(self) -> Level {
         match self {
-            Self::Closed => Level::Info,
+            Self::Closed | Self::Unused => Level::Info,
             _ => Level::Warning,
         }
     }
@@ -88,6 +91,7 @@ impl Class {
             Self::Accept => "accept",
             Self::Limit => "limit",
             Self::Unproved => "unproved",
+            Self::Unused => "unused",
             Self::Handshake => "handshake",
             Self::Dial => "dial",
             Self::Broken => "broken",
@@ -104,6 +108,7 @@ impl Class {
             Self::Accept => "failed accepts",
             Self::Limit => "reached limits",
             Self::Unproved => "connections that had to make room",
+            Self::Unused => "connections without a byte",
             Self::Handshake => "failed handshakes",
             Self::Dial => "failed connections to the target",
             Self::Broken => "broken streams",

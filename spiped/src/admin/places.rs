@@ -1,0 +1,101 @@
+//! Places for a bounded number of connections. Whoever comes gets one: if all are taken, that of the one
+//! that came first.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::task::AbortHandle;
+
+/// Who has a place, the oldest first.
+#[derive(Debug)]
+pub(super) struct Places {
+    taken: VecDeque<(AbortHandle, Hold)>,
+    max: usize,
+}
+
+/// Says that a connection must not be ended for another.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hold(Arc<AtomicBool>);
+
+/// While there is this.
+pub(super) struct Held<'a>(&'a Hold);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Hold {
+    /// Until what it gives is dropped.
+    #[must_use]
+    pub(super) fn take(&self) -> Held<'_> {
+        self.0.store(true, Ordering::Relaxed);
+        Held(self)
+    }
+
+    fn is_taken(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Places {
+    /// So many, all of them free.
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            taken: VecDeque::with_capacity(max),
+            max,
+        }
+    }
+
+    /// Gives a task a place, for which another may have to end. There have to be fewer holds than
+    /// places.
+    pub(super) fn enter(&mut self, task: AbortHandle, hold: Hold) {
+        self.taken.retain(|(task, _)| !task.is_finished());
+        if self.taken.len() >= self.max {
+            let oldest = self.taken.iter().position(|(_, hold)| !hold.is_taken());
+            if let Some((task, _)) = oldest.and_then(|oldest| self.taken.remove(oldest)) {
+                task.abort();
+            }
+        }
+        self.taken.push_back((task, hold));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    fn enter(places: &mut Places) -> (JoinHandle<()>, Hold) {
+        let (task, hold) = (tokio::spawn(pending()), Hold::default());
+        places.enter(task.abort_handle(), hold.clone());
+        (task, hold)
+    }
+
+    #[tokio::test]
+    async fn the_oldest_that_may_end_makes_room() {
+        let mut places = Places::new(3);
+        let [first, second, third] = [(); 3].map(|()| enter(&mut places));
+        let held = first.1.take();
+        let fourth = enter(&mut places);
+        assert!(second.0.await.unwrap_err().is_cancelled());
+        let fifth = enter(&mut places);
+        assert!(third.0.await.unwrap_err().is_cancelled());
+        // It has ended by itself, so nobody has to.
+        fourth.0.abort();
+        assert!(fourth.0.await.is_err());
+        let sixth = enter(&mut places);
+        tokio::task::yield_now().await;
+        for (task, _) in [&first, &fifth, &sixth] {
+            assert!(!task.is_finished());
+        }
+        drop(held);
+        let _seventh = enter(&mut places);
+        assert!(first.0.await.unwrap_err().is_cancelled());
+    }
+}

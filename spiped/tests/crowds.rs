@@ -1,0 +1,121 @@
+//! Many who ask a daemon at once, and take their time: whoever looks after it is answered all the same.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use testbed::{Address, PATIENCE, Program, Site};
+
+/// As many as have a place at once.
+const PLACES: usize = 16;
+
+/// A daemon of pipes with many targets, whose paths are long.
+struct Asked {
+    site: Site,
+    _daemon: Program,
+}
+
+impl Asked {
+    fn start(pipes: usize) -> Self {
+        let site = Site::new();
+        let targets = |pipe| {
+            let paths = (0..50).map(|number| format!("/{}/{pipe}-{number}", "long".repeat(24)));
+            paths.collect::<Vec<_>>()
+        };
+        let mut text = "[defaults]\nmode = \"encrypt\"\nkey = \"key\"\n".to_owned();
+        for pipe in 0..pipes {
+            let source = site.dir.join(&pipe.to_string());
+            writeln!(
+                text,
+                "[pipe.{pipe}]\nsource = {source:?}\ntarget = {:?}",
+                targets(pipe)
+            )
+            .unwrap();
+        }
+        let file = site.dir.write("pipes.toml", text);
+        let mut command = testbed::ours!().bare_spiped();
+        command.arg("--config").arg(file);
+        let control = site.dir.join("control");
+        command.arg("--control").arg(&control);
+        let daemon = Program::serving(&site.dir, "asked", command, &Address::Unix(control));
+        Self {
+            site,
+            _daemon: daemon,
+        }
+    }
+
+    fn connect(&self) -> UnixStream {
+        let socket = UnixStream::connect(self.site.dir.join("control")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    }
+
+    fn ask(&self, path: &str) -> UnixStream {
+        let mut socket = self.connect();
+        write!(socket, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        socket
+    }
+
+    fn is_alive(&self) {
+        let mut answer = String::new();
+        self.ask("/healthz").read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("alive\n"), "{answer}");
+    }
+
+    fn command(&self, word: &str) -> Command {
+        let mut command = testbed::ours!().bare_spiped();
+        command.args([word, "--control"]);
+        command.arg(self.site.dir.join("control"));
+        command
+    }
+}
+
+#[test]
+fn those_who_take_their_time_make_room() {
+    // Their metrics are more than the system takes of an answer before it is read.
+    let asked = Asked::start(40);
+    let silent: Vec<_> = (0..PLACES).map(|_| asked.connect()).collect();
+    asked.is_alive();
+    let mut slow: Vec<_> = (0..PLACES).map(|_| asked.ask("/metrics")).collect();
+    for socket in &mut slow {
+        socket.read_exact(&mut [0]).unwrap();
+    }
+    for mut socket in silent {
+        assert_ne!(socket.read(&mut [0]).ok(), Some(1));
+    }
+    asked.is_alive();
+    // One of them had to go for that, and the others have their time still.
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    let _ = slow.remove(0).read_to_end(&mut first);
+    slow.pop().unwrap().read_to_end(&mut last).unwrap();
+    assert!(first.len() < last.len(), "{} bytes", first.len());
+    assert!(last.ends_with(b"\n"), "{} bytes", last.len());
+}
+
+/// The file that is to be read comes when others have asked for long.
+#[test]
+fn a_reload_is_not_ended_for_others() {
+    let asked = Asked::start(1);
+    let file = asked.site.dir.join("pipes.toml");
+    let text = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    mkfifo(&file, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let mut reload = asked.command("reload");
+    let reload = reload.stdout(Stdio::piped()).spawn().unwrap();
+    // This waits until the file is being read.
+    let mut writer = fs::File::options().write(true).open(&file).unwrap();
+    let silent: Vec<_> = (0..2 * PLACES).map(|_| asked.connect()).collect();
+    assert!(asked.command("status").output().unwrap().status.success());
+    assert_ne!((&silent[0]).read(&mut [0]).ok(), Some(1));
+    writer.write_all(&text).unwrap();
+    drop(writer);
+    let output = reload.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(told, "1 pipe: 0 added, 0 changed, 0 removed\n");
+}
