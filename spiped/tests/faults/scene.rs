@@ -1,5 +1,6 @@
 //! A tunnel with streams in it that no fault may touch.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -61,11 +62,25 @@ impl Scene {
         while self.tunnel.target().accept_within(ABSENCE).is_some() {}
     }
 
+    /// The target's end of the stream whose client has sent something, of which it takes a byte. Dials
+    /// for streams that have broken may come first, however late.
+    #[track_caller]
+    pub(crate) fn accept_whole(&self) -> Duplex {
+        loop {
+            let mut target = self.tunnel.target().accept();
+            if target.rx.read_exact(&mut [0]).is_ok() {
+                return target;
+            }
+        }
+    }
+
     /// The fault is over: nothing is left of it, and whoever comes is served.
     #[track_caller]
     pub(crate) fn expect_as_before(&mut self) {
         assert!(self.tunnel.client().is_running() && self.tunnel.server().is_running());
-        let (mut client, mut target) = self.tunnel.open();
+        let mut client = self.tunnel.connect();
+        client.tx.send(&mut Pattern::new(9), 1);
+        let mut target = self.accept_whole();
         client.tx.send(&mut Pattern::new(8), MIB / 8);
         target.rx.expect(&mut Pattern::new(8), MIB / 8);
         end(client, target);
