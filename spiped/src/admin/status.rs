@@ -96,7 +96,7 @@ impl Status {
             age(self.uptime)
         );
         let heads = [
-            "PIPE", "MODE", "SOURCE", "ACTIVE", "ENDED", "FAILED", "SENT", "RECEIVED",
+            "PIPE", "MODE", "SOURCE", "ACTIVE", "ENDED", "FAILED", "SENT", "BACK",
         ];
         text += &aligned(heads, self.pipes.iter().map(PipeStatus::row));
         let heads = ["PIPE", "TARGET", "STATE", "LEADS TO"];
@@ -104,7 +104,7 @@ impl Status {
         let _ = write!(text, "\n{}", aligned(heads, targets));
         let with_connections = self.pipes.iter();
         for pipe in with_connections.filter(|pipe| connections && pipe.active > 0) {
-            let heads = ["PEER", "KEY", "AGE", "HANDSHAKE", "SENT", "RECEIVED"];
+            let heads = ["PEER", "KEY", "AGE", "HANDSHAKE", "SENT", "BACK"];
             let rows = pipe.connections.iter().map(ConnectionStatus::row);
             let _ = write!(text, "\n{}\n{}", pipe.name, aligned(heads, rows));
         }
@@ -225,9 +225,7 @@ impl ConnectionStatus {
     }
 
     fn row(&self) -> [String; 6] {
-        let peer = self
-            .peer
-            .map_or_else(|| Peer::Unix.to_string(), |peer| peer.to_string());
+        let peer = self.peer.map_or(Peer::Unix, Peer::Tcp).to_string();
         let handshake = self.handshake.map(|time| format!("{:.1} ms", time * 1e3));
         [
             peer,
