@@ -64,7 +64,7 @@ pub enum ConnectionError {
     Abandoned(io::Error),
 }
 
-fn dial_reason(error: &DialError) -> String {
+pub(crate) fn dial_reason(error: &DialError) -> String {
     match error {
         DialError::Connect { endpoint, source } => {
             format!("cannot connect to {endpoint}: {}", reason(source))

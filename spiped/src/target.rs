@@ -1,6 +1,8 @@
 //! Where a pipe's connections go: its targets, the addresses that each resolves to, kept fresh, and
 //! which of them do not work at the moment.
 
+use std::fmt;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +11,9 @@ use std::time::Duration;
 use spiped_tokio::{Address, DialError, Endpoint, Socket, dial};
 use tokio::time::Instant;
 
+use crate::log::{self, Class, Level};
 use crate::lookups::Found;
+use crate::outcome;
 use crate::settings::Balance;
 
 /// How long a target that has failed comes after all others.
@@ -18,6 +22,7 @@ const SKIPPED: Duration = Duration::from_secs(10);
 /// The targets of a pipe.
 #[derive(Debug)]
 pub struct Targets {
+    pipe: Arc<str>,
     all: Vec<Arc<Target>>,
     balance: Balance,
     /// Counts the connections, for those that take turns.
@@ -49,8 +54,13 @@ pub enum Standing {
 
 impl Targets {
     /// All of them work, as far as is known.
-    pub fn new(targets: impl IntoIterator<Item = Target>, balance: Balance) -> Self {
+    pub fn new(
+        pipe: Arc<str>,
+        targets: impl IntoIterator<Item = Target>,
+        balance: Balance,
+    ) -> Self {
         Self {
+            pipe,
             all: targets.into_iter().map(Arc::new).collect(),
             balance,
             turn: AtomicUsize::new(0),
@@ -82,16 +92,32 @@ impl Targets {
             let share = left / u32::try_from(untried).unwrap_or(u32::MAX);
             match dial(&target.endpoints.get(), from, share).await {
                 Ok(socket) => {
-                    target.works();
+                    if target.works() && self.all.len() > 1 {
+                        let what = format_args!("target {} works again", target.address);
+                        self.log(Level::Notice, what);
+                    }
                     return Ok(socket);
                 }
                 Err(error) => {
-                    target.fails(Instant::now());
                     failure = error;
+                    if target.fails(Instant::now()) && self.all.len() > 1 {
+                        let what = format_args!(
+                            "target {} is passed over from now on: {}",
+                            target.address,
+                            outcome::dial_reason(&failure)
+                        );
+                        self.log(Level::Warning, what);
+                    }
                 }
             }
         }
         Err(failure)
+    }
+
+    fn log(&self, level: Level, what: fmt::Arguments<'_>) {
+        log::event(level, Class::Dial, what, |fields| {
+            fields.text("pipe", &self.pipe);
+        });
     }
 
     /// All of them in the order in which a connection tries them: those that are skipped come last,
@@ -114,7 +140,7 @@ impl Targets {
 /// The only one.
 impl From<Target> for Targets {
     fn from(target: Target) -> Self {
-        Self::new([target], Balance::default())
+        Self::new("".into(), [target], Balance::default())
     }
 }
 
@@ -158,13 +184,17 @@ impl Target {
         }
     }
 
-    fn works(&self) {
-        *self.lock() = Standing::Works;
+    /// It has accepted a connection. Says whether it did not the last time.
+    fn works(&self) -> bool {
+        let before = mem::replace(&mut *self.lock(), Standing::Works);
+        matches!(before, Standing::Failed { .. })
     }
 
-    fn fails(&self, now: Instant) {
+    /// It has not. Says whether it did the last time.
+    fn fails(&self, now: Instant) -> bool {
         let until = now + SKIPPED;
-        *self.lock() = Standing::Failed { until };
+        let before = mem::replace(&mut *self.lock(), Standing::Failed { until });
+        !matches!(before, Standing::Failed { .. })
     }
 
     fn lock(&self) -> MutexGuard<'_, Standing> {
@@ -184,7 +214,7 @@ mod tests {
 
     fn targets(balance: Balance) -> Targets {
         let targets = ["/a", "/b", "/c"].map(|path| Target::new(path.parse().unwrap(), Vec::new()));
-        Targets::new(targets, balance)
+        Targets::new("p".into(), targets, balance)
     }
 
     fn order(targets: &Targets, now: Instant) -> String {
@@ -265,7 +295,7 @@ mod tests {
             ("/works", Endpoint::Unix(path)),
         ];
         let targets = targets.map(|(name, at)| Target::new(name.parse().unwrap(), vec![at]));
-        let targets = Targets::new(targets, Balance::Order);
+        let targets = Targets::new("p".into(), targets, Balance::Order);
         let limit = Duration::from_secs(9);
         for waited in [limit / 3, Duration::ZERO] {
             let begin = Instant::now();

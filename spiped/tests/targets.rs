@@ -75,6 +75,10 @@ impl Server {
         })
     }
 
+    fn says(&self, what: &str) -> bool {
+        self.daemon.stderr().contains(what)
+    }
+
     /// What is said about a new connection that ends before it is served.
     fn refuses(&self) -> String {
         let before = self.daemon.stderr().len();
@@ -104,11 +108,16 @@ fn in_order_the_first_that_works_is_taken() {
     for _ in 0..3 {
         assert_eq!(server.leads_to(&[&second]), 0);
     }
+    let told = format!(
+        "target {dead} is passed over from now on: cannot connect to {dead}: connection refused"
+    );
+    assert!(server.says(&told));
     // The first is back, which shows when there is no other.
     let first = revive(&dead);
     let address = second.address().clone();
     drop(second);
     assert_eq!(server.leads_to(&[&first]), 0);
+    assert!(server.says(&format!("target {dead} works again")));
     // It has worked, and so comes first again.
     let second = revive(&address);
     for _ in 0..3 {
