@@ -48,7 +48,7 @@ impl Shares {
 /// How many connections pipes may serve at a time, together; `None` for no limit.
 pub fn served_by<'a>(mut pipes: impl Iterator<Item = &'a PipeSettings>) -> Option<u64> {
     pipes.try_fold(0u64, |all, pipe| {
-        Some(all.saturating_add(pipe.max_connections?.get()))
+        Some(all.saturating_add(pipe.conduct.max_connections?.get()))
     })
 }
 
@@ -56,15 +56,18 @@ impl Limits {
     /// What is asked for, as far as there are descriptors for it.
     #[must_use]
     pub fn new(pipe: &PipeSettings, shares: Shares) -> Self {
-        let served = pipe.max_connections;
+        let served = pipe.conduct.max_connections;
         // Without a limit nobody waits.
         let waiting = served.map_or(0, |_| shares.each / 2).min(WAITING_MAX);
-        let unproved = size(pipe.max_unproved).min(at_least_one(shares.each - waiting));
+        let unproved = size(pipe.conduct.max_unproved).min(at_least_one(shares.each - waiting));
         Self {
             served,
             unproved: Bounds {
                 all: unproved,
-                per_source: pipe.max_unproved_per_source.map(|max| size(Some(max))),
+                per_source: pipe
+                    .conduct
+                    .max_unproved_per_source
+                    .map(|max| size(Some(max))),
             },
             waiting: at_least_one(waiting),
         }

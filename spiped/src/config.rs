@@ -4,6 +4,7 @@
 //! long option of the command line that it stands for, and takes the same values. Relative paths
 //! start from the folder that the file is in.
 
+mod mistakes;
 mod pipe;
 mod table;
 
@@ -11,7 +12,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ use toml::de::DeTable;
 
 use crate::reason::reason;
 use crate::settings::PipeSettings;
+pub use mistakes::Mistake;
+use mistakes::Wrong;
 use table::Table;
 
 /// A longer file is taken for a mistake.
@@ -42,12 +44,12 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// One line for each thing that is wrong.
+    /// One line for each thing that is wrong, or for the first hundred and how many more there are.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         match self {
             Self::Read { .. } => vec![self.to_string()],
-            Self::Mistakes(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
+            Self::Mistakes(mistakes) => mistakes::lines(mistakes),
         }
     }
 }
@@ -57,28 +59,6 @@ fn several(mistakes: &[Mistake]) -> String {
         [] => "no mistake".to_owned(),
         [only] => only.to_string(),
         [first, others @ ..] => format!("{first} (and {} more)", others.len()),
-    }
-}
-
-/// What is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    file: PathBuf,
-    line: usize,
-    column: usize,
-    text: String,
-}
-
-/// As compilers have it: `file:line:column: text`, with lines and columns, in characters, from 1.
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            line,
-            column,
-            text,
-        } = self;
-        write!(f, "{}:{line}:{column}: {text}", file.display())
     }
 }
 
@@ -102,22 +82,8 @@ pub fn read(file: &Path, keys: KeyFiles) -> Result<Vec<PipeSettings>, ConfigErro
         error,
     })?;
     let folder = file.parent().unwrap_or(Path::new(""));
-    parse(&text, folder, keys).map_err(|wrong| {
-        let mut mistakes: Vec<_> = wrong
-            .into_iter()
-            .map(|Wrong { at, text: reason }| {
-                let (line, column) = position(&text, at.start);
-                Mistake {
-                    file: file.to_owned(),
-                    line,
-                    column,
-                    text: reason,
-                }
-            })
-            .collect();
-        mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
-        ConfigError::Mistakes(mistakes)
-    })
+    parse(&text, folder, keys)
+        .map_err(|wrong| ConfigError::Mistakes(mistakes::find(file, &text, wrong)))
 }
 
 fn read_text(file: &Path) -> io::Result<String> {
@@ -129,21 +95,6 @@ fn read_text(file: &Path) -> io::Result<String> {
         return Err(io::Error::other("it is longer than 16 MiB"));
     }
     Ok(text)
-}
-
-/// Line and column of a byte, from 1.
-fn position(text: &str, byte: usize) -> (usize, usize) {
-    let before = text.get(..byte).unwrap_or(text);
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    let lines = before.bytes().filter(|&byte| byte == b'\n').count();
-    (lines + 1, line.chars().count() + 1)
-}
-
-/// A mistake in the text at hand.
-#[derive(Debug, PartialEq, Eq)]
-struct Wrong {
-    at: Range<usize>,
-    text: String,
 }
 
 fn parse(text: &str, folder: &Path, keys: KeyFiles) -> Result<Vec<PipeSettings>, Vec<Wrong>> {

@@ -16,10 +16,10 @@ use crate::cli::SpipeOptions;
 use crate::idle::{self, Idle};
 use crate::keys::{Entry, Keys};
 use crate::lookups::Found;
-use crate::network::Network;
 use crate::outcome::ConnectionError;
-use crate::proxy_protocol::{self, Ends, Progress, Version};
+use crate::proxy_protocol::{self, Ends, Progress};
 use crate::record::Record;
+use crate::settings::Conduct;
 use crate::strangers::Stay;
 use crate::target::{Target, Targets};
 
@@ -34,16 +34,8 @@ pub struct Route {
     pub keys: Keys,
     /// The same keys at work, and what is asked of the peer.
     pub handshaker: Handshaker,
-    /// Time for connecting, and for the whole handshake.
-    pub timeout: Duration,
-    /// How long a connection may be without data; `None` for ever.
-    pub idle: Option<Duration>,
-    /// Whether the system probes silent peers.
-    pub keepalive: bool,
-    /// The header ahead of each stream to the target.
-    pub proxy_protocol: Option<Version>,
-    /// Where connections come from that begin with such a header, if they are to.
-    pub accept_proxy: Vec<Network>,
+    /// How they are treated.
+    pub conduct: Conduct,
 }
 
 /// A peer that has proved that it holds a key.
@@ -69,11 +61,18 @@ impl Route {
             bind: bind.into(),
             handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
             keys,
-            timeout: options.timeout,
-            idle: None,
-            keepalive: options.keepalive,
-            proxy_protocol: None,
-            accept_proxy: Vec::new(),
+            conduct: Conduct {
+                forward_secrecy: options.forward_secrecy,
+                keepalive: options.keepalive,
+                timeout: options.timeout,
+                proxy_protocol: None,
+                accept_proxy: Vec::new(),
+                max_connections: None,
+                max_unproved: None,
+                max_unproved_per_source: None,
+                idle: None,
+                resolve_interval: None,
+            },
         }
     }
 
@@ -88,7 +87,7 @@ impl Route {
         // times the memory of the relay, which may last for days, and a stranger needs neither.
         let dial = record.dial.time(self.dial());
         let peer = Box::pin(unless_gone(source, dial)).await?;
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.conduct.timeout;
         let connect = async {
             let mut stream = record.handshake.time(self.connect(&peer)).await?;
             let introduced = self.introduce(source, record, &mut stream, deadline).await;
@@ -155,7 +154,7 @@ impl Route {
         let peer = tokio::select! {
             biased;
             proved = timeout_at(deadline, self.handshaker.prove(source)) => {
-                match proved.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))? {
+                match proved.map_err(|_| ConnectionError::HandshakeTimeout(self.conduct.timeout))? {
                     // It broke before that was read.
                     Err(HandshakeError::NoClient) if source.has_unread() => {
                         return Err(ConnectionError::Refused);
@@ -182,14 +181,14 @@ impl Route {
         let deadline = Instant::now() + proved.left;
         let finish = async {
             let finished = timeout_at(deadline, proved.peer.finish()).await;
-            Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
+            Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.conduct.timeout))??)
         };
         let (target, stream) = tokio::try_join!(
             record.dial.time(self.dial()),
             record.handshake.time_on(proved.took, finish)
         )?;
         // The dial may have taken longer.
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.conduct.timeout;
         let source = *stream.get_ref();
         let introduced = self.introduce(source, record, &mut &target, deadline).await;
         introduced.map_err(RelayError::Plain)?;
@@ -209,14 +208,14 @@ impl Route {
         deadline: Instant,
         record: &Record,
     ) -> Result<(), ConnectionError> {
-        let mut balancers = self.accept_proxy.iter();
+        let mut balancers = self.conduct.accept_proxy.iter();
         if !balancers.any(|all| all.contains(record.peer())) {
             return Err(ConnectionError::NoBalancer);
         }
         let ends = tokio::select! {
             biased;
             read = timeout_at(deadline, read_header(source)) => {
-                read.map_err(|_| ConnectionError::HeaderTimeout(self.timeout))??
+                read.map_err(|_| ConnectionError::HeaderTimeout(self.conduct.timeout))??
             }
             shortage = stay.evicted(source) => {
                 return Err(ConnectionError::HeaderEvicted(shortage));
@@ -236,7 +235,7 @@ impl Route {
         target: &mut (impl AsyncWrite + Unpin),
         deadline: Instant,
     ) -> io::Result<()> {
-        let Some(version) = self.proxy_protocol else {
+        let Some(version) = self.conduct.proxy_protocol else {
             return Ok(());
         };
         let client = record.client().map(|client| &**client);
@@ -257,7 +256,7 @@ impl Route {
         traffic: &Traffic,
     ) -> Result<(), ConnectionError> {
         let relayed = pin!(relay(plain, stream, traffic));
-        let Some(limit) = self.idle else {
+        let Some(limit) = self.conduct.idle else {
             return Ok(relayed.await?);
         };
         let relayed = idle::limit(limit, relayed).await;
@@ -265,7 +264,7 @@ impl Route {
     }
 
     fn choose_keepalive(&self, socket: &Socket) {
-        if !self.keepalive {
+        if !self.conduct.keepalive {
             socket.stop_keepalive();
         }
     }
@@ -277,7 +276,10 @@ impl Route {
     ///
     /// No address of any target works.
     pub async fn dial(&self) -> Result<Socket, ConnectionError> {
-        let socket = self.targets.dial(&self.bind.get(), self.timeout).await?;
+        let socket = self
+            .targets
+            .dial(&self.bind.get(), self.conduct.timeout)
+            .await?;
         self.choose_keepalive(&socket);
         Ok(socket)
     }
@@ -291,8 +293,8 @@ impl Route {
         &self,
         peer: &'a Socket,
     ) -> Result<SpipedStream<&'a Socket>, ConnectionError> {
-        let connected = timeout(self.timeout, self.handshaker.connect(peer)).await;
-        Ok(connected.map_err(|_| ConnectionError::HandshakeTimeout(self.timeout))??)
+        let connected = timeout(self.conduct.timeout, self.handshaker.connect(peer)).await;
+        Ok(connected.map_err(|_| ConnectionError::HandshakeTimeout(self.conduct.timeout))??)
     }
 }
 

@@ -237,24 +237,20 @@ impl Fleet {
 
     fn member(&self, ready: Ready, ledger: &Arc<Ledger>, gate: &Arc<Gate>) -> Member {
         let Keyed { settings, keys } = ready.keyed.clone();
+        let name = || Arc::clone(&settings.name);
         let targets = settings.targets.iter().cloned().zip(ready.targets);
         let targets = targets.map(|(address, endpoints)| Target::new(address, endpoints));
         let route = Route {
-            targets: Arc::new(Targets::new(targets, settings.balance)),
+            targets: Arc::new(Targets::new(name(), targets, settings.balance)),
             bind: ready.bind.into(),
             handshaker: Handshaker::with_pool(keys.ring(), self.key_exchange.clone())
-                .with_forward_secrecy(settings.forward_secrecy),
+                .with_forward_secrecy(settings.conduct.forward_secrecy),
             keys,
-            timeout: settings.timeout,
-            idle: settings.idle,
-            keepalive: settings.keepalive,
-            proxy_protocol: settings.proxy_protocol,
-            accept_proxy: settings.accept_proxy.clone(),
+            conduct: settings.conduct.clone(),
         };
         let footprint = Arc::clone(&self.footprint);
         let (ledger, gate) = (Arc::clone(ledger), Arc::clone(gate));
-        let name = Arc::clone(&settings.name);
-        let pipe = Pipe::new(name, settings.mode, route, gate, ledger, footprint);
+        let pipe = Pipe::new(name(), settings.mode, route, gate, ledger, footprint);
         let pipe = Arc::new(pipe);
         let (listener, current) = watch::channel(ready.listener);
         // On a task of its own, so that accepting is done by the runtime's workers.

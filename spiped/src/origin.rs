@@ -76,7 +76,7 @@ impl Origin {
             for target in &pipe.targets {
                 needs.join(Needs::of(target, &pipe.bind));
             }
-            if settings.resolve_interval.is_some() {
+            if settings.conduct.resolve_interval.is_some() {
                 let bind = settings.bind.as_ref().map(BindAddress::address);
                 let mut addresses = settings
                     .targets

@@ -150,7 +150,7 @@ impl Pipe {
     }
 
     fn is_behind_balancer(&self) -> bool {
-        !self.route.accept_proxy.is_empty()
+        !self.route.conduct.accept_proxy.is_empty()
     }
 
     async fn run(
@@ -160,7 +160,7 @@ impl Pipe {
         record: &Record,
     ) -> Result<(), ConnectionError> {
         // One for header and proof, as the same peer sends both.
-        let deadline = Instant::now() + self.route.timeout;
+        let deadline = Instant::now() + self.route.conduct.timeout;
         let admission = match entrance {
             Entrance::Unknown(stay) => {
                 Box::pin(self.route.take_header(source, stay, deadline, record)).await?;

@@ -45,23 +45,9 @@ pub enum Balance {
     RoundRobin,
 }
 
-/// One pipe.
+/// How a pipe treats its connections: what a command line and a file say alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PipeSettings {
-    /// What it is called where there are several.
-    pub name: Arc<str>,
-    /// Which end it is.
-    pub mode: Mode,
-    /// Where it listens.
-    pub source: Address,
-    /// Where its connections go: one address at least.
-    pub targets: Vec<Address>,
-    /// Which of them each goes to.
-    pub balance: Balance,
-    /// The key, or keys.
-    pub key: KeySource,
-    /// Where its connections to the target start from.
-    pub bind: Option<BindAddress>,
+pub struct Conduct {
     /// What the key exchange is to be like.
     pub forward_secrecy: ForwardSecrecy,
     /// The header ahead of each stream to the target.
@@ -84,6 +70,27 @@ pub struct PipeSettings {
     pub resolve_interval: Option<Duration>,
 }
 
+/// One pipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipeSettings {
+    /// What it is called where there are several.
+    pub name: Arc<str>,
+    /// Which end it is.
+    pub mode: Mode,
+    /// Where it listens.
+    pub source: Address,
+    /// Where its connections go: one address at least.
+    pub targets: Vec<Address>,
+    /// Which of them each goes to.
+    pub balance: Balance,
+    /// The key, or keys.
+    pub key: KeySource,
+    /// Where its connections to the target start from.
+    pub bind: Option<BindAddress>,
+    /// How it treats its connections.
+    pub conduct: Conduct,
+}
+
 impl PipeSettings {
     /// What a command line asks for, called after its source.
     ///
@@ -92,7 +99,7 @@ impl PipeSettings {
     /// An address is written wrongly, or none of the networks suits the source.
     pub fn from_options(options: PipeOptions) -> Result<Self, StartError> {
         let source = start::parse_address("source", &options.source)?;
-        network::check(&options.accept_proxy, &source)?;
+        network::check(&options.conduct.accept_proxy, &source)?;
         Ok(Self {
             name: options.source.as_str().into(),
             mode: options.mode,
@@ -101,16 +108,7 @@ impl PipeSettings {
             balance: Balance::default(),
             key: options.key,
             bind: options.bind.as_deref().map(start::parse_bind).transpose()?,
-            forward_secrecy: options.forward_secrecy,
-            proxy_protocol: options.proxy_protocol,
-            accept_proxy: options.accept_proxy,
-            keepalive: options.keepalive,
-            max_connections: options.max_connections,
-            max_unproved: options.max_unproved,
-            max_unproved_per_source: options.max_unproved_per_source,
-            timeout: options.timeout,
-            idle: options.idle,
-            resolve_interval: options.resolve_interval,
+            conduct: options.conduct,
         })
     }
 

@@ -163,41 +163,42 @@ fn spiped(options: &SpipedOptions) -> Spelled {
 }
 
 fn one_pipe(options: &PipeOptions) -> Spelled {
+    let conduct = &options.conduct;
     let mut spelled = spipe(&SpipeOptions {
         target: options.target.clone(),
         key: options.key.clone(),
         bind: options.bind.clone(),
-        forward_secrecy: options.forward_secrecy,
-        keepalive: options.keepalive,
-        timeout: options.timeout,
+        forward_secrecy: conduct.forward_secrecy,
+        keepalive: conduct.keepalive,
+        timeout: conduct.timeout,
     });
     spelled.flag("encrypt", options.mode == Mode::Encrypt);
     spelled.flag("decrypt", options.mode == Mode::Decrypt);
     spelled.option("source", &options.source);
     for (name, max) in [
-        ("max-connections", options.max_connections),
-        ("max-unproved", options.max_unproved),
-        ("max-unproved-per-source", options.max_unproved_per_source),
+        ("max-connections", conduct.max_connections),
+        ("max-unproved", conduct.max_unproved),
+        ("max-unproved-per-source", conduct.max_unproved_per_source),
     ] {
         spelled.option(name, max.map_or(0, u64::from));
     }
-    match options.proxy_protocol {
+    match conduct.proxy_protocol {
         None => {}
         Some(Version::V1) => spelled.option("proxy-protocol", "v1"),
         Some(Version::V2) => spelled.option("proxy-protocol", "v2"),
     }
-    if !options.accept_proxy.is_empty() {
-        let networks: Vec<_> = options
+    if !conduct.accept_proxy.is_empty() {
+        let networks: Vec<_> = conduct
             .accept_proxy
             .iter()
             .map(ToString::to_string)
             .collect();
         spelled.option("accept-proxy", networks.join(","));
     }
-    if let Some(idle) = options.idle {
+    if let Some(idle) = conduct.idle {
         spelled.time("idle", idle);
     }
-    match options.resolve_interval {
+    match conduct.resolve_interval {
         Some(interval) => spelled.time("resolve-interval", interval),
         None => spelled.flag("no-resolve", true),
     }

@@ -4,7 +4,7 @@
 //! found here; the parser finds the rest as it goes along.
 
 use std::ffi::OsString;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,9 +14,7 @@ use spiped_proto::ForwardSecrecy;
 use super::number;
 use crate::keyfile::KeySource;
 use crate::log::Destination;
-use crate::network::Network;
-use crate::proxy_protocol::Version;
-use crate::settings::{Mode, ProcessSettings};
+use crate::settings::{Conduct, Mode, ProcessSettings};
 
 /// What `spiped` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,26 +93,8 @@ pub struct PipeOptions {
     pub key: KeySource,
     /// `-b`, as given.
     pub bind: Option<String>,
-    /// `-f` or `-g`.
-    pub forward_secrecy: ForwardSecrecy,
-    /// `--proxy-protocol`.
-    pub proxy_protocol: Option<Version>,
-    /// `--accept-proxy`.
-    pub accept_proxy: Vec<Network>,
-    /// Not `-j`.
-    pub keepalive: bool,
-    /// `-n`; None is no limit.
-    pub max_connections: Option<NonZeroU64>,
-    /// `--max-unproved`; None is no limit but that of open files.
-    pub max_unproved: Option<NonZeroU64>,
-    /// `--max-unproved-per-source`; None is no limit.
-    pub max_unproved_per_source: Option<NonZeroU64>,
-    /// `-o`: from 1 ms to 2^32 s.
-    pub timeout: Duration,
-    /// `--idle`: from 1 ms to 2^32 s; None is no limit.
-    pub idle: Option<Duration>,
-    /// `-r`: from 1 ms to 2^32 s; None with `-R`.
-    pub resolve_interval: Option<Duration>,
+    /// All else.
+    pub conduct: Conduct,
 }
 
 /// The options of the client.
@@ -200,24 +180,26 @@ impl PipeOptions {
             target: target(matches)?,
             key: key(matches)?,
             bind: matches.remove_one("bind"),
-            forward_secrecy: forward_secrecy(matches)?,
-            proxy_protocol: matches.remove_one("proxy-protocol"),
-            accept_proxy: matches.remove_one("accept-proxy").unwrap_or_default(),
-            keepalive: !matches.get_flag("no-keepalive"),
-            max_connections: matches
-                .remove_one("max-connections")
-                .unwrap_or(Some(number::MAX_CONNECTIONS)),
-            max_unproved: matches
-                .remove_one("max-unproved")
-                .unwrap_or(Some(number::MAX_UNPROVED)),
-            max_unproved_per_source: matches
-                .remove_one("max-unproved-per-source")
-                .unwrap_or(None),
-            timeout: timeout(matches),
-            idle: matches
-                .remove_one("idle")
-                .filter(|idle| *idle != number::NO_TIME),
-            resolve_interval,
+            conduct: Conduct {
+                forward_secrecy: forward_secrecy(matches)?,
+                proxy_protocol: matches.remove_one("proxy-protocol"),
+                accept_proxy: matches.remove_one("accept-proxy").unwrap_or_default(),
+                keepalive: !matches.get_flag("no-keepalive"),
+                max_connections: matches
+                    .remove_one("max-connections")
+                    .unwrap_or(Some(number::MAX_CONNECTIONS)),
+                max_unproved: matches
+                    .remove_one("max-unproved")
+                    .unwrap_or(Some(number::MAX_UNPROVED)),
+                max_unproved_per_source: matches
+                    .remove_one("max-unproved-per-source")
+                    .unwrap_or(None),
+                timeout: timeout(matches),
+                idle: matches
+                    .remove_one("idle")
+                    .filter(|idle| *idle != number::NO_TIME),
+                resolve_interval,
+            },
         })
     }
 }

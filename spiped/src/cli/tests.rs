@@ -15,7 +15,7 @@ use crate::keyfile::KeySource;
 use crate::log::{Destination, Level};
 use crate::proxy_protocol::Version;
 use crate::sandbox::Sandbox;
-use crate::settings::{Mode, ProcessSettings};
+use crate::settings::{Conduct, Mode, ProcessSettings};
 
 #[path = "../../tests/command_line/table/mod.rs"]
 mod table;
@@ -132,16 +132,18 @@ fn defaults_are_those_of_c_spiped() {
             target: "host:81".to_owned(),
             key: KeySource::File("key".into()),
             bind: None,
-            forward_secrecy: ForwardSecrecy::Enabled,
-            proxy_protocol: None,
-            accept_proxy: Vec::new(),
-            keepalive: true,
-            max_connections: NonZeroU64::new(100),
-            max_unproved: NonZeroU64::new(4096),
-            max_unproved_per_source: None,
-            timeout: Duration::from_secs(5),
-            idle: None,
-            resolve_interval: Some(Duration::from_secs(60)),
+            conduct: Conduct {
+                forward_secrecy: ForwardSecrecy::Enabled,
+                proxy_protocol: None,
+                accept_proxy: Vec::new(),
+                keepalive: true,
+                max_connections: NonZeroU64::new(100),
+                max_unproved: NonZeroU64::new(4096),
+                max_unproved_per_source: None,
+                timeout: Duration::from_secs(5),
+                idle: None,
+                resolve_interval: Some(Duration::from_secs(60)),
+            },
         }),
         process: ProcessSettings {
             wait_for_dns: false,
@@ -170,18 +172,20 @@ fn every_option_arrives_whether_short_or_long() {
             target: "/t".to_owned(),
             key: KeySource::Stdin,
             bind: Some("[127.0.0.7]".to_owned()),
-            forward_secrecy: ForwardSecrecy::Required,
-            proxy_protocol: Some(Version::V1),
-            accept_proxy: ["10.0.0.0/8", "::1", "unix"]
-                .map(|network| network.parse().unwrap())
-                .into(),
-            keepalive: false,
-            max_connections: NonZeroU64::new(7),
-            max_unproved: NonZeroU64::new(8),
-            max_unproved_per_source: NonZeroU64::new(1),
-            timeout: Duration::from_millis(2500),
-            idle: Some(Duration::from_secs(90)),
-            resolve_interval: Some(Duration::from_secs(30)),
+            conduct: Conduct {
+                forward_secrecy: ForwardSecrecy::Required,
+                proxy_protocol: Some(Version::V1),
+                accept_proxy: ["10.0.0.0/8", "::1", "unix"]
+                    .map(|network| network.parse().unwrap())
+                    .into(),
+                keepalive: false,
+                max_connections: NonZeroU64::new(7),
+                max_unproved: NonZeroU64::new(8),
+                max_unproved_per_source: NonZeroU64::new(1),
+                timeout: Duration::from_millis(2500),
+                idle: Some(Duration::from_secs(90)),
+                resolve_interval: Some(Duration::from_secs(30)),
+            },
         }),
         process: ProcessSettings {
             wait_for_dns: true,
@@ -240,7 +244,7 @@ fn the_log_is_what_is_asked_for() {
 
 #[test]
 fn numbers_and_switches_have_their_effect() {
-    let with = |more: &str| pipe(&format!("-e -s a -t b -k c {more}"));
+    let with = |more: &str| pipe(&format!("-e -s a -t b -k c {more}")).conduct;
     assert_eq!(with("-n 0").max_connections, None);
     assert_eq!(with("-n -1").max_connections, None);
     assert_eq!(with("--max-unproved 0").max_unproved, None);

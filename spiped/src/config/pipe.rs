@@ -18,7 +18,7 @@ use crate::keyfile::KeySource;
 use crate::keys;
 use crate::network::{self, Network};
 use crate::proxy_protocol::Version;
-use crate::settings::{Balance, Mode, PipeSettings};
+use crate::settings::{Balance, Conduct, Mode, PipeSettings};
 
 /// What a pipe can have besides what the command line calls by the same names.
 const MORE: [&str; 2] = ["mode", "balance"];
@@ -135,24 +135,27 @@ impl<'i> Pipe<'_, 'i, '_> {
         });
         let accept_proxy = self.accept_proxy(source.as_ref());
         let max_unproved_per_source = self.optional("max-unproved-per-source", count);
-        Some(PipeSettings {
-            name: self.name.as_str().into(),
-            keepalive: !self.flag("no-keepalive"),
-            mode: mode?,
-            source: source?,
-            targets: targets?,
-            balance: balance.unwrap_or_default(),
-            key: key?,
-            bind,
+        let conduct = Conduct {
             forward_secrecy,
             proxy_protocol,
             accept_proxy,
+            keepalive: !self.flag("no-keepalive"),
             max_connections: max_connections.unwrap_or(Some(number::MAX_CONNECTIONS)),
             max_unproved: max_unproved.unwrap_or(Some(number::MAX_UNPROVED)),
             max_unproved_per_source: max_unproved_per_source.unwrap_or(None),
             timeout: timeout.unwrap_or(number::TIMEOUT),
             idle: idle.filter(|idle| *idle != number::NO_TIME),
             resolve_interval,
+        };
+        Some(PipeSettings {
+            name: self.name.as_str().into(),
+            mode: mode?,
+            source: source?,
+            targets: targets?,
+            balance: balance.unwrap_or_default(),
+            key: key?,
+            bind,
+            conduct,
         })
     }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::cli::{Pipes, SpipedCommand, SpipedOptions, parse_spiped};
 use crate::keyfile::KeySource;
 use crate::proxy_protocol::Version;
-use crate::settings::{Balance, Mode};
+use crate::settings::{Balance, Conduct, Mode};
 use crate::tempdir::TempDir;
 
 fn good(text: &str) -> Vec<PipeSettings> {
@@ -86,18 +86,20 @@ fn everything_can_be_said() {
         balance: Balance::RoundRobin,
         key: KeySource::File("/key".into()),
         bind: Some("127.0.0.7".parse().unwrap()),
-        forward_secrecy: ForwardSecrecy::Required,
-        proxy_protocol: Some(Version::V2),
-        accept_proxy: ["10.0.0.0/8", "unix"]
-            .map(|network| network.parse().unwrap())
-            .into(),
-        keepalive: false,
-        max_connections: NonZeroU64::new(16),
-        max_unproved: NonZeroU64::new(8),
-        max_unproved_per_source: NonZeroU64::new(1),
-        timeout: Duration::from_millis(2500),
-        idle: Some(Duration::from_secs(90)),
-        resolve_interval: Some(Duration::from_secs(30)),
+        conduct: Conduct {
+            forward_secrecy: ForwardSecrecy::Required,
+            proxy_protocol: Some(Version::V2),
+            accept_proxy: ["10.0.0.0/8", "unix"]
+                .map(|network| network.parse().unwrap())
+                .into(),
+            keepalive: false,
+            max_connections: NonZeroU64::new(16),
+            max_unproved: NonZeroU64::new(8),
+            max_unproved_per_source: NonZeroU64::new(1),
+            timeout: Duration::from_millis(2500),
+            idle: Some(Duration::from_secs(90)),
+            resolve_interval: Some(Duration::from_secs(30)),
+        },
     };
     assert_eq!(good(text), [expected]);
 }
@@ -128,11 +130,14 @@ fn pipes_share_the_defaults_and_can_differ() {
     assert_eq!((&*one.name, &*two.name), ("one", "two"));
     assert_eq!(one.key, KeySource::File("/etc/spiped/all".into()));
     assert_eq!(two.key, KeySource::File("/etc/spiped/two".into()));
-    assert_eq!(one.timeout, Duration::from_secs(7));
-    assert_eq!(two.timeout, Duration::from_secs(5));
-    assert_eq!((one.resolve_interval, one.max_connections), (None, None));
-    assert_eq!(two.resolve_interval, Some(Duration::from_secs(60)));
-    assert_eq!(two.forward_secrecy, ForwardSecrecy::Disabled);
+    assert_eq!(one.conduct.timeout, Duration::from_secs(7));
+    assert_eq!(two.conduct.timeout, Duration::from_secs(5));
+    assert_eq!(
+        (one.conduct.resolve_interval, one.conduct.max_connections),
+        (None, None)
+    );
+    assert_eq!(two.conduct.resolve_interval, Some(Duration::from_secs(60)));
+    assert_eq!(two.conduct.forward_secrecy, ForwardSecrecy::Disabled);
 }
 
 #[test]
@@ -319,15 +324,29 @@ fn a_file_that_cannot_be_read_says_so() {
     assert_eq!(read(&file, KeyFiles::Leave).unwrap_err().lines().len(), 1);
 }
 
+#[test]
+fn what_is_wrong_is_told_once_and_a_hundred_times_at_most() {
+    assert_eq!(
+        mistakes("é = [ = ["),
+        [
+            "1:1: invalid unquoted key, expected letters, numbers, `-`, `_`",
+            "1:7: unexpected `=` in array, expected value, `]`",
+            "1:10: unclosed array, expected `]`",
+        ]
+    );
+    let lines = mistakes(&"x\n".repeat(100_000));
+    assert_eq!(lines.len(), 101);
+    assert_eq!(lines[99], "100:2: key with no value, expected `=`");
+    assert_eq!(lines[100], " 99900 mistakes more");
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "(\\PC|[\\[\\]=\".\n]|pipe|mode|source|target|key|defaults){0,60}") {
         if let Err(wrong) = parse(&text, Path::new(""), KeyFiles::Leave) {
             prop_assert!(!wrong.is_empty());
-            for Wrong { at, .. } in wrong {
-                let (line, column) = position(&text, at.start);
-                prop_assert!(line >= 1 && column >= 1);
-            }
+            let places: Vec<_> = wrong.iter().map(|wrong| wrong.at.start).collect();
+            prop_assert!(places.iter().all(|&place| text.is_char_boundary(place)), "{places:?}");
         }
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn start(
     settings: &PipeSettings,
     listener: &watch::Sender<Arc<Listener>>,
 ) -> Vec<JoinHandle<()>> {
-    let Some(interval) = settings.resolve_interval else {
+    let Some(interval) = settings.conduct.resolve_interval else {
         return Vec::new();
     };
     let name = || Arc::clone(&settings.name);
