@@ -37,7 +37,7 @@ complete -c spiped -n "__fish_spiped_needs_command" -l idle -d 'Close connection
 complete -c spiped -n "__fish_spiped_needs_command" -l proxy-protocol -d 'Tell the target who has connected: v1 or v2' -r -f -a "v1\t''
 v2\t''"
 complete -c spiped -n "__fish_spiped_needs_command" -l accept-proxy -d 'Take such headers from the balancers in these networks' -r -f
-complete -c spiped -n "__fish_spiped_needs_command" -s r -l resolve-interval -d 'Look the target\'s name up again this often [default: 60]' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -s r -l resolve-interval -d 'Look names up again this often [default: 60]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s p -l pidfile -d 'Write the process id here [default: SOURCE.pid]' -r -F
 complete -c spiped -n "__fish_spiped_needs_command" -s u -l user -d 'Become USER, :GROUP or USER:GROUP, once listening' -r -f -a "(__fish_complete_users)"
 complete -c spiped -n "__fish_spiped_needs_command" -l drain -d 'Reset connections still open so long after SIGTERM' -r -f
@@ -59,7 +59,7 @@ complete -c spiped -n "__fish_spiped_needs_command" -s f -l fast -d 'Save time i
 complete -c spiped -n "__fish_spiped_needs_command" -s g -l require-forward-secrecy -d 'Refuse a peer that uses -f'
 complete -c spiped -n "__fish_spiped_needs_command" -s j -l no-keepalive -d 'No TCP keep-alives (they are on by default)'
 complete -c spiped -n "__fish_spiped_needs_command" -s D -l wait-for-dns -d 'Start even if names cannot be looked up yet; try each second'
-complete -c spiped -n "__fish_spiped_needs_command" -s R -l no-resolve -d 'Look the target\'s name up only once, at the start'
+complete -c spiped -n "__fish_spiped_needs_command" -s R -l no-resolve -d 'Look names up only once, at the start'
 complete -c spiped -n "__fish_spiped_needs_command" -s F -l foreground -d 'Do not go into the background; write no pidfile'
 complete -c spiped -n "__fish_spiped_needs_command" -l syslog -d 'Send warnings to syslog in place of standard error'
 complete -c spiped -n "__fish_spiped_needs_command" -s v -l version -d 'Print the version'

@@ -22,7 +22,7 @@ use crate::keyfile::KeySource;
 use crate::keys::Keys;
 use crate::ledger::Ledger;
 use crate::pipe::{Pipe, Running};
-use crate::prepare::{Keyed, Listens, Prepared, Present};
+use crate::prepare::{Keyed, Left, Listens, Prepared, Present};
 use crate::settings::PipeSettings;
 use crate::target::{Target, Targets};
 
@@ -36,6 +36,8 @@ pub struct Fleet {
     descriptors: DescriptorLimit,
     key_exchange: KeyExchangePool,
     footprint: Arc<Footprint>,
+    /// Whoever looks names up is told here to do so at once.
+    again: watch::Sender<()>,
     /// Every connection has a clone of this.
     running: Running,
     none_running: mpsc::Receiver<()>,
@@ -106,6 +108,7 @@ impl Fleet {
             descriptors,
             key_exchange,
             footprint: Arc::default(),
+            again: watch::Sender::default(),
             running,
             none_running,
         }
@@ -115,20 +118,15 @@ impl Fleet {
     #[must_use]
     pub fn present(&self) -> Present {
         let mut present = Present::default();
-        for (name, member) in &self.pipes {
+        for member in self.pipes.values() {
             let listener = member.listener.borrow();
             if let Ok(endpoint) = listener.local_endpoint() {
-                let source = &member.keyed.settings.source;
-                present.known.add(source, [endpoint.clone()]);
                 present.running.push(Listens {
-                    pipe: Arc::clone(name),
+                    source: member.keyed.settings.source.clone(),
                     endpoint,
                     listener: Arc::downgrade(&listener),
                 });
             }
-        }
-        // Behind all sources: a pipe may lead to another, whose source has one address of several.
-        for member in self.pipes.values() {
             let route = member.pipe.route();
             for target in route.targets.all() {
                 let found = target.endpoints().get();
@@ -143,6 +141,15 @@ impl Fleet {
         present
     }
 
+    /// Where the keys are of all clients that have or may have connections.
+    #[must_use]
+    pub fn key_folders(&self) -> Vec<KeySource> {
+        let retired = self.retired.iter().map(|(_, keyed)| keyed);
+        let all = self.pipes.values().map(|member| &member.keyed);
+        let all = all.chain(retired).filter(|keyed| keyed.keys.has_clients());
+        all.map(|keyed| keyed.settings.key.clone()).collect()
+    }
+
     /// The key that was read from standard input, if one was.
     #[must_use]
     pub fn key_from_stdin(&self) -> Option<Keys> {
@@ -151,13 +158,14 @@ impl Fleet {
         Some(keyed.keys.clone())
     }
 
-    /// Runs these pipes and no others. One that runs already as it should is left alone; all
-    /// connections go on, and count for the limits of the pipe of that name.
+    /// Runs these pipes and no others. One that runs already as it should is left alone; connections
+    /// go on, except those of clients whose key is gone, also from what is left of their folder. They
+    /// count for the limits of the pipe of that name.
     ///
     /// # Errors
     ///
     /// The runtime cannot watch a socket. Then nothing has changed.
-    pub async fn apply(&mut self, wanted: Vec<Prepared>) -> io::Result<Changes> {
+    pub async fn apply(&mut self, wanted: Vec<Prepared>, left: &[Left]) -> io::Result<Changes> {
         let settings = wanted.iter().map(|pipe| &pipe.keyed.settings);
         let shares = Shares::among(settings, self.descriptors);
         let started = wanted.into_iter().map(Ready::start);
@@ -174,18 +182,16 @@ impl Fleet {
             let member = match before.remove(&name) {
                 None => {
                     changes.added += 1;
-                    self.member(ready, &ledger, &gate)
+                    self.member(ready, &ledger, &gate, &[])
                 }
-                Some(member) if member.is(&ready) => {
-                    member.follow(ready);
-                    member
-                }
+                Some(member) if member.is(&ready) => member,
                 Some(member) => {
                     changes.changed += 1;
                     let gone = ready.keyed.keys.replace(&member.keyed.keys);
+                    let before = Arc::clone(&member.pipe);
                     member.end().await;
                     gone.iter().for_each(|key| key.remove());
-                    self.member(ready, &ledger, &gate)
+                    self.member(ready, &ledger, &gate, before.route().targets.all())
                 }
             };
             self.board.post(Posted {
@@ -204,18 +210,27 @@ impl Fleet {
             self.retired.push((pipe, member.keyed.clone()));
             member.end().await;
         }
-        self.revoke();
+        self.revoke(left);
         Ok(changes)
     }
 
-    /// Ends connections of pipes that are gone whose key has been removed, as far as another pipe tells
-    /// what is in its folder now.
-    fn revoke(&mut self) {
+    /// Has all names looked up again at once.
+    pub fn look_up_again(&self) {
+        self.again.send_replace(());
+    }
+
+    /// Ends connections of pipes that are gone whose key is not in its folder any more, which another
+    /// pipe may have.
+    fn revoke(&mut self, left: &[Left]) {
         self.retired.retain(|(pipe, _)| pipe.strong_count() > 0);
+        let members = self.pipes.values().map(|member| &member.keyed);
+        let members = members.map(|keyed| (&keyed.settings.key, &keyed.keys));
+        let left = left.iter().map(|left| (&left.source, &left.keys));
+        let folders: Vec<_> = members.chain(left).collect();
         for (_, old) in &self.retired {
-            let mut now = self.pipes.values().map(|member| &member.keyed);
-            if let Some(now) = now.find(|now| now.settings.key == old.settings.key) {
-                let gone = now.keys.clone().replace(&old.keys);
+            let mut now = folders.iter();
+            if let Some((_, now)) = now.find(|(source, _)| **source == old.settings.key) {
+                let gone = (*now).clone().replace(&old.keys);
                 gone.iter().for_each(|key| key.remove());
             }
         }
@@ -235,11 +250,22 @@ impl Fleet {
         }
     }
 
-    fn member(&self, ready: Ready, ledger: &Arc<Ledger>, gate: &Arc<Gate>) -> Member {
+    /// A pipe that starts to run. What is known of targets stays known.
+    fn member(
+        &self,
+        ready: Ready,
+        ledger: &Arc<Ledger>,
+        gate: &Arc<Gate>,
+        before: &[Arc<Target>],
+    ) -> Member {
         let Keyed { settings, keys } = ready.keyed.clone();
         let name = || Arc::clone(&settings.name);
         let targets = settings.targets.iter().cloned().zip(ready.targets);
-        let targets = targets.map(|(address, endpoints)| Target::new(address, endpoints));
+        let targets = targets.map(|(address, endpoints)| {
+            let known = before.iter().find(|target| *target.address() == address);
+            let new = || Arc::new(Target::new(address.clone(), endpoints));
+            known.map_or_else(new, Arc::clone)
+        });
         let route = Route {
             targets: Arc::new(Targets::new(name(), targets, settings.balance)),
             bind: ready.bind.into(),
@@ -256,7 +282,7 @@ impl Fleet {
         // On a task of its own, so that accepting is done by the runtime's workers.
         let accepting = Arc::clone(&pipe).accept(current, self.running.clone());
         let accepting = tokio::spawn(accepting);
-        let following = following::start(&pipe, &settings, &listener);
+        let following = following::start(&pipe, &settings, &listener, &self.again);
         Member {
             keyed: ready.keyed,
             pipe,
@@ -291,15 +317,6 @@ impl Member {
         self.keyed.settings == wanted.keyed.settings
             && self.keyed.keys.is_same(&wanted.keyed.keys)
             && Arc::ptr_eq(&self.listener.borrow(), &wanted.listener)
-    }
-
-    /// Its names have been looked up again.
-    fn follow(&self, found: Ready) {
-        let route = self.pipe.route();
-        for (target, found) in route.targets.all().iter().zip(found.targets) {
-            target.endpoints().replace(found);
-        }
-        route.bind.replace(found.bind);
     }
 
     /// Stops accepting; connections go on.

@@ -129,6 +129,27 @@ impl Keys {
         }
     }
 
+    /// Reads what is left of a folder, without a word about what is unwise; nothing is if it is gone.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    pub fn read_left(source: &KeySource) -> Result<Self, KeysError> {
+        match source {
+            KeySource::File(path) if matches!(path.try_exists(), Ok(false)) => Ok(Self {
+                ring: [].into_iter().collect(),
+                entries: Vec::new(),
+            }),
+            source => Ok(Self::read(source, Mode::Decrypt)?.0),
+        }
+    }
+
+    /// Whether they are keys of clients, each with a name.
+    #[must_use]
+    pub fn has_clients(&self) -> bool {
+        self.entries.iter().any(|entry| entry.client.is_some())
+    }
+
     /// All of them.
     #[must_use]
     pub fn ring(&self) -> &Keyring {

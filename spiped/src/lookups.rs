@@ -1,11 +1,10 @@
-//! Where names lead. A look-up that fails takes nothing from who has an earlier answer.
+//! Where names lead. Who has an answer goes on with it while others are looked for.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use spiped_tokio::{Address, Endpoint};
 
-use crate::log::{self, Class};
 use crate::start::{self, StartError};
 
 /// What a name led to when it was last looked up well.
@@ -43,25 +42,19 @@ impl Known {
         self.0.insert(address.clone(), endpoints);
     }
 
-    /// Looks an address up; where that fails, it leads where it led before. Blocks.
+    /// Where an address leads; looked up, which blocks, only if no pipe knows.
     ///
     /// # Errors
     ///
-    /// Nobody knows.
+    /// It has to be looked up and cannot.
     pub fn resolve(
         &self,
         role: &'static str,
         address: &Address,
     ) -> Result<Vec<Endpoint>, StartError> {
-        start::resolve(role, address).or_else(|error| {
-            let Some(known) = self.0.get(address) else {
-                return Err(error);
-            };
-            log::warning(
-                Class::Lookup,
-                format_args!("{error}; keeping its last addresses"),
-            );
-            Ok(known.clone())
-        })
+        match self.0.get(address) {
+            Some(known) => Ok(known.clone()),
+            None => start::resolve(role, address),
+        }
     }
 }

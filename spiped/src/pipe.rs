@@ -4,13 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use spiped_tokio::{Listener, Peer, Socket};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::admission::{Gate, Slot};
 use crate::connection::{Route, unless_gone};
+use crate::descriptors::is_shortage;
 use crate::footprint::{self, Footprint};
 use crate::ledger::Ledger;
 use crate::log::{self, Class, Fields, Level};
@@ -229,15 +229,6 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-    )
-}
-
-/// Whether accepting failed for want of something that another connection has.
-fn is_shortage(error: &io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw);
-    matches!(
-        errno,
-        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
     )
 }
 

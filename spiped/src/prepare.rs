@@ -1,12 +1,12 @@
 //! What a pipe needs before its first connection: its keys, its addresses looked up, and a socket
 //! that listens. All of it may block.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
-use spiped_tokio::{BoundListener, Endpoint, Listener};
+use spiped_tokio::{Address, BoundListener, Endpoint, Listener};
 
 use crate::inherited::Inherited;
 use crate::keyfile::KeySource;
@@ -39,6 +39,32 @@ pub enum PrepareError {
         /// Their names.
         pipes: [Arc<str>; 2],
     },
+}
+
+/// Keys of clients that no pipe accepts any more, as they are in their folder now.
+#[derive(Debug)]
+pub struct Left {
+    /// The folder.
+    pub(crate) source: KeySource,
+    pub(crate) keys: Keys,
+}
+
+impl Left {
+    /// Reads those of some folders that these pipes do not have. One that is gone holds no key; of one
+    /// that cannot be read nobody knows.
+    pub fn read_all(folders: Vec<KeySource>, pipes: &[PipeSettings]) -> Vec<Self> {
+        let has = |source: &KeySource| pipes.iter().any(|pipe| pipe.key == *source);
+        let left = folders.into_iter().filter(|source| !has(source));
+        let read = |source: KeySource| match Keys::read_left(&source) {
+            Ok(keys) => Some(Self { source, keys }),
+            Err(error) => {
+                let what = format_args!("{error}: connections of its clients go on");
+                log::warning(Class::Daemon, what);
+                None
+            }
+        };
+        left.filter_map(read).collect()
+    }
 }
 
 /// A pipe whose keys are known.
@@ -87,16 +113,16 @@ pub struct Present {
     pub inherited: Passed,
     /// Those of the pipes that run.
     pub running: Vec<Listens>,
-    /// Where names led, for those that cannot be looked up now.
+    /// Where their names lead.
     pub known: Known,
 }
 
 /// A socket of a pipe that runs.
 #[derive(Debug)]
 pub struct Listens {
-    /// What the pipe is called.
-    pub pipe: Arc<str>,
-    /// Where it listens.
+    /// Where the pipe is to listen.
+    pub source: Address,
+    /// Where it does.
     pub endpoint: Endpoint,
     /// The socket, which is not kept open for this.
     pub listener: Weak<Listener>,
@@ -128,10 +154,12 @@ impl Keyed {
     ///
     /// A name has no address, a source cannot be listened on, or two pipes would listen at one place.
     pub fn prepare_all(pipes: Vec<Self>, present: &Present) -> Result<Vec<Prepared>, PrepareError> {
+        let sources = pipes.iter().map(|pipe| pipe.settings.source.clone());
+        let sources: HashSet<_> = sources.collect();
         let mut taken = HashMap::new();
         let prepare = |keyed: Self| {
             let name = Arc::clone(&keyed.settings.name);
-            let prepared = keyed.prepare(present)?;
+            let prepared = keyed.prepare(present, &sources)?;
             if let Ok(endpoint) = prepared.listening.endpoint()
                 && let Some(other) = taken.insert(endpoint.clone(), Arc::clone(&name))
             {
@@ -145,8 +173,12 @@ impl Keyed {
         pipes.into_iter().map(prepare).collect()
     }
 
-    /// Looks all addresses up, and listens.
-    fn prepare(self, present: &Present) -> Result<Prepared, PrepareError> {
+    /// Looks up what no pipe knows, and listens beside pipes with these sources.
+    fn prepare(
+        self,
+        present: &Present,
+        sources: &HashSet<Address>,
+    ) -> Result<Prepared, PrepareError> {
         let resolve = |role, address| present.known.resolve(role, address);
         let targets = self.settings.targets.iter();
         let targets = targets.map(|target| resolve("target", target));
@@ -155,9 +187,8 @@ impl Keyed {
         let bind = bind.map(|bind| resolve("bind", bind.address()));
         let bind = bind.transpose()?.unwrap_or_default();
         let bind = bind.iter().filter_map(Endpoint::tcp).collect();
-        let endpoint = source(&self.settings, present)?;
         Ok(Prepared {
-            listening: present.listen(&endpoint)?,
+            listening: present.listen(&self.settings, sources)?,
             targets,
             bind,
             keyed: self,
@@ -191,18 +222,12 @@ pub(crate) fn may_stay(wanted: &Endpoint, here: &Endpoint) -> bool {
     }
 }
 
-/// Where a pipe is to listen: where there is a socket already, else at the first place that its source
-/// leads to.
-fn source(settings: &PipeSettings, present: &Present) -> Result<Endpoint, StartError> {
-    let endpoints = present.known.resolve("source", &settings.source)?;
-    let is_wanted = |there: &&Listens| {
-        let is_own = there.pipe == settings.name;
-        let here = &there.endpoint;
-        endpoints.contains(here) || is_own && endpoints.iter().any(|wanted| may_stay(wanted, here))
-    };
-    let running = present.running.iter().find(is_wanted);
-    let running = running.map(|there| &there.endpoint);
-    let endpoint = running.or_else(|| endpoints.first()).ok_or_else(|| {
+/// The first place that the source of a pipe leads to.
+fn first<'a>(
+    settings: &PipeSettings,
+    endpoints: &'a [Endpoint],
+) -> Result<&'a Endpoint, StartError> {
+    let endpoint = endpoints.first().ok_or_else(|| {
         let error = io::ErrorKind::AddrNotAvailable.into();
         StartError::resolve("source", &settings.source, error)
     })?;
@@ -217,7 +242,7 @@ fn source(settings: &PipeSettings, present: &Present) -> Result<Endpoint, StartE
             |fields| fields.text("pipe", &settings.name),
         );
     }
-    Ok(endpoint.clone())
+    Ok(endpoint)
 }
 
 impl Listening {
@@ -243,11 +268,36 @@ impl Listening {
 }
 
 impl Present {
-    fn listen(&self, endpoint: &Endpoint) -> Result<Listening, PrepareError> {
-        let mut running = self.running.iter();
-        if let Some(there) = running.find(|there| there.endpoint == *endpoint) {
+    /// A pipe listens where one of its source does, whatever that leads to now, or at a place that
+    /// another one leaves; else at the first place that its source leads to.
+    fn listen(
+        &self,
+        settings: &PipeSettings,
+        sources: &HashSet<Address>,
+    ) -> Result<Listening, PrepareError> {
+        let take = |there: &Listens| {
             let listener = Weak::clone(&there.listener);
-            return Ok(Listening::Running(endpoint.clone(), listener));
+            Listening::Running(there.endpoint.clone(), listener)
+        };
+        let source = &settings.source;
+        if let Some(there) = self.running.iter().find(|there| there.source == *source) {
+            return Ok(take(there));
+        }
+        let endpoints = start::resolve("source", source)?;
+        let is_left = |there: &&Listens| {
+            !sources.contains(&there.source) && endpoints.contains(&there.endpoint)
+        };
+        let endpoint = match self.running.iter().find(is_left) {
+            Some(there) => &there.endpoint,
+            None => first(settings, &endpoints)?,
+        };
+        // Also if the pipe there stays, so that both are named.
+        if let Some(there) = self
+            .running
+            .iter()
+            .find(|there| there.endpoint == *endpoint)
+        {
+            return Ok(take(there));
         }
         let bound = match &self.inherited {
             Passed::None => BoundListener::bind(endpoint),

@@ -2,6 +2,7 @@
 //! which of them do not work at the moment.
 
 use std::fmt;
+use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use spiped_tokio::{Address, DialError, Endpoint, Socket, dial};
 use tokio::time::Instant;
 
+use crate::descriptors::is_shortage;
 use crate::log::{self, Class, Level};
 use crate::lookups::Found;
 use crate::outcome;
@@ -18,6 +20,8 @@ use crate::settings::Balance;
 
 /// How long a target that has failed comes after all others.
 const SKIPPED: Duration = Duration::from_secs(10);
+/// How long one has to be silent to have failed, when nobody waits any longer.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// The targets of a pipe.
 #[derive(Debug)]
@@ -56,12 +60,12 @@ impl Targets {
     /// All of them work, as far as is known.
     pub fn new(
         pipe: Arc<str>,
-        targets: impl IntoIterator<Item = Target>,
+        targets: impl IntoIterator<Item = Arc<Target>>,
         balance: Balance,
     ) -> Self {
         Self {
             pipe,
-            all: targets.into_iter().map(Arc::new).collect(),
+            all: targets.into_iter().collect(),
             balance,
             turn: AtomicUsize::new(0),
         }
@@ -76,8 +80,8 @@ impl Targets {
     /// Connects to the first target that works, within a limit for all of them.
     ///
     /// They are tried one after the other. Each has an equal share of the time that is left, so that a
-    /// silent one does not use it up. One that fails comes after all others for 10 seconds, or until
-    /// it works. A target works when it accepts a connection; `from` is as for [`dial`].
+    /// silent one does not use it up. One that fails, not for want of something on this machine, comes
+    /// after all others for 10 seconds, or until it works. A target works when it accepts a connection; `from` is as for [`dial`].
     ///
     /// # Errors
     ///
@@ -87,37 +91,21 @@ impl Targets {
         let mut failure = DialError::NoEndpoint;
         let candidates = self.candidates(begin);
         for (target, untried) in candidates.iter().zip((1..=candidates.len()).rev()) {
-            target.attempt(Instant::now());
             let left = limit.saturating_sub(begin.elapsed());
             let share = left / u32::try_from(untried).unwrap_or(u32::MAX);
+            let attempt = Attempt::begin(self, target);
             match dial(&target.endpoints.get(), from, share).await {
                 Ok(socket) => {
-                    if target.works() && self.all.len() > 1 {
-                        let what = format_args!("target {} works again", target.address);
-                        self.log(Level::Notice, what);
-                    }
+                    attempt.works();
                     return Ok(socket);
                 }
                 Err(error) => {
+                    attempt.fails(&error);
                     failure = error;
-                    if target.fails(Instant::now()) && self.all.len() > 1 {
-                        let what = format_args!(
-                            "target {} is passed over from now on: {}",
-                            target.address,
-                            outcome::dial_reason(&failure)
-                        );
-                        self.log(Level::Warning, what);
-                    }
                 }
             }
         }
         Err(failure)
-    }
-
-    fn log(&self, level: Level, what: fmt::Arguments<'_>) {
-        log::event(level, Class::Dial, what, |fields| {
-            fields.text("pipe", &self.pipe);
-        });
     }
 
     /// All of them in the order in which a connection tries them: those that are skipped come last,
@@ -137,10 +125,83 @@ impl Targets {
     }
 }
 
+/// A connection that tries a target. If it is given up after a second in which the target was silent,
+/// that is a failure of the target's.
+struct Attempt<'a> {
+    targets: &'a Targets,
+    target: &'a Target,
+    begin: Instant,
+    is_over: bool,
+}
+
+impl<'a> Attempt<'a> {
+    fn begin(targets: &'a Targets, target: &'a Target) -> Self {
+        let begin = Instant::now();
+        target.attempt(begin);
+        Self {
+            targets,
+            target,
+            begin,
+            is_over: false,
+        }
+    }
+
+    fn works(mut self) {
+        self.is_over = true;
+        if self.target.works() {
+            let what = format_args!("target {} works again", self.target.address);
+            self.log(Level::Notice, what);
+        }
+    }
+
+    fn fails(mut self, error: &DialError) {
+        self.is_over = true;
+        if !is_own(error) {
+            self.target_fails(format_args!("{}", outcome::dial_reason(error)));
+        }
+    }
+
+    fn target_fails(&self, why: fmt::Arguments<'_>) {
+        if self.target.fails(Instant::now()) {
+            let address = &self.target.address;
+            let what = format_args!("target {address} is passed over from now on: {why}");
+            self.log(Level::Warning, what);
+        }
+    }
+
+    /// An only target is never passed over.
+    fn log(&self, level: Level, what: fmt::Arguments<'_>) {
+        if self.targets.all.len() > 1 {
+            log::event(level, Class::Dial, what, |fields| {
+                fields.text("pipe", &self.targets.pipe);
+            });
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let silence = self.begin.elapsed();
+        if !self.is_over && silence >= SILENCE {
+            self.target_fails(format_args!("no answer within {silence:.0?}"));
+        }
+    }
+}
+
+/// Whether a dial failed for want of something on this machine.
+fn is_own(error: &DialError) -> bool {
+    match error {
+        DialError::Connect { source, .. } => {
+            is_shortage(source) || source.kind() == io::ErrorKind::AddrNotAvailable
+        }
+        _ => false,
+    }
+}
+
 /// The only one.
 impl From<Target> for Targets {
     fn from(target: Target) -> Self {
-        Self::new("".into(), [target], Balance::default())
+        Self::new("".into(), [Arc::new(target)], Balance::default())
     }
 }
 
@@ -214,7 +275,7 @@ mod tests {
 
     fn targets(balance: Balance) -> Targets {
         let targets = ["/a", "/b", "/c"].map(|path| Target::new(path.parse().unwrap(), Vec::new()));
-        Targets::new("p".into(), targets, balance)
+        Targets::new("p".into(), targets.map(Arc::new), balance)
     }
 
     fn order(targets: &Targets, now: Instant) -> String {
@@ -295,7 +356,7 @@ mod tests {
             ("/works", Endpoint::Unix(path)),
         ];
         let targets = targets.map(|(name, at)| Target::new(name.parse().unwrap(), vec![at]));
-        let targets = Targets::new("p".into(), targets, Balance::Order);
+        let targets = Targets::new("p".into(), targets.map(Arc::new), Balance::Order);
         let limit = Duration::from_secs(9);
         for waited in [limit / 3, Duration::ZERO] {
             let begin = Instant::now();

@@ -274,35 +274,55 @@ fn two_pipes_never_share_a_place() {
 }
 
 /// Also those of a pipe that has another name by now.
+/// How a client is shut out whose pipe goes too.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Goes {
+    /// Its folder of keys is another pipe's then.
+    Key,
+    /// It is nobody's.
+    LastKey,
+    /// It is gone, together with the pipe.
+    Folder,
+}
+
 #[test]
 fn a_key_that_is_removed_ends_connections_of_pipes_that_are_gone() {
     let ours = testbed::ours!();
-    let site = Site::new();
-    let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
-    let [here, there, source] = std::array::from_fn(|_| free());
-    fs::create_dir(site.dir.join("keys")).unwrap();
-    for name in ["keys/alice.key", "keys/bob.key"] {
-        let key = site.dir.write(name, [b'k'; 32]);
-        fs::write(&key, format!("{name:0>32}")).unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    for goes in [Goes::Key, Goes::LastKey, Goes::Folder] {
+        let site = Site::new();
+        let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
+        let [here, there, source] = std::array::from_fn(|_| free());
+        let keys = site.dir.join("keys");
+        fs::create_dir(&keys).unwrap();
+        for name in ["keys/alice.key", "keys/bob.key"] {
+            let key = site.dir.write(name, format!("{name:0>32}"));
+            fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let alice = keys.join("alice.key");
+        let pipe = |name, source, more| Pipe {
+            more,
+            ..decrypt(name, source, echo.address())
+        };
+        let folder = "key = \"keys\"";
+        let fleet = Fleet::start(&ours, site, &[pipe("before", &here, folder)]);
+        let command = ours.spiped(Mode::Encrypt, &source, &here, &alice);
+        let _client = Program::serving(&fleet.site.dir, "e", command, &source);
+        let mut open = Duplex::connect(&source);
+        open.tx.send(&mut Pattern::new(1), 10);
+        open.rx.expect(&mut Pattern::new(1), 10);
+        let after = pipe("after", &there, if goes == Goes::Key { folder } else { "" });
+        if goes == Goes::Folder {
+            fs::remove_dir_all(&keys).unwrap();
+            fleet.reload(&[after]);
+        } else {
+            fleet.reload(&[after]);
+            open.tx.send(&mut Pattern::new(2), 10);
+            open.rx.expect(&mut Pattern::new(2), 10);
+            fs::remove_file(&alice).unwrap();
+            fleet.daemon.reload();
+        }
+        open.rx.expect_reset();
     }
-    let alice = site.dir.join("keys/alice.key");
-    let pipe = |name, source| Pipe {
-        more: "key = \"keys\"",
-        ..decrypt(name, source, echo.address())
-    };
-    let fleet = Fleet::start(&ours, site, &[pipe("before", &here)]);
-    let command = ours.spiped(Mode::Encrypt, &source, &here, &alice);
-    let _client = Program::serving(&fleet.site.dir, "e", command, &source);
-    let mut open = Duplex::connect(&source);
-    open.tx.send(&mut Pattern::new(1), 10);
-    open.rx.expect(&mut Pattern::new(1), 10);
-    fleet.reload(&[pipe("after", &there)]);
-    open.tx.send(&mut Pattern::new(2), 10);
-    open.rx.expect(&mut Pattern::new(2), 10);
-    fs::remove_file(&alice).unwrap();
-    fleet.daemon.reload();
-    open.rx.expect_reset();
 }
 
 /// By the limits of a pipe whose settings change while connections run.

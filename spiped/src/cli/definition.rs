@@ -119,9 +119,9 @@ pub fn spiped_command() -> Command {
                 "SECONDS",
                 utf8().try_map(|given| number::seconds(&given, number::RESOLVE_INTERVAL)),
             )
-            .help("Look the target's name up again this often [default: 60]")
+            .help("Look names up again this often [default: 60]")
             .long_help(text::RESOLVE_INTERVAL),
-            flag("no-resolve", Some('R')).help("Look the target's name up only once, at the start"),
+            flag("no-resolve", Some('R')).help("Look names up only once, at the start"),
         ])
         .next_help_heading("The process")
         .args([

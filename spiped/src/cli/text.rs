@@ -111,8 +111,8 @@ checks it, and tells what happened. It leaves nothing behind.
 ";
 
 pub(super) const SOURCE: &str = "\
-Listen at this address. A host name is looked up when spiped starts, and not \
-again.";
+Listen at this address. A host name that leads to several has the first of them \
+listened at. It is looked up again as -r says, and followed when it moves.";
 
 pub(super) const TARGET: &str = "\
 Connect to this address.";
@@ -206,8 +206,9 @@ try again each second until it works. When spiped returns, it may not accept \
 connections yet.";
 
 pub(super) const RESOLVE_INTERVAL: &str = "\
-Look the target's name up again this often. The default is 60 seconds, and 0 \
-stands for it. Addresses that were found last stay in use while a look-up fails.";
+Look all names up again this often, and after SIGHUP. The default is 60 seconds, \
+and 0 stands for it. Addresses that were found last stay in use while a look-up \
+fails.";
 
 pub(super) const PIDFILE: &str = "\
 Write the process id to this file. The default is the source address as given \

@@ -13,7 +13,7 @@ use crate::fleet::{Changes, Fleet};
 use crate::log::{self, Class};
 use crate::notify::Supervisor;
 use crate::origin::Origin;
-use crate::prepare::{Keyed, Prepared};
+use crate::prepare::{Keyed, Left, Prepared};
 use crate::reason::reason;
 use crate::sandbox::Walls;
 use crate::settings::ProcessSettings;
@@ -28,6 +28,12 @@ pub(super) struct Daemon {
     pub(super) supervisor: Supervisor,
 }
 
+/// What is to run from now on.
+struct Wanted {
+    prepared: Vec<Prepared>,
+    left: Vec<Left>,
+}
+
 impl Daemon {
     /// Serves connections until it has been asked to end and the last of them has ended, or has had
     /// its time.
@@ -39,7 +45,7 @@ impl Daemon {
         walls: Option<Walls>,
     ) -> io::Result<()> {
         let mut requests = Requests::watch(self.process.foreground)?;
-        let changes = self.fleet.apply(prepared).await?;
+        let changes = self.fleet.apply(prepared, &[]).await?;
         let (reloads, asked_to_reload) = mpsc::channel(1);
         desks.open(&self.board, reloads)?;
         self.board.enter(Phase::Serving);
@@ -101,13 +107,16 @@ impl Daemon {
         }
     }
 
-    /// Reads settings and keys again, and looks names up.
-    fn read_again(&self) -> impl Future<Output = Result<Vec<Prepared>, DaemonError>> + use<> {
+    /// Reads settings and keys again, and looks names up that no pipe knows.
+    fn read_again(&self) -> impl Future<Output = Result<Wanted, DaemonError>> + use<> {
         let origin = self.origin.clone();
         let present = self.fleet.present();
         let from_stdin = self.fleet.key_from_stdin();
+        let folders = self.fleet.key_folders();
         let read = move || {
-            let keyed = Keyed::read_all(origin.read()?, from_stdin.as_ref())?;
+            let settings = origin.read()?;
+            let left = Left::read_all(folders, &settings);
+            let keyed = Keyed::read_all(settings, from_stdin.as_ref())?;
             let prepared = Keyed::prepare_all(keyed, &present)?;
             let (prepared, locked) = Prepared::lock_keys(prepared);
             if let Err(error) = locked {
@@ -116,7 +125,7 @@ impl Daemon {
                     format_args!("keys are not in locked memory: {}", reason(&error)),
                 );
             }
-            Ok(prepared)
+            Ok(Wanted { prepared, left })
         };
         let read = tokio::task::spawn_blocking(read);
         async { read.await.map_err(io::Error::other)? }
@@ -126,15 +135,19 @@ impl Daemon {
     /// wrong.
     async fn reload(
         &mut self,
-        wanted: Result<Vec<Prepared>, DaemonError>,
+        wanted: Result<Wanted, DaemonError>,
     ) -> Result<Changes, Vec<String>> {
         let changes = match wanted {
-            Ok(wanted) => self.fleet.apply(wanted).await.map_err(DaemonError::from),
+            Ok(Wanted { prepared, left }) => {
+                let changes = self.fleet.apply(prepared, &left).await;
+                changes.map_err(DaemonError::from)
+            }
             Err(error) => Err(error),
         };
         self.board.reloaded(changes.is_ok());
         match changes {
             Ok(changes) => {
+                self.fleet.look_up_again();
                 log::notice(Class::Daemon, format_args!("reloaded: {changes}"));
                 self.supervisor.ready(changes).await;
                 Ok(changes)

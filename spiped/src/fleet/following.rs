@@ -1,4 +1,5 @@
-//! Looks names up again every so often while pipes run, and has the pipes follow them.
+//! Looks names up again every so often while pipes run, and at once when settings have been read again,
+//! and has the pipes follow them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +14,34 @@ use crate::prepare::{PrepareError, may_stay};
 use crate::settings::PipeSettings;
 use crate::start::StartError;
 
+/// When to look up.
+struct Pace {
+    interval: Duration,
+    again: watch::Receiver<()>,
+}
+
+impl Pace {
+    async fn next(&mut self) {
+        tokio::select! {
+            () = tokio::time::sleep(self.interval) => {}
+            Ok(()) = self.again.changed() => {}
+        }
+    }
+}
+
 /// Starts to follow all names of a pipe; ends when the tasks do.
 pub(super) fn start(
     pipe: &Arc<Pipe>,
     settings: &PipeSettings,
     listener: &watch::Sender<Arc<Listener>>,
+    again: &watch::Sender<()>,
 ) -> Vec<JoinHandle<()>> {
     let Some(interval) = settings.conduct.resolve_interval else {
         return Vec::new();
+    };
+    let pace = || Pace {
+        interval,
+        again: again.subscribe(),
     };
     let name = || Arc::clone(&settings.name);
     let targets = pipe.route().targets.all().iter();
@@ -28,7 +49,7 @@ pub(super) fn start(
     let mut tasks: Vec<_> = targets
         .map(|target| {
             let (address, target) = (target.address().clone(), Arc::clone(target));
-            tokio::spawn(repeat(name(), address, interval, move |found| {
+            tokio::spawn(repeat(name(), address, pace(), move |found| {
                 target.endpoints().replace(found);
             }))
         })
@@ -40,10 +61,10 @@ pub(super) fn start(
             let found = found.iter().filter_map(Endpoint::tcp);
             pipe.route().bind.replace(found.collect());
         };
-        tasks.push(tokio::spawn(repeat(name(), address, interval, hand_on)));
+        tasks.push(tokio::spawn(repeat(name(), address, pace(), hand_on)));
     }
     if settings.source.is_name() {
-        let task = follow_source(settings.clone(), interval, listener.clone());
+        let task = follow_source(settings.clone(), pace(), listener.clone());
         tasks.push(tokio::spawn(task));
     }
     tasks
@@ -52,11 +73,11 @@ pub(super) fn start(
 /// Looks the name of a source up again every so often, for ever, and listens where it leads.
 async fn follow_source(
     settings: PipeSettings,
-    interval: Duration,
+    mut pace: Pace,
     current: watch::Sender<Arc<Listener>>,
 ) {
     loop {
-        tokio::time::sleep(interval).await;
+        pace.next().await;
         if let Err(error) = move_source(&settings, &current).await {
             log::event(
                 Level::Warning,
@@ -95,14 +116,9 @@ async fn move_source(
 }
 
 /// Looks a pipe's address up again every so often, for ever, and hands on where it leads.
-async fn repeat(
-    pipe: Arc<str>,
-    address: Address,
-    interval: Duration,
-    hand_on: impl Fn(Vec<Endpoint>),
-) {
+async fn repeat(pipe: Arc<str>, address: Address, mut pace: Pace, hand_on: impl Fn(Vec<Endpoint>)) {
     loop {
-        tokio::time::sleep(interval).await;
+        pace.next().await;
         match address.resolve().await {
             Ok(found) => hand_on(found),
             Err(error) => log::event(
