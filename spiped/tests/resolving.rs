@@ -277,6 +277,35 @@ mod ours_only {
         });
     }
 
+    /// Where another pipe listens may be among the addresses of a source.
+    #[test]
+    fn a_file_that_starts_can_be_read_again() {
+        testbed::need!("root", "unshare --mount");
+        let site = Site::new();
+        let hosts = "127.0.0.2 two.invalid\n127.0.0.3 two.invalid\n";
+        fs::write(site.dir.join("hosts"), hosts).unwrap();
+        let port = testbed::free_port();
+        let pipe = |name: &str, source: &str| {
+            format!(
+                "[pipe.{name}]\nmode = \"encrypt\"\nkey = \"key\"\ntarget = \"{}\"\n\
+                 source = \"{source}:{port}\"\n",
+                site.target
+            )
+        };
+        let text = pipe("a", "[127.0.0.3]") + &pipe("b", "two.invalid");
+        let config = site.dir.write("pipes.toml", text);
+        let mut command = testbed::ours!().bare_spiped();
+        command.arg("-F").arg("--config").arg(config);
+        let command = in_private_view(&site.dir, &command);
+        let daemon = Program::start(&site.dir, "fleet", command);
+        for ip in ["127.0.0.2", "127.0.0.3"] {
+            let at = format!("{ip}:{port}");
+            until("both to listen", || TcpStream::connect(&at).ok());
+        }
+        let told = daemon.reload();
+        assert!(told.ends_with("0 added, 0 changed, 0 removed\n"), "{told}");
+    }
+
     /// Or else whoever rules the names could keep a client in that is to go. The target's name server
     /// is silent, and the source leads to an address of another machine.
     #[test]

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Output;
@@ -229,6 +230,19 @@ fn who_asks_is_told_which_target_is_skipped() {
     assert_eq!(line(works.address())[2..], ["works", "-"], "{table}");
     let untried = ["not", "tried", "yet", "-"];
     assert_eq!(line(spare.address())[2..], untried, "{table}");
+}
+
+#[test]
+fn what_is_known_of_targets_outlasts_a_reload() {
+    let (dead, works) = (Address::free_v4(), listener());
+    let server = Server::start(&[&dead, works.address()], "");
+    assert_eq!(server.leads_to(&[&works]), 0);
+    let file = server.site.dir.join("pipes.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text + "timeout = 4\n").unwrap();
+    let told = server.daemon.reload();
+    assert!(told.contains("1 changed"), "{told}");
+    assert_eq!(server.targets()[0]["state"], "failed");
 }
 
 #[test]
