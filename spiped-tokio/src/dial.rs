@@ -33,6 +33,16 @@ pub enum DialError {
     },
 }
 
+impl DialError {
+    /// Whether it is for want of an address here: to start from, or of the right family.
+    fn is_own(&self) -> bool {
+        match self {
+            Self::NoEndpoint => true,
+            Self::Connect { source, .. } => source.kind() == io::ErrorKind::AddrNotAvailable,
+        }
+    }
+}
+
 /// Tries the endpoints until one accepts a connection.
 ///
 /// Each is tried when the one before it has failed or has been silent for 250 ms; a silent one goes
@@ -41,7 +51,8 @@ pub enum DialError {
 ///
 /// # Errors
 ///
-/// What the last endpoint to fail said, or that the first silent one did not answer in time.
+/// What the last endpoint to fail said, if it was not for want of an address here that it did; or that
+/// the first silent one did not answer in time.
 pub async fn dial(
     endpoints: &[Endpoint],
     from: &[SocketAddr],
@@ -61,6 +72,8 @@ pub async fn dial(
             let patience = if untried.len() > 0 { HEAD_START } else { limit };
             match attempts.first(pin!(sleep(patience))).await {
                 Some(Ok(socket)) => return Ok(socket),
+                // What this machine lacks says less than what a peer does.
+                Some(Err(error)) if error.is_own() && !failure.is_own() => {}
                 Some(Err(error)) => failure = error,
                 None => {}
             }

@@ -7,7 +7,7 @@
 )]
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, Type};
@@ -97,6 +97,19 @@ async fn a_refusal_does_not_end_the_wait_for_a_silent_address() {
         panic!("{error:?}");
     };
     assert_eq!(endpoint, silent.endpoint);
+}
+
+#[tokio::test]
+async fn what_a_peer_says_counts_more_than_a_lack_here() {
+    let other_family = Endpoint::Tcp((Ipv6Addr::LOCALHOST, 1).into());
+    let from = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+    let dialled = |endpoints| async move {
+        let error = dial(endpoints, &from, HOUR).await.unwrap_err();
+        kind(&error).unwrap()
+    };
+    let both = [refusing().await, other_family];
+    assert_eq!(dialled(&both[1..]).await, ErrorKind::AddrNotAvailable);
+    assert_eq!(dialled(&both).await, ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]

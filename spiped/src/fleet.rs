@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use spiped_tokio::{Endpoint, Handshaker, KeyExchangePool, Listener};
@@ -32,7 +32,7 @@ pub struct Fleet {
     pipes: BTreeMap<Arc<str>, Member>,
     board: Arc<Board>,
     /// Pipes that are gone, as long as they have connections.
-    retired: Vec<(Weak<Pipe>, Keyed)>,
+    retired: Vec<Keyed>,
     descriptors: DescriptorLimit,
     key_exchange: KeyExchangePool,
     footprint: Arc<Footprint>,
@@ -118,7 +118,10 @@ impl Fleet {
     #[must_use]
     pub fn present(&self) -> Present {
         let mut present = Present::default();
-        for member in self.pipes.values() {
+        let mut members: Vec<_> = self.pipes.values().collect();
+        // Those that look names up again know better, and are asked last.
+        members.sort_by_key(|member| member.keyed.settings.conduct.resolve_interval.is_some());
+        for member in members {
             let listener = member.listener.borrow();
             if let Ok(endpoint) = listener.local_endpoint() {
                 present.running.push(Listens {
@@ -144,10 +147,15 @@ impl Fleet {
     /// Where the keys are of all clients that have or may have connections.
     #[must_use]
     pub fn key_folders(&self) -> Vec<KeySource> {
-        let retired = self.retired.iter().map(|(_, keyed)| keyed);
+        let mut folders = Vec::new();
         let all = self.pipes.values().map(|member| &member.keyed);
-        let all = all.chain(retired).filter(|keyed| keyed.keys.has_clients());
-        all.map(|keyed| keyed.settings.key.clone()).collect()
+        for keyed in all.chain(&self.retired) {
+            let folder = &keyed.settings.key;
+            if keyed.keys.has_clients() && !folders.contains(folder) {
+                folders.push(folder.clone());
+            }
+        }
+        folders
     }
 
     /// The key that was read from standard input, if one was.
@@ -168,7 +176,7 @@ impl Fleet {
     pub async fn apply(&mut self, wanted: Vec<Prepared>, left: &[Left]) -> io::Result<Changes> {
         let settings = wanted.iter().map(|pipe| &pipe.keyed.settings);
         let shares = Shares::among(settings, self.descriptors);
-        let started = wanted.into_iter().map(Ready::start);
+        let started = wanted.into_iter().map(|pipe| self.ready(pipe));
         let started = started.collect::<io::Result<Vec<_>>>()?;
         let mut changes = Changes {
             pipes: started.len(),
@@ -206,12 +214,28 @@ impl Fleet {
         changes.removed = before.len();
         for (name, member) in before {
             self.board.remove(&name);
-            let pipe = Arc::downgrade(&member.pipe);
-            self.retired.push((pipe, member.keyed.clone()));
+            self.retired.push(member.keyed.clone());
             member.end().await;
         }
         self.revoke(left);
         Ok(changes)
+    }
+
+    /// Takes the socket of a pipe with the same source, which may have moved since that was prepared.
+    fn ready(&self, prepared: Prepared) -> io::Result<Ready> {
+        let source = &prepared.keyed.settings.source;
+        let mut members = self.pipes.values();
+        let same = members.find(|member| member.keyed.settings.source == *source);
+        let listener = match same {
+            Some(member) => Arc::clone(&member.listener.borrow()),
+            None => prepared.listening.start()?,
+        };
+        Ok(Ready {
+            keyed: prepared.keyed,
+            targets: prepared.targets,
+            bind: prepared.bind,
+            listener,
+        })
     }
 
     /// Has all names looked up again at once.
@@ -222,12 +246,12 @@ impl Fleet {
     /// Ends connections of pipes that are gone whose key is not in its folder any more, which another
     /// pipe may have.
     fn revoke(&mut self, left: &[Left]) {
-        self.retired.retain(|(pipe, _)| pipe.strong_count() > 0);
+        self.retired.retain(|keyed| keyed.keys.is_in_use());
         let members = self.pipes.values().map(|member| &member.keyed);
         let members = members.map(|keyed| (&keyed.settings.key, &keyed.keys));
         let left = left.iter().map(|left| (&left.source, &left.keys));
         let folders: Vec<_> = members.chain(left).collect();
-        for (_, old) in &self.retired {
+        for old in &self.retired {
             let mut now = folders.iter();
             if let Some((_, now)) = now.find(|(source, _)| **source == old.settings.key) {
                 let gone = (*now).clone().replace(&old.keys);
@@ -326,16 +350,5 @@ impl Member {
         }
         // The socket is closed with the task, not before.
         let _ = self.accepting.await;
-    }
-}
-
-impl Ready {
-    fn start(prepared: Prepared) -> io::Result<Self> {
-        Ok(Self {
-            keyed: prepared.keyed,
-            targets: prepared.targets,
-            bind: prepared.bind,
-            listener: prepared.listening.start()?,
-        })
     }
 }

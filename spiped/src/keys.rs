@@ -150,6 +150,14 @@ impl Keys {
         self.entries.iter().any(|entry| entry.client.is_some())
     }
 
+    /// Whether others hold one of them too, as connections that it began do, also those of earlier
+    /// forms of their pipe.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| Arc::strong_count(entry) > 1)
+    }
+
     /// All of them.
     #[must_use]
     pub fn ring(&self) -> &Keyring {

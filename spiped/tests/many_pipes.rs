@@ -310,6 +310,11 @@ fn a_key_that_is_removed_ends_connections_of_pipes_that_are_gone() {
         let mut open = Duplex::connect(&source);
         open.tx.send(&mut Pattern::new(1), 10);
         open.rx.expect(&mut Pattern::new(1), 10);
+        // The connection is then one of an earlier form of its pipe.
+        let carol = fleet.site.dir.write("keys/carol.key", [b'c'; 32]);
+        fs::set_permissions(&carol, fs::Permissions::from_mode(0o600)).unwrap();
+        let told = fleet.reload(&[pipe("before", &here, folder)]);
+        assert!(told.contains("1 changed"), "{told}");
         let after = pipe("after", &there, if goes == Goes::Key { folder } else { "" });
         if goes == Goes::Folder {
             fs::remove_dir_all(&keys).unwrap();

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::DaemonError;
 use crate::admin::{Desks, Reload};
@@ -127,8 +128,14 @@ impl Daemon {
             }
             Ok(Wanted { prepared, left })
         };
-        let read = tokio::task::spawn_blocking(read);
-        async { read.await.map_err(io::Error::other)? }
+        // On a thread of its own, as those of the runtime may all wait for a resolver.
+        let (outcome, done) = oneshot::channel();
+        let thread = thread::Builder::new().name("reload".to_owned());
+        let started = thread.spawn(move || outcome.send(read()));
+        async {
+            started?;
+            done.await.map_err(io::Error::other)?
+        }
     }
 
     /// Runs what was read; if it was wrong, what ran goes on. Gives what has changed, or all that is
@@ -145,9 +152,9 @@ impl Daemon {
             Err(error) => Err(error),
         };
         self.board.reloaded(changes.is_ok());
+        self.fleet.look_up_again();
         match changes {
             Ok(changes) => {
-                self.fleet.look_up_again();
                 log::notice(Class::Daemon, format_args!("reloaded: {changes}"));
                 self.supervisor.ready(changes).await;
                 Ok(changes)
