@@ -34,8 +34,10 @@ pub enum DialError {
 }
 
 impl DialError {
-    /// Whether it is for want of an address here: to start from, or of the right family.
-    fn is_own(&self) -> bool {
+    /// Whether it says nothing of a peer: there was no endpoint, or no address here to start from or of
+    /// the right family.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
         match self {
             Self::NoEndpoint => true,
             Self::Connect { source, .. } => source.kind() == io::ErrorKind::AddrNotAvailable,

@@ -1,9 +1,10 @@
 //! Where names lead. Who has an answer goes on with it while others are looked for.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use spiped_tokio::{Address, Endpoint};
+use spiped_tokio::{Address, BindAddress, Endpoint};
 
 use crate::start::{self, StartError};
 
@@ -56,5 +57,17 @@ impl Known {
             Some(known) => Ok(known.clone()),
             None => start::resolve(role, address),
         }
+    }
+
+    /// The addresses that outgoing connections start from; none leaves it to the system. Blocks as
+    /// above.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn resolve_bind(&self, bind: Option<&BindAddress>) -> Result<Vec<SocketAddr>, StartError> {
+        let found = bind.map(|bind| self.resolve("bind", bind.address()));
+        let found = found.transpose()?.unwrap_or_default();
+        Ok(found.iter().filter_map(Endpoint::tcp).collect())
     }
 }

@@ -179,14 +179,10 @@ impl Keyed {
         present: &Present,
         sources: &HashSet<Address>,
     ) -> Result<Prepared, PrepareError> {
-        let resolve = |role, address| present.known.resolve(role, address);
         let targets = self.settings.targets.iter();
-        let targets = targets.map(|target| resolve("target", target));
+        let targets = targets.map(|target| present.known.resolve("target", target));
         let targets = targets.collect::<Result<_, _>>()?;
-        let bind = self.settings.bind.as_ref();
-        let bind = bind.map(|bind| resolve("bind", bind.address()));
-        let bind = bind.transpose()?.unwrap_or_default();
-        let bind = bind.iter().filter_map(Endpoint::tcp).collect();
+        let bind = present.known.resolve_bind(self.settings.bind.as_ref())?;
         Ok(Prepared {
             listening: present.listen(&self.settings, sources)?,
             targets,

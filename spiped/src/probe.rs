@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::SpipeOptions;
 use crate::connection::Route;
+use crate::lookups::Known;
 use crate::outcome::ConnectionError;
 use crate::settings::Mode;
 use crate::start::{self, StartError};
@@ -69,7 +70,7 @@ pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
     let keys = start::read_keys(&options.key, Mode::Encrypt)?;
     let address = start::parse_address("target", &options.target)?;
     let bind = options.bind.as_deref().map(start::parse_bind).transpose()?;
-    let bind = start::resolve_bind(bind.as_ref())?;
+    let bind = Known::default().resolve_bind(bind.as_ref())?;
     let begin = Instant::now();
     let endpoints = start::resolve("target", &address)?;
     let resolve = begin.elapsed();

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::cli::SpipeOptions;
 use crate::connection::Route;
+use crate::lookups::Known;
 use crate::outcome::ConnectionError;
 use crate::sandbox::{Needs, Sandbox};
 use crate::settings::Mode;
@@ -55,7 +56,7 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let target = start::parse_address("target", &options.target)?;
     let endpoints = start::resolve("target", &target)?;
     let bind = options.bind.as_deref().map(start::parse_bind).transpose()?;
-    let bind = start::resolve_bind(bind.as_ref())?;
+    let bind = Known::default().resolve_bind(bind.as_ref())?;
     let needs = Needs::of(&endpoints, &bind);
     let (keys, key_lock) = keys.lock();
     let route = Route::of_client(options, Target::new(target, endpoints), bind, keys);

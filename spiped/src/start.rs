@@ -1,7 +1,6 @@
 //! What both programs do before their first connection: the key and the addresses.
 
 use std::io;
-use std::net::SocketAddr;
 
 use spiped_tokio::{Address, AddressError, BindAddress, Endpoint};
 
@@ -75,11 +74,4 @@ pub(crate) fn parse_bind(text: &str) -> Result<BindAddress, StartError> {
         role: "bind",
         error,
     })
-}
-
-/// The addresses that outgoing connections start from; blocks.
-pub(crate) fn resolve_bind(bind: Option<&BindAddress>) -> Result<Vec<SocketAddr>, StartError> {
-    let found = bind.map(|bind| resolve("bind", bind.address()));
-    let found = found.transpose()?.unwrap_or_default();
-    Ok(found.iter().filter_map(Endpoint::tcp).collect())
 }

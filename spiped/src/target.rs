@@ -2,7 +2,6 @@
 //! which of them do not work at the moment.
 
 use std::fmt;
-use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,7 +80,8 @@ impl Targets {
     ///
     /// They are tried one after the other. Each has an equal share of the time that is left, so that a
     /// silent one does not use it up. One that fails, not for want of something on this machine, comes
-    /// after all others for 10 seconds, or until it works. A target works when it accepts a connection; `from` is as for [`dial`].
+    /// after all others for 10 seconds, or until it works. A target works when it accepts a
+    /// connection; `from` is as for [`dial`].
     ///
     /// # Errors
     ///
@@ -156,7 +156,8 @@ impl<'a> Attempt<'a> {
 
     fn fails(mut self, error: &DialError) {
         self.is_over = true;
-        if !is_own(error) {
+        let is_short = matches!(error, DialError::Connect { source, .. } if is_shortage(source));
+        if !is_short && !error.is_own() {
             self.target_fails(format_args!("{}", outcome::dial_reason(error)));
         }
     }
@@ -185,16 +186,6 @@ impl Drop for Attempt<'_> {
         if !self.is_over && silence >= SILENCE {
             self.target_fails(format_args!("no answer within {silence:.0?}"));
         }
-    }
-}
-
-/// Whether a dial failed for want of something on this machine.
-fn is_own(error: &DialError) -> bool {
-    match error {
-        DialError::Connect { source, .. } => {
-            is_shortage(source) || source.kind() == io::ErrorKind::AddrNotAvailable
-        }
-        _ => false,
     }
 }
 
