@@ -7,11 +7,11 @@
 )]
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use socket2::{Domain, Type};
 use spiped_tokio::{DialError, Endpoint, Listener, dial};
+use testbed::Silent;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,29 +27,6 @@ async fn answering() -> (Listener, Endpoint) {
 async fn refusing() -> Endpoint {
     let (_, endpoint) = answering().await;
     endpoint
-}
-
-/// A listener whose backlog is full, so that the system answers nobody.
-struct Silent {
-    endpoint: Endpoint,
-    _sockets: (socket2::Socket, Vec<TcpStream>),
-}
-
-fn silent() -> Silent {
-    let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener
-        .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
-        .unwrap();
-    listener.listen(0).unwrap();
-    let address = listener.local_addr().unwrap().as_socket().unwrap();
-    let mut waiting = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
-        waiting.push(stream);
-    }
-    Silent {
-        endpoint: Endpoint::Tcp(address),
-        _sockets: (listener, waiting),
-    }
 }
 
 fn kind(error: &DialError) -> Option<ErrorKind> {
@@ -71,9 +48,11 @@ async fn it_goes_on_to_the_address_that_answers() {
 
 #[tokio::test]
 async fn silent_addresses_do_not_hold_up_the_one_that_answers() {
-    let silent = [silent(), silent()];
+    let silent = [Silent::new(), Silent::new()];
     let (listener, endpoint) = answering().await;
-    let [first, second] = silent.each_ref().map(|silent| silent.endpoint.clone());
+    let [first, second] = silent
+        .each_ref()
+        .map(|silent| Endpoint::Tcp(silent.address()));
     let refused = refusing().await;
     timeout(
         PATIENCE,
@@ -87,8 +66,8 @@ async fn silent_addresses_do_not_hold_up_the_one_that_answers() {
 
 #[tokio::test]
 async fn a_refusal_does_not_end_the_wait_for_a_silent_address() {
-    let silent = silent();
-    let addresses = [silent.endpoint.clone(), refusing().await];
+    let silent = Silent::new();
+    let addresses = [Endpoint::Tcp(silent.address()), refusing().await];
     let error = dial(&addresses, &[], Duration::from_secs(1))
         .await
         .unwrap_err();
@@ -96,7 +75,7 @@ async fn a_refusal_does_not_end_the_wait_for_a_silent_address() {
     let DialError::Connect { endpoint, .. } = error else {
         panic!("{error:?}");
     };
-    assert_eq!(endpoint, silent.endpoint);
+    assert_eq!(endpoint, Endpoint::Tcp(silent.address()));
 }
 
 #[tokio::test]

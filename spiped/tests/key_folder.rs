@@ -70,9 +70,7 @@ fn make_folder(site: &Site) {
 
 /// The key is the file's name, long enough.
 fn write_key(site: &Site, name: &str) -> PathBuf {
-    let path = site.dir.write(name, format!("{name:0>32}"));
-    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-    path
+    site.dir.write(name, format!("{name:0>32}"))
 }
 
 fn echoes(source: &Address) -> Duplex {

@@ -6,7 +6,6 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -295,8 +294,7 @@ fn a_key_that_is_removed_ends_connections_of_pipes_that_are_gone() {
         let keys = site.dir.join("keys");
         fs::create_dir(&keys).unwrap();
         for name in ["keys/alice.key", "keys/bob.key"] {
-            let key = site.dir.write(name, format!("{name:0>32}"));
-            fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+            site.dir.write(name, format!("{name:0>32}"));
         }
         let alice = keys.join("alice.key");
         let pipe = |name, source, more| Pipe {
@@ -311,8 +309,7 @@ fn a_key_that_is_removed_ends_connections_of_pipes_that_are_gone() {
         open.tx.send(&mut Pattern::new(1), 10);
         open.rx.expect(&mut Pattern::new(1), 10);
         // The connection is then one of an earlier form of its pipe.
-        let carol = fleet.site.dir.write("keys/carol.key", [b'c'; 32]);
-        fs::set_permissions(&carol, fs::Permissions::from_mode(0o600)).unwrap();
+        fleet.site.dir.write("keys/carol.key", [b'c'; 32]);
         let told = fleet.reload(&[pipe("before", &here, folder)]);
         assert!(told.contains("1 changed"), "{told}");
         let after = pipe("after", &there, if goes == Goes::Key { folder } else { "" });
@@ -378,7 +375,6 @@ fn a_key_is_replaced_while_connections_run() {
     before.tx.send(&mut Pattern::new(1), 10);
     before.rx.expect(&mut Pattern::new(1), 10);
     let new = site.dir.write("new", [b'n'; 32]);
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
     fs::rename(new, &site.key).unwrap();
     let unchanged = "spiped: reloaded: 1 pipe: 0 added, 0 changed, 0 removed\n";
     let changed = "spiped: reloaded: 1 pipe: 0 added, 1 changed, 0 removed\n";

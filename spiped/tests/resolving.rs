@@ -3,9 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -322,11 +321,8 @@ mod ours_only {
             fs::write(dir.join("hosts"), lines).unwrap();
         };
         fs::create_dir(dir.join("keys")).unwrap();
-        let [stays, goes] = ["stays", "goes"].map(|name| {
-            let path = dir.write(&format!("keys/{name}.key"), format!("{name:0>32}"));
-            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-            path
-        });
+        let key = |name: &str| dir.write(&format!("keys/{name}.key"), format!("{name:0>32}"));
+        let [stays, goes] = ["stays", "goes"].map(key);
         resolve("127.0.0.1", "127.0.0.2 moving.invalid");
         let source = format!("source.invalid:{}", moving.site.source.tcp().port());
         let daemon = described(&moving, &source, "mode = \"decrypt\"\nkey = \"keys\"");

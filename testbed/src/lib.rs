@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 pub use address::{Address, Transport};
 pub use dir::TempDir;
 pub use duplex::{Duplex, Receiver, Sender};
-pub use listener::{Echo, Listener};
+pub use listener::{Echo, Listener, Silent};
 pub use maker::{Maker, Mode, find, is_root, present};
 pub use nix::sys::signal::Signal;
 pub use pattern::{Pattern, sha256, sha256_of_pattern};

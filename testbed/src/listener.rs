@@ -1,7 +1,7 @@
 //! The plain service at the far side of a tunnel.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -80,12 +80,12 @@ impl Listener {
 
     /// Takes the next TCP connection and says where it comes from.
     #[track_caller]
-    pub fn accept_from(&self) -> (Duplex, std::net::SocketAddr) {
+    pub fn accept_from(&self) -> (Duplex, SocketAddr) {
         let (stream, from) = within(PATIENCE, || self.try_accept().ok()).unwrap();
         (stream, from.unwrap())
     }
 
-    fn try_accept(&self) -> io::Result<(Duplex, Option<std::net::SocketAddr>)> {
+    fn try_accept(&self) -> io::Result<(Duplex, Option<SocketAddr>)> {
         match &self.socket {
             Socket::Tcp(socket) => {
                 let (stream, from) = socket.accept()?;
@@ -161,5 +161,43 @@ fn echo(mut stream: Duplex) {
         if stream.tx.write_all(&buffer[..n]).is_err() {
             return;
         }
+    }
+}
+
+/// A TCP port of IPv4 where the system answers nobody, because the queue is full.
+#[derive(Debug)]
+pub struct Silent {
+    address: SocketAddr,
+    _socket: socket2::Socket,
+    _queue: Vec<TcpStream>,
+}
+
+impl Silent {
+    /// Listens, and fills the queue.
+    pub fn new() -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        socket.bind(&any.into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let patience = Duration::from_millis(300);
+        let connect = || TcpStream::connect_timeout(&address, patience).ok();
+        Self {
+            address,
+            _queue: std::iter::from_fn(connect).collect(),
+            _socket: socket,
+        }
+    }
+
+    /// Where nobody answers.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Default for Silent {
+    fn default() -> Self {
+        Self::new()
     }
 }

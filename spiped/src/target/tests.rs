@@ -1,8 +1,8 @@
 //! In what order targets are tried, and what makes one fail.
 
-use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
+use std::net::Ipv6Addr;
 
-use socket2::{Domain, Type};
+use testbed::Silent;
 use tokio::net::UnixListener;
 
 use super::*;
@@ -70,42 +70,16 @@ fn one_connection_tries_a_target_again_that_was_skipped_for_its_time() {
     assert_eq!(order(&targets, later), "/a/b/c");
 }
 
-/// A listener whose backlog is full, so that the system answers nobody.
-struct Silent {
-    address: SocketAddr,
-    _listener: socket2::Socket,
-    _waiting: Vec<TcpStream>,
-}
-
-impl Silent {
-    fn new() -> Self {
-        let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        listener.bind(&anywhere.into()).unwrap();
-        listener.listen(0).unwrap();
-        let address = listener.local_addr().unwrap().as_socket().unwrap();
-        let mut waiting = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
-            waiting.push(stream);
-        }
-        Self {
-            address,
-            _listener: listener,
-            _waiting: waiting,
-        }
-    }
-
-    fn target(&self) -> Target {
-        let endpoint = Endpoint::Tcp(self.address);
-        Target::new("/silent".parse().unwrap(), vec![endpoint])
-    }
+fn leads_to(silent: &Silent) -> Target {
+    let endpoint = Endpoint::Tcp(silent.address());
+    Target::new("/silent".parse().unwrap(), vec![endpoint])
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_nobody_waited_for_to_the_end_has_failed_if_it_had_a_second() {
     let silent = Silent::new();
     for (waited, has_failed) in [(900, false), (1100, true)] {
-        let targets = Targets::from(silent.target());
+        let targets = Targets::from(leads_to(&silent));
         let dial = targets.dial(&[], Duration::from_secs(5));
         let given_up = tokio::time::timeout(Duration::from_millis(waited), dial);
         assert!(given_up.await.is_err());
@@ -118,7 +92,7 @@ async fn one_that_nobody_waited_for_to_the_end_has_failed_if_it_had_a_second() {
 #[tokio::test]
 async fn what_is_wrong_on_this_machine_is_no_failure_of_a_target() {
     let silent = Silent::new();
-    let targets = Targets::from(silent.target());
+    let targets = Targets::from(leads_to(&silent));
     let other_family = [SocketAddr::from((Ipv6Addr::LOCALHOST, 0))];
     let dial = targets.dial(&other_family, Duration::from_secs(5));
     assert!(dial.await.is_err());
@@ -132,7 +106,7 @@ async fn a_silent_one_has_its_share_of_the_time_and_then_comes_last() {
     let path = dir.path().join("works");
     let _works = UnixListener::bind(&path).unwrap();
     let targets = [
-        ("/silent", Endpoint::Tcp(silent.address)),
+        ("/silent", Endpoint::Tcp(silent.address())),
         ("/refuses", Endpoint::Unix(dir.path().join("refuses"))),
         ("/works", Endpoint::Unix(path)),
     ];

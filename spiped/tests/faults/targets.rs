@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testbed::{Address, Listener, Pattern, Plan, proc};
+use testbed::{Address, Listener, Pattern, Plan, Silent, proc};
 
 use super::Scene;
 use super::scene::{STREAMS, expect_line, strace};
@@ -92,20 +92,8 @@ fn a_dial_that_the_system_refuses_is_a_line() {
 #[test]
 fn one_that_does_not_answer_is_given_up_in_time() {
     let ours = testbed::ours!();
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    socket.bind(&any.into()).unwrap();
-    socket.listen(0).unwrap();
-    let target = Address::Tcp(socket.local_addr().unwrap().as_socket().unwrap());
-    let _queue: Vec<_> = (0..4)
-        .map(|_| {
-            let client =
-                socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-            client.set_nonblocking(true).unwrap();
-            let _ = client.connect(&target.tcp().into());
-            client
-        })
-        .collect();
+    let silent = Silent::new();
+    let target = Address::Tcp(silent.address());
     let plan = Plan::new(&ours, &ours).to(&target);
     let mut tunnel = plan.server_args(&["-o", "1"]).start();
     tunnel.connect().rx.expect_reset();
