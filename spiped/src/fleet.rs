@@ -19,7 +19,7 @@ use crate::connection::Route;
 use crate::descriptors::DescriptorLimit;
 use crate::footprint::Footprint;
 use crate::keyfile::KeySource;
-use crate::keys::Keys;
+use crate::keys::{Keys, KeysSource};
 use crate::ledger::Ledger;
 use crate::pipe::{Pipe, Running};
 use crate::prepare::{Keyed, Left, Listens, Prepared, Present};
@@ -146,28 +146,28 @@ impl Fleet {
 
     /// Where the keys are of all clients that have or may have connections.
     #[must_use]
-    pub fn key_folders(&self) -> Vec<KeySource> {
-        let mut folders = Vec::new();
+    pub fn client_keys(&self) -> Vec<KeysSource> {
+        let mut sources = Vec::new();
         let all = self.pipes.values().map(|member| &member.keyed);
         for keyed in all.chain(&self.retired) {
-            let folder = &keyed.settings.key;
-            if keyed.keys.has_clients() && !folders.contains(folder) {
-                folders.push(folder.clone());
+            let source = &keyed.settings.key;
+            if keyed.keys.has_clients() && !sources.contains(source) {
+                sources.push(source.clone());
             }
         }
-        folders
+        sources
     }
 
     /// The key that was read from standard input, if one was.
     #[must_use]
     pub fn key_from_stdin(&self) -> Option<Keys> {
         let mut all = self.pipes.values().map(|member| &member.keyed);
-        let keyed = all.find(|keyed| keyed.settings.key == KeySource::Stdin)?;
+        let keyed = all.find(|keyed| keyed.settings.key == KeySource::Stdin.into())?;
         Some(keyed.keys.clone())
     }
 
     /// Runs these pipes and no others. One that runs already as it should is left alone; connections
-    /// go on, except those of clients whose key is gone, also from what is left of their folder. They
+    /// go on, except those of clients whose key is gone, also from what is left of such keys. They
     /// count for the limits of the pipe of that name.
     ///
     /// # Errors
@@ -243,16 +243,16 @@ impl Fleet {
         self.again.send_replace(());
     }
 
-    /// Ends connections of pipes that are gone whose key is not in its folder any more, which another
-    /// pipe may have.
+    /// Ends connections of pipes that are gone whose key is not where it was any more; another pipe may
+    /// have the same keys.
     fn revoke(&mut self, left: &[Left]) {
         self.retired.retain(|keyed| keyed.keys.is_in_use());
         let members = self.pipes.values().map(|member| &member.keyed);
         let members = members.map(|keyed| (&keyed.settings.key, &keyed.keys));
         let left = left.iter().map(|left| (&left.source, &left.keys));
-        let folders: Vec<_> = members.chain(left).collect();
+        let sources: Vec<_> = members.chain(left).collect();
         for old in &self.retired {
-            let mut now = folders.iter();
+            let mut now = sources.iter();
             if let Some((_, now)) = now.find(|(source, _)| **source == old.settings.key) {
                 let gone = (*now).clone().replace(&old.keys);
                 gone.iter().for_each(|key| key.remove());

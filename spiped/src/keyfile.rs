@@ -79,8 +79,8 @@ pub enum KeyWarning {
     },
     /// It holds nothing at all, so that everybody knows it.
     Empty(KeySource),
-    /// So many more warnings there are about the files of this folder.
-    More(PathBuf, usize),
+    /// So many more warnings there are about clients' key files.
+    More(usize),
     /// Other users may put keys into this folder, or take them away; its permissions.
     Writable(PathBuf, u32),
     /// There is no key in this folder.
@@ -101,13 +101,9 @@ impl fmt::Display for KeyWarning {
                 write!(f, "{key} is only {length} {bytes} long and may be guessed")
             }
             Self::Empty(key) => write!(f, "{key} is empty: anybody can connect"),
-            Self::More(folder, count) => {
+            Self::More(count) => {
                 let noun = if *count == 1 { "warning" } else { "warnings" };
-                let folder = folder.display();
-                write!(
-                    f,
-                    "{count} more {noun} about the files of key folder {folder}"
-                )
+                write!(f, "{count} more {noun} about key files")
             }
             Self::Writable(folder, mode) => {
                 write!(

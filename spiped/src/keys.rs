@@ -1,64 +1,22 @@
-//! The keys of a pipe: the one of a key file, or those of a folder, where each file is a key of the
-//! client that it is called after.
+//! The keys of a pipe: the one of a key file, or those of clients, each in a file that is called after
+//! its client.
 //!
-//! A folder is taken whole or not at all: with one file in it that cannot be used there is an error,
-//! so that no client is shut out, and no key kept, by half.
+//! They are taken all or not at all: with one that cannot be used there is an error, so that no client
+//! is shut out, and no key kept, by half.
+
+mod source;
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use spiped_proto::{Keyring, Secret};
 use tokio::sync::watch;
 
-use crate::keyfile::{self, KeyFileError, KeySource, KeyWarning};
 use crate::locked;
-use crate::reason::reason;
-use crate::settings::Mode;
 
-/// More files are taken for a mistake: each hello of a stranger is tried with each key.
-const FILES_MAX: usize = 10_000;
-/// So many warnings about the files of a folder are worth reading.
-const WARNINGS_MAX: usize = 3;
-/// What a key file in a folder ends in. Whatever ends otherwise is no key: it may be what an editor
-/// or a package manager left, or a key that somebody took away by renaming it.
-const SUFFIX: &[u8] = b".key";
-
-/// Why a pipe has no keys.
-#[derive(Debug, thiserror::Error)]
-pub enum KeysError {
-    /// A key cannot be read.
-    #[error(transparent)]
-    File(#[from] KeyFileError),
-    /// The folder cannot be read.
-    #[error("cannot read key folder {}: {}", .folder.display(), reason(.error))]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// There is a folder where one key is needed.
-    #[error("{} is a folder: only spiped -d takes many keys, so name one key file", .0.display())]
-    Many(PathBuf),
-    /// There are more than 10,000.
-    #[error("key folder {} holds more than {FILES_MAX} keys", .0.display())]
-    TooMany(PathBuf),
-    /// A file's name is none for a client.
-    #[error("key file {0:?} is called after no client: its name has to be plain text")]
-    Name(PathBuf),
-    /// It is a device, a pipe or a socket.
-    #[error("key file {} is no regular file", .0.display())]
-    Special(PathBuf),
-    /// Anybody could connect as this client.
-    #[error("key file {} is empty", .0.display())]
-    Empty(PathBuf),
-}
+pub(crate) use source::links;
+pub use source::{KeysError, KeysSource};
 
 /// The keys that a pipe accepts, or the one that it connects with. Clones share them.
 #[derive(Clone, Debug)]
@@ -81,13 +39,13 @@ impl Entry {
         Arc::new(Self { client, removed })
     }
 
-    /// Whose key it is; a key file that is in no folder is nobody's in particular.
+    /// Whose key it is; the only key of a pipe is nobody's in particular.
     #[must_use]
     pub fn client(&self) -> Option<&Arc<str>> {
         self.client.as_ref()
     }
 
-    /// Waits until the key has been removed from its folder.
+    /// Waits until the key has been removed.
     pub async fn removed(&self) {
         let mut removed = self.removed.subscribe();
         // Fails only when the sender is gone, which `self` has.
@@ -111,39 +69,6 @@ impl From<Secret> for Keys {
 }
 
 impl Keys {
-    /// Reads a key file or, for a decrypting end, a folder of them; and says what is unwise about it.
-    ///
-    /// # Errors
-    ///
-    /// A key cannot be read, is no file of a client's, or there are too many.
-    pub fn read(source: &KeySource, mode: Mode) -> Result<(Self, Vec<KeyWarning>), KeysError> {
-        match source {
-            KeySource::File(path) if path.is_dir() => match mode {
-                Mode::Decrypt => read_folder(path),
-                Mode::Encrypt => Err(KeysError::Many(path.clone())),
-            },
-            one => {
-                let (secret, warnings) = keyfile::read(one)?;
-                Ok((secret.into(), warnings))
-            }
-        }
-    }
-
-    /// Reads what is left of a folder, without a word about what is unwise; nothing is if it is gone.
-    ///
-    /// # Errors
-    ///
-    /// As for [`read`](Self::read).
-    pub fn read_left(source: &KeySource) -> Result<Self, KeysError> {
-        match source {
-            KeySource::File(path) if matches!(path.try_exists(), Ok(false)) => Ok(Self {
-                ring: [].into_iter().collect(),
-                entries: Vec::new(),
-            }),
-            source => Ok(Self::read(source, Mode::Decrypt)?.0),
-        }
-    }
-
     /// Whether they are keys of clients, each with a name.
     #[must_use]
     pub fn has_clients(&self) -> bool {
@@ -207,98 +132,6 @@ impl Keys {
         let gone =
             gone.filter(|entry| entry.client.is_some() && !kept.contains(&Arc::as_ptr(entry)));
         gone.cloned().collect()
-    }
-}
-
-/// Reads all keys of a folder, in the order of their files' names.
-fn read_folder(folder: &Path) -> Result<(Keys, Vec<KeyWarning>), KeysError> {
-    let failed = |error| KeysError::Folder {
-        folder: folder.to_owned(),
-        error,
-    };
-    let mode = fs::metadata(folder).map_err(failed)?.permissions().mode() & 0o7777;
-    let mut names: Vec<OsString> = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        if is_key(&name) {
-            names.push(name);
-        }
-        if names.len() > FILES_MAX {
-            return Err(KeysError::TooMany(folder.to_owned()));
-        }
-    }
-    names.sort();
-
-    let mut secrets = Vec::new();
-    let mut entries: Vec<Arc<Entry>> = Vec::new();
-    let mut warnings = Vec::new();
-    for name in names {
-        let path = folder.join(&name);
-        let client = client(&name).ok_or_else(|| KeysError::Name(path.clone()))?;
-        if let Some((secret, about_it)) = read_file(path)? {
-            secrets.push(secret);
-            entries.push(Entry::of(Some(client.into())));
-            warnings.extend(about_it);
-        }
-    }
-    let more = warnings.len().saturating_sub(WARNINGS_MAX);
-    warnings.truncate(WARNINGS_MAX);
-    let folder = || folder.to_owned();
-    if more > 0 {
-        warnings.push(KeyWarning::More(folder(), more));
-    }
-    if mode & 0o022 != 0 {
-        warnings.push(KeyWarning::Writable(folder(), mode));
-    }
-    if secrets.is_empty() {
-        warnings.push(KeyWarning::Nobody(folder()));
-    }
-    let ring = secrets.into_iter().collect();
-    Ok((Keys { ring, entries }, warnings))
-}
-
-/// Which keys of a folder are links, as far as it can be read; none of what is no folder.
-pub(crate) fn links(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| is_key(&entry.file_name()))
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()))
-        .take(FILES_MAX)
-        .map(|entry| entry.path())
-        .collect()
-}
-
-/// Hidden files may be on their way to become keys.
-fn is_key(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    name.ends_with(SUFFIX) && !name.starts_with(b".")
-}
-
-/// Whom a key file is called after: its name up to the first dot.
-fn client(name: &OsStr) -> Option<&str> {
-    let (client, _) = name.to_str()?.split_once('.')?;
-    let is_plain = !client.chars().any(char::is_control);
-    is_plain.then_some(client)
-}
-
-/// Reads one key of a folder; `None` for a folder in the folder.
-fn read_file(path: PathBuf) -> Result<Option<(Secret, Vec<KeyWarning>)>, KeysError> {
-    let source = KeySource::File(path.clone());
-    let file = keyfile::open_at_once(&source)?;
-    let Ok(kind) = file.metadata().map(|metadata| metadata.file_type()) else {
-        return Err(KeysError::Special(path));
-    };
-    if kind.is_dir() {
-        return Ok(None);
-    }
-    if !kind.is_file() {
-        return Err(KeysError::Special(path));
-    }
-    let (secret, warnings) = keyfile::read_open(&source, file)?;
-    let empty = |warning: &KeyWarning| matches!(warning, KeyWarning::Empty(_));
-    match warnings.iter().any(empty) {
-        true => Err(KeysError::Empty(path)),
-        false => Ok(Some((secret, warnings))),
     }
 }
 

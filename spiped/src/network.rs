@@ -10,10 +10,10 @@ use spiped_tokio::{Address, Peer};
 const UNIX: &str = "unix";
 
 /// Peers whose addresses begin alike, or those of a unix socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(Form);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Form {
     Unix,
     Ip { first: IpAddr, prefix: u32 },

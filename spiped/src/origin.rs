@@ -10,7 +10,6 @@ use spiped_tokio::{Address, BindAddress, Endpoint};
 
 use crate::cli::Pipes;
 use crate::config::{self, ConfigError, KeyFiles};
-use crate::keyfile::KeySource;
 use crate::keys;
 use crate::prepare::Prepared;
 use crate::sandbox::Needs;
@@ -92,7 +91,7 @@ impl Origin {
                         .extend(endpoint.and_then(|endpoint| endpoint.port()));
                 }
             }
-            if let KeySource::File(path) = &settings.key {
+            for path in settings.key.paths() {
                 needs.reads.extend(folders(path));
                 let links = keys::links(path);
                 needs

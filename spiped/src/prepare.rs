@@ -10,7 +10,7 @@ use spiped_tokio::{Address, BoundListener, Endpoint, Listener};
 
 use crate::inherited::Inherited;
 use crate::keyfile::KeySource;
-use crate::keys::Keys;
+use crate::keys::{Keys, KeysSource};
 use crate::log::{self, Class, Level};
 use crate::lookups::Known;
 use crate::reason::reason;
@@ -41,21 +41,21 @@ pub enum PrepareError {
     },
 }
 
-/// Keys of clients that no pipe accepts any more, as they are in their folder now.
+/// Keys of clients that no pipe accepts any more, as they are now.
 #[derive(Debug)]
 pub struct Left {
-    /// The folder.
-    pub(crate) source: KeySource,
+    /// Where.
+    pub(crate) source: KeysSource,
     pub(crate) keys: Keys,
 }
 
 impl Left {
-    /// Reads those of some folders that these pipes do not have. One that is gone holds no key; of one
-    /// that cannot be read nobody knows.
-    pub fn read_all(folders: Vec<KeySource>, pipes: &[PipeSettings]) -> Vec<Self> {
-        let has = |source: &KeySource| pipes.iter().any(|pipe| pipe.key == *source);
-        let left = folders.into_iter().filter(|source| !has(source));
-        let read = |source: KeySource| match Keys::read_left(&source) {
+    /// Reads those of some sources that these pipes do not have. What is gone holds no key; of what
+    /// cannot be read nobody knows.
+    pub fn read_all(sources: Vec<KeysSource>, pipes: &[PipeSettings]) -> Vec<Self> {
+        let has = |source: &KeysSource| pipes.iter().any(|pipe| pipe.key == *source);
+        let left = sources.into_iter().filter(|source| !has(source));
+        let read = |source: KeysSource| match Keys::read_left(&source) {
             Ok(keys) => Some(Self { source, keys }),
             Err(error) => {
                 let what = format_args!("{error}: connections of its clients go on");
@@ -140,7 +140,7 @@ impl Keyed {
     ) -> Result<Vec<Self>, PrepareError> {
         let read = |settings: PipeSettings| {
             let keys = match (&settings.key, from_stdin) {
-                (KeySource::Stdin, Some(keys)) => keys.clone(),
+                (KeysSource::One(KeySource::Stdin), Some(keys)) => keys.clone(),
                 (source, _) => start::read_keys(source, settings.mode)?,
             };
             Ok(Self { settings, keys })

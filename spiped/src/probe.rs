@@ -67,7 +67,7 @@ impl fmt::Display for Report {
 ///
 /// What to tell the user before exiting with status 1.
 pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
-    let keys = start::read_keys(&options.key, Mode::Encrypt)?;
+    let keys = start::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
     let address = start::parse_address("target", &options.target)?;
     let bind = options.bind.as_deref().map(start::parse_bind).transpose()?;
     let bind = Known::default().resolve_bind(bind.as_ref())?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use spiped_tokio::{Address, BindAddress, ForwardSecrecy};
 
 use crate::cli::PipeOptions;
-use crate::keyfile::KeySource;
+use crate::keys::KeysSource;
 use crate::log::{Destination, Level};
 use crate::network::{self, Network};
 use crate::proxy_protocol::Version;
@@ -84,7 +84,7 @@ pub struct PipeSettings {
     /// Which of them each goes to.
     pub balance: Balance,
     /// The key, or keys.
-    pub key: KeySource,
+    pub key: KeysSource,
     /// Where its connections to the target start from.
     pub bind: Option<BindAddress>,
     /// How it treats its connections.
@@ -106,7 +106,7 @@ impl PipeSettings {
             source,
             targets: vec![start::parse_address("target", &options.target)?],
             balance: Balance::default(),
-            key: options.key,
+            key: options.key.into(),
             bind: options.bind.as_deref().map(start::parse_bind).transpose()?,
             conduct: options.conduct,
         })

@@ -52,7 +52,7 @@ pub enum SpipeError {
 ///
 /// What to tell the user before exiting with status 1.
 pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
-    let keys = start::read_keys(&options.key, Mode::Encrypt)?;
+    let keys = start::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
     let target = start::parse_address("target", &options.target)?;
     let endpoints = start::resolve("target", &target)?;
     let bind = options.bind.as_deref().map(start::parse_bind).transpose()?;

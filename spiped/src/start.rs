@@ -4,8 +4,7 @@ use std::io;
 
 use spiped_tokio::{Address, AddressError, BindAddress, Endpoint};
 
-use crate::keyfile::KeySource;
-use crate::keys::{Keys, KeysError};
+use crate::keys::{Keys, KeysError, KeysSource};
 use crate::log::{self, Class};
 use crate::network::NobodyError;
 use crate::settings::Mode;
@@ -50,7 +49,7 @@ impl StartError {
 }
 
 /// Reads the key, or keys, and warns of what is unwise about it.
-pub(crate) fn read_keys(source: &KeySource, mode: Mode) -> Result<Keys, StartError> {
+pub(crate) fn read_keys(source: &KeysSource, mode: Mode) -> Result<Keys, StartError> {
     let (keys, warnings) = Keys::read(source, mode)?;
     for warning in warnings {
         log::warning(Class::Daemon, format_args!("{warning}"));

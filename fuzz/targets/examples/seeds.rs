@@ -132,7 +132,7 @@ const CONFIGURATIONS: &[&str] = &[
     "",
     "[pipe.a]\nmode = \"encrypt\"\nsource = \"[::1]:1\"\ntarget = \"host:2\"\nkey = \"k\"\n",
     "[defaults]\nmode = \"decrypt\"\nkey = \"keys\"\ntimeout = 2.5\nno-resolve = true\n\
-     [pipe.a]\nsource = \"/a\"\ntarget = [\"/b\", \"c:3\"]\nbalance = \"round-robin\"\n\
+     [pipe.a]\nsource = \"/a\"\ntarget = [\"/b\", \"c:3\"]\nkey = [\"x.key\", \"/y\"]\nbalance = \"round-robin\"\n\
      accept-proxy = [\"10.0.0.0/8\"]\nproxy-protocol = \"v2\"\nmax-connections = 0x10\n\
      [pipe.b]\nsource = \"/c\"\ntarget = \"/d\"\nno-resolve = false\nbind = \"::1\"\n",
     "[pipe.a]\nmode = 3\nfast = true\nrequire-forward-secrecy = true\nunknown = 1\n",

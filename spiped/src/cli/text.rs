@@ -137,6 +137,9 @@ it stands for, such as max-connections = 200; mode is \"encrypt\" or \"decrypt\"
 target may be an array of several addresses: with balance = \"order\", the default, \
 a connection goes to the first that works, with \"round-robin\" to each in turn; \
 one that cannot be connected to is passed over for 10 seconds. \
+With mode = \"decrypt\", key may be an array too, of key files and of folders of \
+them, such as [\"alice.key\", \"bob.key\"]: as in a folder, each is that of the \
+client that it is called after, up to the first dot, whatever it ends in. \
 Relative paths start from the folder of the file. SIGHUP reads the file and the \
 keys again: pipes that are new, changed or gone take effect, connections that \
 are open stay, and with a mistake in the file nothing changes. Try spiped check \

@@ -1,6 +1,8 @@
 //! One pipe of a file, out of its own settings and those that pipes share.
 
+use std::collections::HashSet;
 use std::fmt::Display;
+use std::hash::Hash;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::Path;
@@ -15,7 +17,7 @@ use super::table::{Table, Value, article};
 use super::{KeyFiles, Name, Wrong};
 use crate::cli::{PIPE_OPTIONS, number};
 use crate::keyfile::KeySource;
-use crate::keys;
+use crate::keys::{Keys, KeysSource};
 use crate::network::{self, Network};
 use crate::proxy_protocol::Version;
 use crate::settings::{Balance, Conduct, Mode, PipeSettings};
@@ -159,19 +161,23 @@ impl<'i> Pipe<'_, 'i, '_> {
         })
     }
 
-    fn key(&mut self, mode: Option<Mode>) -> Option<KeySource> {
+    fn key(&mut self, mode: Option<Mode>) -> Option<KeysSource> {
         let at = self.value("key").map(|value| value.span());
         let folder = self.reader.folder.to_owned();
         let key = self.needed("key", |value| {
-            let given = text(value)?;
-            match given.as_str() {
-                "" => Err("the path of the key file is empty".to_owned()),
-                _ => Ok(KeySource::File(folder.join(given))),
+            let given: Vec<String> = several(value)?;
+            if given.iter().any(String::is_empty) {
+                return Err("the path of the key file is empty".to_owned());
             }
+            let mut paths = given.iter().map(|given| folder.join(given));
+            Ok(match (value, paths.next()) {
+                (DeValue::String(_), Some(path)) => KeySource::File(path).into(),
+                (_, first) => KeysSource::Clients(first.into_iter().chain(paths).collect()),
+            })
         })?;
         if self.reader.keys == KeyFiles::Try
             && let Some(mode) = mode
-            && let Err(error) = keys::Keys::read(&key, mode)
+            && let Err(error) = Keys::read(&key, mode)
         {
             self.reader
                 .note(at.unwrap_or_default(), format!("key: {error}"));
@@ -284,7 +290,7 @@ fn parsed<T: FromStr<Err: Display>>(value: &DeValue<'_>) -> Result<T, String> {
 /// One, or an array of several.
 fn several<T>(value: &DeValue<'_>) -> Result<Vec<T>, String>
 where
-    T: FromStr<Err: Display> + Display + PartialEq,
+    T: FromStr<Err: Display> + Display + Hash + Eq + Clone,
 {
     let given = match value {
         DeValue::Array(given) => given,
@@ -296,17 +302,18 @@ where
             ));
         }
     };
-    let mut addresses = Vec::new();
+    let mut seen = HashSet::new();
+    let mut all = Vec::new();
     for one in given {
-        let address: T = parsed(one.get_ref())?;
-        if addresses.contains(&address) {
-            return Err(format!("{address} is there twice"));
+        let one: T = parsed(one.get_ref())?;
+        if !seen.insert(one.clone()) {
+            return Err(format!("{one} is there twice"));
         }
-        addresses.push(address);
+        all.push(one);
     }
-    match addresses.is_empty() {
-        true => Err("there is no address in it".to_owned()),
-        false => Ok(addresses),
+    match all.is_empty() {
+        true => Err("there is nothing in it".to_owned()),
+        false => Ok(all),
     }
 }
 

@@ -8,6 +8,7 @@ use spiped_tokio::ForwardSecrecy;
 use super::*;
 use crate::cli::{Pipes, SpipedCommand, SpipedOptions, parse_spiped};
 use crate::keyfile::KeySource;
+use crate::keys::KeysSource;
 use crate::proxy_protocol::Version;
 use crate::settings::{Balance, Conduct, Mode};
 use crate::tempdir::TempDir;
@@ -84,7 +85,7 @@ fn everything_can_be_said() {
             .map(|target| target.parse().unwrap())
             .into(),
         balance: Balance::RoundRobin,
-        key: KeySource::File("/key".into()),
+        key: KeySource::File("/key".into()).into(),
         bind: Some("127.0.0.7".parse().unwrap()),
         conduct: Conduct {
             forward_secrecy: ForwardSecrecy::Required,
@@ -128,8 +129,8 @@ fn pipes_share_the_defaults_and_can_differ() {
         panic!()
     };
     assert_eq!((&*one.name, &*two.name), ("one", "two"));
-    assert_eq!(one.key, KeySource::File("/etc/spiped/all".into()));
-    assert_eq!(two.key, KeySource::File("/etc/spiped/two".into()));
+    assert_eq!(one.key, KeySource::File("/etc/spiped/all".into()).into());
+    assert_eq!(two.key, KeySource::File("/etc/spiped/two".into()).into());
     assert_eq!(one.conduct.timeout, Duration::from_secs(7));
     assert_eq!(two.conduct.timeout, Duration::from_secs(5));
     assert_eq!(
@@ -169,7 +170,7 @@ require-forward-secrecy = true
             "4:7: pipe.one has no target",
             "5:8: mode: \"both\" is neither \"encrypt\" nor \"decrypt\"",
             "6:1: unknown setting \"targte\" (did you mean target?)",
-            "7:7: key: a string is needed, not an integer",
+            "7:7: key: a string or an array of strings is needed, not an integer",
             "8:19: max-connections: a whole number is needed, not a float",
             "9:7: pipe.two: fast and require-forward-secrecy exclude each other",
             "11:10: source: no port in 'nowhere' (write host:port, [address]:port or \
@@ -199,7 +200,7 @@ fn several_targets_are_an_array_of_different_addresses() {
     );
     assert_eq!(good(&with("[\"b.example.org:8025\"]")), good(SMALL));
     for (target, wrong) in [
-        ("[]", "target: there is no address in it"),
+        ("[]", "target: there is nothing in it"),
         (
             "7",
             "target: a string or an array of strings is needed, not an integer",
@@ -221,6 +222,25 @@ fn several_targets_are_an_array_of_different_addresses() {
         mistakes(&with("\"/t\"\nbalance = \"random\"")),
         ["6:11: balance: \"random\" is neither \"order\" nor \"round-robin\""]
     );
+}
+
+#[test]
+fn a_key_is_one_path_and_an_array_has_those_of_clients() {
+    let text = SMALL.replace("encrypt", "decrypt");
+    let with = |key: &str| text.replace("\"redis.key\"", key);
+    let [pipe] = &good(&with(r#"["alice.key", "/keys"]"#))[..] else {
+        panic!()
+    };
+    let paths = ["/etc/spiped/alice.key", "/keys"].map(Into::into);
+    assert_eq!(pipe.key, KeysSource::Clients(paths.into()));
+    for (key, wrong) in [
+        ("[]", "key: there is nothing in it"),
+        (r#"["a", ""]"#, "key: the path of the key file is empty"),
+        (r#"["a", "b", "a"]"#, "key: a is there twice"),
+        (r#"["a", 7]"#, "key: a string is needed, not an integer"),
+    ] {
+        assert_eq!(mistakes(&with(key)), [format!("6:7: {wrong}")]);
+    }
 }
 
 #[test]

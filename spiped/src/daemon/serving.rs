@@ -113,10 +113,10 @@ impl Daemon {
         let origin = self.origin.clone();
         let present = self.fleet.present();
         let from_stdin = self.fleet.key_from_stdin();
-        let folders = self.fleet.key_folders();
+        let client_keys = self.fleet.client_keys();
         let read = move || {
             let settings = origin.read()?;
-            let left = Left::read_all(folders, &settings);
+            let left = Left::read_all(client_keys, &settings);
             let keyed = Keyed::read_all(settings, from_stdin.as_ref())?;
             let prepared = Keyed::prepare_all(keyed, &present)?;
             let (prepared, locked) = Prepared::lock_keys(prepared);

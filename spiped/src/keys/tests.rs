@@ -6,7 +6,16 @@ use std::time::Duration;
 use nix::sys::stat::Mode as FileMode;
 use nix::unistd::mkfifo;
 
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use super::source::KEYS_MAX;
 use super::*;
+use crate::keyfile::{KeySource, KeyWarning};
+use crate::settings::Mode;
 use crate::tempdir::TempDir;
 
 /// A folder of keys, in another one.
@@ -39,7 +48,7 @@ impl Folder {
     }
 
     fn read(&self) -> Result<(Keys, Vec<KeyWarning>), KeysError> {
-        Keys::read(&KeySource::File(self.path()), Mode::Decrypt)
+        Keys::read(&file(self.path()), Mode::Decrypt)
     }
 
     fn keys(&self) -> Keys {
@@ -54,6 +63,10 @@ impl Folder {
         assert!(!error.contains('\n'), "{error}");
         error.replace(self.path().to_str().unwrap(), "FOLDER")
     }
+}
+
+fn file(path: PathBuf) -> KeysSource {
+    KeySource::File(path).into()
 }
 
 fn clients(keys: &Keys) -> Vec<&str> {
@@ -167,14 +180,14 @@ fn a_file_that_is_no_key_of_a_client_is_an_error() {
     folder.write("bo\nb.key", &[1; 32]);
     expect(
         "bo\nb.key",
-        "key file \"FOLDER/bo\\nb.key\" is called after no client: its name has to be plain text",
+        "key file \"FOLDER/bo\\nb.key\" is called after no client: up to the first dot its name has to be plain text",
     );
 
     let name = OsStr::from_bytes(b"\xff.key");
     fs::write(folder.path().join(name), [1; 32]).unwrap();
     assert_eq!(
         folder.refusal(),
-        "key file \"FOLDER/\\xFF.key\" is called after no client: its name has to be plain text"
+        "key file \"FOLDER/\\xFF.key\" is called after no client: up to the first dot its name has to be plain text"
     );
 }
 
@@ -199,7 +212,7 @@ fn what_is_unwise_is_warned_of_in_few_lines() {
     assert_eq!(
         warnings[3..],
         [
-            format!("2 more warnings about the files of key folder {path}"),
+            "2 more warnings about key files".to_owned(),
             format!("key folder {path} can be changed by other users (mode 0770; use 0700)"),
         ]
     );
@@ -210,16 +223,84 @@ fn ten_thousand_keys_are_fine_and_one_more_is_not() {
     let folder = Folder::with(&[]);
     let key = folder.path().join("0.key");
     folder.write("0.key", &[]);
-    for number in 1..FILES_MAX {
+    for number in 1..KEYS_MAX {
         fs::hard_link(&key, folder.path().join(format!("{number}.key"))).unwrap();
     }
     fs::write(folder.path().join("README"), "no key").unwrap();
     // Seen only when they are read, after they have been counted.
     assert_eq!(folder.refusal(), "key file FOLDER/0.key is empty");
+    let list = |names: [&str; 2]| {
+        let paths = names.map(|name| folder.path().join(name)).into();
+        Keys::read(&KeysSource::Clients(paths), Mode::Decrypt).unwrap_err()
+    };
+    assert!(
+        matches!(list(["README", ""]), KeysError::TooMany(path) if path == folder.path().join(""))
+    );
+    assert!(matches!(list(["", "0.key"]), KeysError::TooMany(path) if path == key));
     fs::hard_link(&key, folder.path().join("one more.key")).unwrap();
     assert_eq!(
         folder.refusal(),
-        "key folder FOLDER holds more than 10000 keys"
+        "with FOLDER there are more than 10000 keys"
+    );
+}
+
+#[test]
+fn a_list_has_files_and_folders_of_clients() {
+    let folder = Folder::with(&["bob.key", "alice.key", "alice", "carol.new", "no key"]);
+    let at = |names: &[&str]| {
+        let paths = names.iter().map(|name| folder.path().join(name));
+        KeysSource::Clients(paths.collect())
+    };
+    let of = |names: &[&str]| Keys::read(&at(names), Mode::Decrypt);
+    let (keys, warnings) = of(&["carol.new", "", "alice"]).unwrap();
+    assert_eq!(clients(&keys), ["carol", "alice", "bob", "alice"]);
+    assert_eq!(warnings, []);
+    let (keys, _) = of(&["alice"]).unwrap();
+    assert_eq!(clients(&keys), ["alice"]);
+
+    folder.write(".hidden.key", &[1; 32]);
+    folder.write("empty", &[]);
+    mkfifo(&folder.path().join("pipe"), FileMode::S_IRUSR).unwrap();
+    for (name, wrong) in [
+        ("absent", "no such file or directory"),
+        (".hidden.key", "is called after no client"),
+        ("empty", "is empty"),
+        ("pipe", "is no regular file"),
+    ] {
+        let error = of(&["alice", name]).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains(wrong), "{error}");
+    }
+
+    let (before, left) = (
+        of(&["alice", "carol.new"]).unwrap().0,
+        at(&["alice", "carol.new"]),
+    );
+    folder.remove("alice");
+    let gone = Keys::read_left(&left).unwrap().replace(&before);
+    assert!(matches!(&gone[..], [one] if Arc::ptr_eq(one, before.entry(0).unwrap())));
+}
+
+#[test]
+fn a_list_of_empty_folders_lets_nobody_in() {
+    let folders = [Folder::with(&[]), Folder::with(&[])];
+    let paths = folders.each_ref().map(Folder::path);
+    let list = KeysSource::Clients(paths.clone().into());
+    let (keys, warnings) = Keys::read(&list, Mode::Decrypt).unwrap();
+    assert!(keys.ring().is_empty());
+    assert_eq!(warnings, paths.map(KeyWarning::Nobody));
+    folders[0].write("alice.key", &[1; 32]);
+    let (_, warnings) = Keys::read(&list, Mode::Decrypt).unwrap();
+    assert_eq!(warnings, []);
+}
+
+#[test]
+fn only_a_decrypting_end_takes_a_list() {
+    let folder = Folder::with(&["alice.key"]);
+    let list = KeysSource::Clients(vec![folder.path().join("alice.key")]);
+    let error = Keys::read(&list, Mode::Encrypt).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "only a decrypting pipe takes an array of keys: name one key file, in a string"
     );
 }
 
@@ -227,7 +308,7 @@ fn ten_thousand_keys_are_fine_and_one_more_is_not() {
 fn only_a_decrypting_end_takes_a_folder() {
     let folder = Folder::with(&["alice.key"]);
     let path = folder.path();
-    let error = Keys::read(&KeySource::File(path.clone()), Mode::Encrypt).unwrap_err();
+    let error = Keys::read(&file(path.clone()), Mode::Encrypt).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -235,7 +316,7 @@ fn only_a_decrypting_end_takes_a_folder() {
             path.display()
         )
     );
-    let one = KeySource::File(path.join("alice.key"));
+    let one = file(path.join("alice.key"));
     for mode in [Mode::Encrypt, Mode::Decrypt] {
         let (keys, warnings) = Keys::read(&one, mode).unwrap();
         assert_eq!((keys.ring().len(), warnings), (1, vec![]));

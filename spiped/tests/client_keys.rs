@@ -1,4 +1,5 @@
-//! A folder of keys: each client has its own, is called by its name, and can be shut out.
+//! Keys of clients, in a folder or in a list: each client has its own, is called by its name, and can be
+//! shut out.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -36,6 +37,15 @@ impl Server {
         Self { site, daemon }
     }
 
+    /// With a file that lists keys instead.
+    fn with_list(site: Site, keys: &[&str], target: &Address) -> Self {
+        list(&site, keys, target);
+        let mut d = testbed::ours!().bare_spiped();
+        d.arg("--config").arg(site.dir.join("pipes.toml"));
+        let daemon = Program::serving(&site.dir, "d", d, &site.source);
+        Self { site, daemon }
+    }
+
     /// A key of its own for each name.
     fn add(&self, name: &str) -> PathBuf {
         write_key(&self.site, &format!("keys/{name}.key"))
@@ -66,6 +76,14 @@ fn make_folder(site: &Site) {
     let folder = site.dir.join("keys");
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+}
+
+fn list(site: &Site, keys: &[&str], target: &Address) {
+    let text = format!(
+        "[pipe.d]\nmode = \"decrypt\"\nsource = \"{}\"\ntarget = \"{target}\"\nkey = {keys:?}\n",
+        site.source
+    );
+    site.dir.write("pipes.toml", text);
 }
 
 /// The key is the file's name, long enough.
@@ -146,6 +164,45 @@ fn a_client_whose_key_is_removed_is_out_and_others_stay() {
     server.says(" (bob): ");
     echoes(&bob_again);
     assert!(server.daemon.reload().contains("0 changed"));
+}
+
+#[test]
+fn a_key_that_is_no_longer_listed_or_no_longer_there_is_out() {
+    let site = Site::new();
+    let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
+    make_folder(&site);
+    for name in ["alice", "bob.key", "keys/carol.key"] {
+        write_key(&site, name);
+    }
+    let server = Server::with_list(site, &["alice", "bob.key", "keys"], echo.address());
+    let ours = testbed::ours!();
+    let enter = |key: &str| {
+        let (program, source) = server.client(&ours, &server.site.dir.join(key));
+        let open = echoes(&source);
+        (program, source, open)
+    };
+    let (_a, alice, mut of_alice) = enter("alice");
+    let (_b, bob, mut of_bob) = enter("bob.key");
+    let (_c, _, mut of_carol) = enter("keys/carol.key");
+
+    list(&server.site, &["alice", "keys"], echo.address());
+    let told = server.daemon.reload();
+    assert!(told.contains("1 changed"), "{told}");
+    of_bob.rx.expect_reset();
+    assert!(server.says(" (bob): ").contains("its key was removed"));
+    Duplex::connect(&bob).rx.expect_nothing();
+
+    fs::remove_file(server.key("carol")).unwrap();
+    server.daemon.reload();
+    of_carol.rx.expect_reset();
+
+    // A list is taken whole or not at all.
+    fs::remove_file(server.site.dir.join("alice")).unwrap();
+    let told = server.daemon.reload();
+    assert!(told.contains("/alice: no such file or directory"), "{told}");
+    of_alice.tx.send(&mut Pattern::new(2), 10);
+    of_alice.rx.expect(&mut Pattern::new(2), 10);
+    echoes(&alice);
 }
 
 #[test]
