@@ -41,7 +41,7 @@ _spiped() {
 
     case "${cmd}" in
         spiped)
-            opts="-e -d -s -t -k -b -f -g -o -n -j -D -r -R -F -p -u -v --encrypt --decrypt --source --target --key --bind --config --fast --require-forward-secrecy --timeout --max-connections --max-unproved --max-unproved-per-source --idle --no-keepalive --proxy-protocol --accept-proxy --wait-for-dns --resolve-interval --no-resolve --foreground --pidfile --user --drain --sandbox --metrics --control --syslog --log-format --log-level --version --help keygen probe check status reload demo"
+            opts="-e -d -s -t -k -b -f -g -o -n -j -D -r -R -F -p -u -v --encrypt --decrypt --source --target --key --bind --config --fast --require-forward-secrecy --timeout --max-connections --max-connections-per-client --max-unproved --max-unproved-per-source --idle --no-keepalive --proxy-protocol --accept-proxy --wait-for-dns --resolve-interval --no-resolve --foreground --pidfile --user --drain --sandbox --metrics --control --syslog --log-format --log-level --version --help keygen probe check status reload demo"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -156,6 +156,13 @@ _spiped() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --max-connections-per-client)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace

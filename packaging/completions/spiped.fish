@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spiped_global_optspecs
-    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= config= f/fast g/require-forward-secrecy o/timeout= n/max-connections= max-unproved= max-unproved-per-source= idle= j/no-keepalive proxy-protocol= accept-proxy= D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= drain= sandbox= metrics= control= syslog log-format= log-level= v/version help
+    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= config= f/fast g/require-forward-secrecy o/timeout= n/max-connections= max-connections-per-client= max-unproved= max-unproved-per-source= idle= j/no-keepalive proxy-protocol= accept-proxy= D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= drain= sandbox= metrics= control= syslog log-format= log-level= v/version help
 end
 
 function __fish_spiped_needs_command
@@ -31,6 +31,7 @@ complete -c spiped -n "__fish_spiped_needs_command" -s b -l bind -d 'Connect fro
 complete -c spiped -n "__fish_spiped_needs_command" -l config -d 'Run the pipes that this file describes' -r -F
 complete -c spiped -n "__fish_spiped_needs_command" -s o -l timeout -d 'Give up connecting, or a handshake, after this long [default: 5]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s n -l max-connections -d 'Connections at once; 0 for no limit [default: 100]' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -l max-connections-per-client -d 'The same for each client of many keys [default: 0]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l max-unproved -d 'Connections without a proof of the key [default: 4096]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l max-unproved-per-source -d 'The same from one address; 0 for no limit [default: 0]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l idle -d 'Close connections without data for this long [default: never]' -r -f

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::clients::{ClientLimit, Clients, Place};
 use crate::descriptors::DescriptorLimit;
 use crate::log::{self, Class, Level};
 use crate::settings::PipeSettings;
@@ -22,6 +23,8 @@ pub struct Limits {
     pub unproved: Bounds,
     /// Those that have, and wait until they are served.
     pub waiting: NonZeroUsize,
+    /// Of one client, served or waiting; `None` for no limit.
+    pub per_client: Option<NonZeroUsize>,
 }
 
 /// What the pipes of a process share: descriptors for connections that are not served.
@@ -70,6 +73,10 @@ impl Limits {
                     .map(|max| size(Some(max))),
             },
             waiting: at_least_one(waiting),
+            per_client: pipe
+                .conduct
+                .max_connections_per_client
+                .map(|max| size(Some(max))),
         }
     }
 }
@@ -86,12 +93,20 @@ pub struct Gate {
     waiting: Arc<Semaphore>,
     /// Connections that have not.
     pub strangers: Arc<Strangers>,
+    clients: Arc<Clients>,
     /// How many permits the two have, whether they are taken or not.
     sizes: Mutex<[usize; 2]>,
 }
 
 /// Held by a connection as long as it is served.
 pub type Slot = OwnedSemaphorePermit;
+
+/// Held by a connection that has proved a key as long as it is served.
+#[derive(Debug)]
+pub struct Admitted {
+    _place: Option<Place>,
+    _slot: Option<Slot>,
+}
 
 impl Gate {
     /// That of the pipe of a name, which nobody has passed yet.
@@ -104,6 +119,7 @@ impl Gate {
             slots,
             waiting,
             strangers: Arc::new(Strangers::new(limits.unproved)),
+            clients: Arc::new(Clients::new(limits.per_client)),
             sizes: Mutex::new(sizes),
         }
     }
@@ -132,6 +148,21 @@ impl Gate {
         }
         *sizes = wanted;
         self.strangers.set_bounds(limits.unproved);
+        self.clients.set_bound(limits.per_client);
+    }
+
+    /// Admits a connection that has proved a key, of this client if keys are clients'. It may have to
+    /// wait for a slot.
+    ///
+    /// # Errors
+    ///
+    /// The client has as many connections as it may have.
+    pub async fn admit(&self, client: Option<&Arc<str>>) -> Result<Admitted, ClientLimit> {
+        let place = client.map(|client| self.clients.enter(client));
+        Ok(Admitted {
+            _place: place.transpose()?,
+            _slot: self.slot().await,
+        })
     }
 
     /// Waits for a slot; says so in the log if there is none.

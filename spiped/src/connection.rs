@@ -12,6 +12,7 @@ use spiped_tokio::{
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::admission::Gate;
 use crate::cli::SpipeOptions;
 use crate::idle::{self, Idle};
 use crate::keys::{Entry, Keys};
@@ -68,6 +69,7 @@ impl Route {
                 proxy_protocol: None,
                 accept_proxy: Vec::new(),
                 max_connections: None,
+                max_connections_per_client: None,
                 max_unproved: None,
                 max_unproved_per_source: None,
                 idle: None,
@@ -101,8 +103,8 @@ impl Route {
     /// Serves an encrypted connection: shakes hands, dials and relays (`spiped -d`).
     ///
     /// Nothing is dialled before the peer has proved that it holds a key, which ends its `stay`
-    /// among strangers. Then the connection waits for `admit`, whose output it keeps to its end, and
-    /// the dial runs beside the key exchange. The handshake has to be over by the deadline, which
+    /// among strangers. Then the connection waits until the gate admits it, as one of a client's if
+    /// keys are clients', and the dial runs beside the key exchange. The handshake has to be over by the deadline, which
     /// moves on by as long as it waits. A client whose key is removed is served no longer.
     ///
     /// # Errors
@@ -113,18 +115,19 @@ impl Route {
         source: &Socket,
         stay: Stay,
         deadline: Instant,
-        admit: impl Future,
+        gate: &Gate,
         record: &Record,
     ) -> Result<(), ConnectionError> {
         self.choose_keepalive(source);
         let proved = Box::pin(self.prove(source, stay, deadline)).await?;
         let key = self.keys.entry(proved.peer.key());
-        let served = self.serve(source, proved, admit, record);
-        match key.and_then(|key| Some((key, key.client()?))) {
-            Some((key, client)) => {
-                record.identify(client);
-                Box::pin(unless_removed(key, served)).await
-            }
+        let of_client = key.and_then(|key| Some((key, key.client()?)));
+        if let Some((_, client)) = of_client {
+            record.identify(client);
+        }
+        let served = self.serve(source, proved, gate, record);
+        match of_client {
+            Some((key, _)) => Box::pin(unless_removed(key, served)).await,
             None => served.await,
         }
     }
@@ -134,10 +137,11 @@ impl Route {
         &self,
         source: &'a Socket,
         proved: Proved<'a>,
-        admit: impl Future,
+        gate: &Gate,
         record: &Record,
     ) -> Result<(), ConnectionError> {
-        let _slot = Box::pin(unless_left(source, admit)).await?;
+        let admitted = gate.admit(record.client());
+        let _admitted = Box::pin(unless_left(source, admitted)).await??;
         let reached = self.reach(proved, record);
         let (target, mut stream) = Box::pin(unless_broken(source, reached)).await?;
         Box::pin(self.relay(&target, &mut stream, &record.traffic)).await

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod board;
 pub mod check;
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod connection;
 pub mod daemon;

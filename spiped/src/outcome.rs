@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use spiped_tokio::{DialError, HandshakeError, ProtocolError, RelayError};
 
+use crate::clients::ClientLimit;
 use crate::proxy_protocol::HeaderError;
 use crate::reason::reason;
 use crate::settings::Mode;
@@ -35,7 +36,10 @@ pub enum ConnectionError {
     /// The peer has gone while it waited for a slot.
     #[error("the peer has gone while it waited for its turn (connection limit): {}", reason(.0))]
     Left(io::Error),
-    /// The peer's key is in its folder no more.
+    /// The client has as many connections as it may have.
+    #[error("closed, as {0}")]
+    ClientLimit(#[from] ClientLimit),
+    /// The peer's key is where it was no more.
     #[error("closed, as its key was removed")]
     KeyRemoved,
     /// The connection begins with no header of the PROXY protocol, or a bad one.
@@ -112,6 +116,8 @@ pub enum Outcome {
     Evicted,
     /// The peer left while it waited for a slot.
     Left,
+    /// Its client had as many connections as it may have.
+    ClientLimit,
     /// There was no good header of the PROXY protocol.
     BadProxyHeader,
     /// The target does not accept connections.
@@ -128,7 +134,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Done,
         Self::Unused,
         Self::WrongKey,
@@ -137,6 +143,7 @@ impl Outcome {
         Self::HandshakeTimeout,
         Self::Evicted,
         Self::Left,
+        Self::ClientLimit,
         Self::BadProxyHeader,
         Self::Dial,
         Self::Plain,
@@ -157,6 +164,7 @@ impl Outcome {
             Self::HandshakeTimeout => "handshake-timeout",
             Self::Evicted => "evicted",
             Self::Left => "left",
+            Self::ClientLimit => "client-limit",
             Self::BadProxyHeader => "bad-proxy-header",
             Self::Dial => "dial-failed",
             Self::Plain => "plain-broken",
@@ -194,6 +202,7 @@ impl ConnectionError {
             Self::HandshakeTimeout(_) => Outcome::HandshakeTimeout,
             Self::Evicted(_) | Self::HeaderEvicted(_) => Outcome::Evicted,
             Self::Left(_) => Outcome::Left,
+            Self::ClientLimit(_) => Outcome::ClientLimit,
             Self::Header(_) | Self::CutHeader(_) | Self::HeaderTimeout(_) | Self::NoBalancer => {
                 Outcome::BadProxyHeader
             }

@@ -177,8 +177,9 @@ impl Pipe {
         match admission {
             Admission::Served(_slot) => self.route.encrypt(source, record).await,
             Admission::Stranger(stay) => {
-                let admit = self.gate.slot();
-                let decrypted = self.route.decrypt(source, stay, deadline, admit, record);
+                let decrypted = self
+                    .route
+                    .decrypt(source, stay, deadline, &self.gate, record);
                 decrypted.await
             }
         }
@@ -238,7 +239,7 @@ fn class(outcome: Outcome) -> Class {
         Outcome::Unused => Class::Unused,
         Outcome::Dial => Class::Dial,
         Outcome::Evicted => Class::Unproved,
-        Outcome::Left => Class::Limit,
+        Outcome::Left | Outcome::ClientLimit => Class::Limit,
         Outcome::BadProxyHeader
         | Outcome::WrongKey
         | Outcome::Handshake

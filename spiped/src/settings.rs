@@ -58,6 +58,8 @@ pub struct Conduct {
     pub keepalive: bool,
     /// Connections at once; None is no limit.
     pub max_connections: Option<NonZeroU64>,
+    /// Connections of one client at once; None is no limit.
+    pub max_connections_per_client: Option<NonZeroU64>,
     /// Connections that have not proved the key; None is no limit but that of open files.
     pub max_unproved: Option<NonZeroU64>,
     /// The same from one source address; None is no limit.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::{self, Permissions};
+use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -27,12 +28,13 @@ impl Server {
         for name in clients {
             write_key(&site, &format!("keys/{name}.key"));
         }
-        Self::with_folder(site, target)
+        Self::with_folder(site, target, &[])
     }
 
-    fn with_folder(site: Site, target: &Address) -> Self {
+    fn with_folder(site: Site, target: &Address, args: &[&str]) -> Self {
         let folder = site.dir.join("keys");
-        let d = testbed::ours!().spiped(Mode::Decrypt, &site.source, target, &folder);
+        let mut d = testbed::ours!().spiped(Mode::Decrypt, &site.source, target, &folder);
+        d.args(args);
         let daemon = Program::serving(&site.dir, "d", d, &site.source);
         Self { site, daemon }
     }
@@ -206,6 +208,38 @@ fn a_key_that_is_no_longer_listed_or_no_longer_there_is_out() {
 }
 
 #[test]
+fn a_client_at_its_bound_is_refused_and_others_are_not() {
+    let site = Site::new();
+    let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
+    make_folder(&site);
+    for name in ["alice.1", "alice.2", "bob"] {
+        write_key(&site, &format!("keys/{name}.key"));
+    }
+    let args = ["-n", "3", "--max-connections-per-client", "2"];
+    let server = Server::with_folder(site, echo.address(), &args);
+    let ours = testbed::ours!();
+    // Keys of one client count together.
+    let (_a, alice) = server.client(&ours, &server.key("alice.1"));
+    let (_b, alice_too) = server.client(&ours, &server.key("alice.2"));
+    let (_c, bob) = server.client(&ours, &server.key("bob"));
+    let first = echoes(&alice);
+    let _second = echoes(&alice_too);
+    for source in [&alice, &alice_too] {
+        Duplex::connect(source).rx.expect_nothing();
+    }
+    assert!(server.says(" (alice): ").contains("has 2 open already"));
+    assert_eq!(echo.accepted(), 2);
+    echoes(&bob);
+
+    drop(first);
+    until("a place for alice", || {
+        let mut again = Duplex::connect(&alice_too);
+        again.tx.write_all(b"x").ok()?;
+        again.rx.read_exact(&mut [0]).ok()
+    });
+}
+
+#[test]
 fn a_folder_that_cannot_be_used_changes_nothing() {
     let site = Site::new();
     let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
@@ -235,7 +269,7 @@ fn a_key_behind_a_link_out_of_the_folder_is_read_again() {
     let secret = elsewhere.write("secret", [1; 32]);
     make_folder(&site);
     symlink(&secret, site.dir.join("keys/alice.key")).unwrap();
-    let server = Server::with_folder(site, echo.address());
+    let server = Server::with_folder(site, echo.address(), &[]);
     let (ours, alice) = (testbed::ours!(), server.key("alice"));
     let (_a, before) = server.client(&ours, &alice);
     let mut open = echoes(&before);

@@ -363,7 +363,7 @@ fn asking_where_nobody_is_fails_in_one_line() {
 
 fn probe(ours: &Maker, target: &Address, key: &str, site: &Site, more: &[&str]) -> Output {
     let mut command = ours.bare_spiped();
-    command.args(["probe", "-t", &target.to_string(), "-k"]);
+    command.args(["probe", &target.to_string(), "-k"]);
     command.arg(site.dir.join(key)).args(more);
     command.output().unwrap()
 }

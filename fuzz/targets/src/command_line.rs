@@ -177,6 +177,10 @@ fn one_pipe(options: &PipeOptions) -> Spelled {
     spelled.option("source", &options.source);
     for (name, max) in [
         ("max-connections", conduct.max_connections),
+        (
+            "max-connections-per-client",
+            conduct.max_connections_per_client,
+        ),
         ("max-unproved", conduct.max_unproved),
         ("max-unproved-per-source", conduct.max_unproved_per_source),
     ] {

@@ -67,6 +67,13 @@ pub fn spiped_command() -> Command {
             .help("Connections at once; 0 for no limit [default: 100]")
             .long_help(text::MAX_CONNECTIONS),
             long_option(
+                "max-connections-per-client",
+                "MAX",
+                utf8().try_map(|given| number::count(&given)),
+            )
+            .help("The same for each client of many keys [default: 0]")
+            .long_help(text::MAX_CONNECTIONS_PER_CLIENT),
+            long_option(
                 "max-unproved",
                 "MAX",
                 utf8().try_map(|given| number::count(&given)),
@@ -216,7 +223,7 @@ pub fn spipe_command() -> Command {
 }
 
 /// The options that are about a pipe, but for its direction: a file has them as settings.
-pub(crate) const PIPE_OPTIONS: [&str; 16] = [
+pub(crate) const PIPE_OPTIONS: [&str; 17] = [
     "source",
     "target",
     "key",
@@ -225,6 +232,7 @@ pub(crate) const PIPE_OPTIONS: [&str; 16] = [
     "require-forward-secrecy",
     "timeout",
     "max-connections",
+    "max-connections-per-client",
     "max-unproved",
     "max-unproved-per-source",
     "idle",
@@ -286,8 +294,14 @@ fn probe_command() -> Command {
         "Try whether the other end is there and holds the key",
     )
     .before_help(text::PROBE_INTRODUCTION)
-    .override_usage("spiped probe -t TARGET -k KEYFILE [-b BIND] [-f | -g] [-j] [-o SECONDS]")
+    .override_usage("spiped probe TARGET -k KEYFILE [-b BIND] [-f | -g] [-j] [-o SECONDS]")
     .args([
+        Arg::new("peer")
+            .value_name("TARGET")
+            .value_parser(utf8())
+            .value_hint(ValueHint::Other)
+            .conflicts_with("target")
+            .help("Connect to here; -t does the same"),
         target(),
         key(),
         bind(),

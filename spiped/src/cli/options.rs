@@ -188,6 +188,9 @@ impl PipeOptions {
                 max_connections: matches
                     .remove_one("max-connections")
                     .unwrap_or(Some(number::MAX_CONNECTIONS)),
+                max_connections_per_client: matches
+                    .remove_one("max-connections-per-client")
+                    .unwrap_or(None),
                 max_unproved: matches
                     .remove_one("max-unproved")
                     .unwrap_or(Some(number::MAX_UNPROVED)),
@@ -252,7 +255,10 @@ impl SpipedCommand {
 }
 
 fn target(matches: &mut ArgMatches) -> Result<String, &'static str> {
-    matches.remove_one("target").ok_or("no -t TARGET is given")
+    let given = matches.remove_one("target");
+    // The operand of `probe`; the daemon and the client have none.
+    let operand = || matches.try_remove_one("peer").ok().flatten();
+    given.or_else(operand).ok_or("no -t TARGET is given")
 }
 
 fn key(matches: &mut ArgMatches) -> Result<KeySource, &'static str> {

@@ -138,6 +138,7 @@ fn defaults_are_those_of_c_spiped() {
                 accept_proxy: Vec::new(),
                 keepalive: true,
                 max_connections: NonZeroU64::new(100),
+                max_connections_per_client: None,
                 max_unproved: NonZeroU64::new(4096),
                 max_unproved_per_source: None,
                 timeout: Duration::from_secs(5),
@@ -180,6 +181,7 @@ fn every_option_arrives_whether_short_or_long() {
                     .into(),
                 keepalive: false,
                 max_connections: NonZeroU64::new(7),
+                max_connections_per_client: NonZeroU64::new(2),
                 max_unproved: NonZeroU64::new(8),
                 max_unproved_per_source: NonZeroU64::new(1),
                 timeout: Duration::from_millis(2500),
@@ -201,15 +203,30 @@ fn every_option_arrives_whether_short_or_long() {
         },
     };
     let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog \
-        --log-level=info --max-unproved 8 --max-unproved-per-source 1 --idle 90 --drain=1.5 --sandbox=require \
+        --log-level=info --max-connections-per-client 2 --max-unproved 8 --max-unproved-per-source 1 --idle 90 --drain=1.5 --sandbox=require \
         --metrics [::1]:9100 --control /control --proxy-protocol v1 --accept-proxy 10.0.0.0/8,::1,unix";
     let long = "--decrypt --wait-for-dns --foreground --require-forward-secrecy --no-keepalive \
         --source /s --target=/t --key - --bind [127.0.0.7] --max-connections=7 --timeout 2.5 \
         --pidfile /pid --resolve-interval 30 --user :daemon --syslog --log-level info \
-        --max-unproved=8 --max-unproved-per-source=1 --idle=90 --drain 1.5 --sandbox require \
+        --max-connections-per-client=2 --max-unproved=8 --max-unproved-per-source=1 --idle=90 --drain 1.5 --sandbox require \
         --metrics=[::1]:9100 --control=/control --proxy-protocol=v1 --accept-proxy=10.0.0.0/8,::1,unix";
     assert_eq!(options(short), expected);
     assert_eq!(options(long), expected);
+}
+
+#[test]
+fn probe_has_a_target_with_or_without_a_letter() {
+    for line in [
+        "probe host:1 -k key",
+        "probe -k key host:1",
+        "probe -kkey -thost:1",
+    ] {
+        let Ok(SpipedCommand::Probe(options)) = spiped(line) else {
+            panic!("{line}")
+        };
+        assert_eq!(options.target, "host:1");
+        assert_eq!(options.key, KeySource::File("key".into()));
+    }
 }
 
 #[test]
@@ -248,6 +265,10 @@ fn numbers_and_switches_have_their_effect() {
     assert_eq!(with("-n 0").max_connections, None);
     assert_eq!(with("-n -1").max_connections, None);
     assert_eq!(with("--max-unproved 0").max_unproved, None);
+    assert_eq!(
+        with("--max-connections-per-client 0").max_connections_per_client,
+        None
+    );
     assert_eq!(
         with("--max-unproved-per-source 0").max_unproved_per_source,
         None
@@ -351,6 +372,12 @@ fn the_reason_is_one_line_that_names_the_option() {
             "-n many",
             "-n/--max-connections: \"many\" is not a whole number",
         ),
+        ("probe -k key", "no -t TARGET is given"),
+        (
+            "probe a -t b -k key",
+            "TARGET and -t/--target exclude each other",
+        ),
+        ("probe a b -k key", "unexpected argument \"b\""),
         ("keygen", "no FILE is given"),
         ("keygen a b", "unexpected argument \"b\""),
         ("keygen -f", "unknown option -f"),

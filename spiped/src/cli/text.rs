@@ -5,8 +5,9 @@ pub(super) const SPIPED_USAGE: &str = "\
 spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
               [-f | -g] [-n MAX] [-o SECONDS] [-p PIDFILE] [-r SECONDS | -R]
               [-u USER | :GROUP | USER:GROUP] [--drain SECONDS]
-              [--idle SECONDS] [--max-unproved MAX]
-              [--max-unproved-per-source MAX] [--sandbox MODE]
+              [--idle SECONDS] [--max-connections-per-client MAX]
+              [--max-unproved MAX] [--max-unproved-per-source MAX]
+              [--sandbox MODE]
               [--log-level LEVEL] [--log-format FORMAT | --syslog]
               [--metrics ADDRESS] [--control PATH] [--proxy-protocol VERSION]
               [--accept-proxy NETWORKS]
@@ -17,7 +18,7 @@ spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
        spiped check FILE
        spiped status --control PATH [--connections | --json]
        spiped reload --control PATH
-       spiped probe -t TARGET -k KEYFILE [-b BIND] [-f | -g] [-o SECONDS]
+       spiped probe TARGET -k KEYFILE [-b BIND] [-f | -g] [-o SECONDS]
        spiped keygen FILE
        spiped demo [--size MIB]
        spiped {-v | --help}";
@@ -166,6 +167,12 @@ Have at most this many connections at once; the default is 100. At the limit \
 spiped warns and stops accepting; connections that wait are served as others \
 end. 0 is no limit, and so is a negative number. A number that starts with 0 \
 is octal, with 0x hexadecimal.";
+
+pub(super) const MAX_CONNECTIONS_PER_CLIENT: &str = "\
+With -d and keys of clients, have at most this many connections of each client \
+at once, those included that wait for their turn at the limit of -n. One more is \
+closed, with a line in the log. 0 is no limit, and the default: one client may \
+then take all that -n allows.";
 
 pub(super) const MAX_UNPROVED: &str = "\
 With -d, let at most this many connections be that have not proved yet that \

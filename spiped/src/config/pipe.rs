@@ -129,6 +129,7 @@ impl<'i> Pipe<'_, 'i, '_> {
         let idle = self.optional("idle", |value| seconds(value, number::NO_TIME));
         let resolve_interval = self.resolve_interval();
         let max_connections = self.optional("max-connections", count);
+        let max_connections_per_client = self.optional("max-connections-per-client", count);
         let max_unproved = self.optional("max-unproved", count);
         let proxy_protocol = self.optional("proxy-protocol", |value| match text(value)?.as_str() {
             "v1" => Ok(Version::V1),
@@ -143,6 +144,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             accept_proxy,
             keepalive: !self.flag("no-keepalive"),
             max_connections: max_connections.unwrap_or(Some(number::MAX_CONNECTIONS)),
+            max_connections_per_client: max_connections_per_client.unwrap_or(None),
             max_unproved: max_unproved.unwrap_or(Some(number::MAX_UNPROVED)),
             max_unproved_per_source: max_unproved_per_source.unwrap_or(None),
             timeout: timeout.unwrap_or(number::TIMEOUT),

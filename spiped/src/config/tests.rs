@@ -69,6 +69,7 @@ fn everything_can_be_said() {
         require-forward-secrecy = true
         timeout = 2.5
         max-connections = 0x10
+        max-connections-per-client = 2
         max-unproved = 8
         max-unproved-per-source = 1
         idle = 90
@@ -95,6 +96,7 @@ fn everything_can_be_said() {
                 .into(),
             keepalive: false,
             max_connections: NonZeroU64::new(16),
+            max_connections_per_client: NonZeroU64::new(2),
             max_unproved: NonZeroU64::new(8),
             max_unproved_per_source: NonZeroU64::new(1),
             timeout: Duration::from_millis(2500),

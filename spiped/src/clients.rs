@@ -1,0 +1,138 @@
+//! The connections of each client that has proved its key, and how many it may have.
+//!
+//! A client at its bound is refused rather than made to wait: who waits takes a place that others need.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A client has as many connections as it may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its client has {0} open already, and may have no more (--max-connections-per-client)")]
+pub struct ClientLimit(NonZeroUsize);
+
+/// All of them.
+#[derive(Debug)]
+pub struct Clients {
+    present: Mutex<Present>,
+}
+
+#[derive(Debug)]
+struct Present {
+    bound: Option<NonZeroUsize>,
+    connections: HashMap<Arc<str>, NonZeroUsize>,
+}
+
+/// Held by a connection of a client to its end.
+#[derive(Debug)]
+pub struct Place {
+    clients: Arc<Clients>,
+    client: Arc<str>,
+}
+
+impl Clients {
+    /// Nobody yet; `None` for no bound.
+    #[must_use]
+    pub fn new(bound: Option<NonZeroUsize>) -> Self {
+        Self {
+            present: Mutex::new(Present {
+                bound,
+                connections: HashMap::new(),
+            }),
+        }
+    }
+
+    /// Changes the bound, for connections that come from now on.
+    pub fn set_bound(&self, bound: Option<NonZeroUsize>) {
+        self.present().bound = bound;
+    }
+
+    /// Counts one more connection of a client.
+    ///
+    /// # Errors
+    ///
+    /// It has as many as it may have.
+    pub fn enter(self: &Arc<Self>, client: &Arc<str>) -> Result<Place, ClientLimit> {
+        let mut present = self.present();
+        let bound = present.bound;
+        // Counted without a bound too: there may be one later.
+        match present.connections.get_mut(client) {
+            None => {
+                let first = NonZeroUsize::MIN;
+                present.connections.insert(Arc::clone(client), first);
+            }
+            Some(open) => match bound {
+                Some(bound) if *open >= bound => return Err(ClientLimit(bound)),
+                _ => *open = open.saturating_add(1),
+            },
+        }
+        Ok(Place {
+            clients: Arc::clone(self),
+            client: Arc::clone(client),
+        })
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        // Nothing in here panics half-way.
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let connections = &mut self.clients.present().connections;
+        if let Some(open) = connections.get_mut(&self.client) {
+            match NonZeroUsize::new(open.get() - 1) {
+                Some(left) => *open = left,
+                None => drop(connections.remove(&self.client)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(clients: &Arc<Clients>, client: &str) -> Result<Place, ClientLimit> {
+        clients.enter(&client.into())
+    }
+
+    #[test]
+    fn each_client_has_a_bound_of_its_own_and_places_come_back() {
+        let clients = Arc::new(Clients::new(NonZeroUsize::new(2)));
+        let first = enter(&clients, "alice").unwrap();
+        let _second = enter(&clients, "alice").unwrap();
+        let refused = enter(&clients, "alice").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "its client has 2 open already, and may have no more (--max-connections-per-client)"
+        );
+        let _other = enter(&clients, "bob").unwrap();
+        drop(first);
+        let _third = enter(&clients, "alice").unwrap();
+        enter(&clients, "alice").unwrap_err();
+    }
+
+    #[test]
+    fn a_bound_that_comes_later_counts_those_who_are_there() {
+        let clients = Arc::new(Clients::new(None));
+        let places: Vec<_> = (0..3).map(|_| enter(&clients, "alice").unwrap()).collect();
+        clients.set_bound(NonZeroUsize::new(1));
+        enter(&clients, "alice").unwrap_err();
+        drop(places);
+        let _place = enter(&clients, "alice").unwrap();
+        enter(&clients, "alice").unwrap_err();
+        clients.set_bound(None);
+        enter(&clients, "alice").unwrap();
+    }
+
+    #[test]
+    fn who_has_gone_is_forgotten() {
+        let clients = Arc::new(Clients::new(None));
+        for client in ["alice", "bob"] {
+            drop((enter(&clients, client), enter(&clients, client)));
+        }
+        assert!(clients.present().connections.is_empty());
+    }
+}
