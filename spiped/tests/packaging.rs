@@ -24,7 +24,10 @@ fn packaging() -> PathBuf {
 fn check(file: &str, expected: &str) {
     let path = packaging().join(file);
     if std::env::var_os("SPIPED_UPDATE").is_some_and(|set| set == "1") {
-        fs::write(&path, expected).unwrap();
+        // Another test may read it meanwhile.
+        let new = packaging().join(format!("{file}.new"));
+        fs::write(&new, expected).unwrap();
+        fs::rename(new, &path).unwrap();
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(
