@@ -1,12 +1,15 @@
 //! The one definition of both command lines: parsing, `--help`, man pages and completions all come
 //! from it.
 
-use std::ffi::OsString;
+mod commands;
+mod shared;
+
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{Arg, ArgAction, Command, ValueHint};
+use clap::{Arg, Command, ValueHint};
 
+use self::shared::*;
 use super::number;
 use super::text;
 use crate::log::{Destination, Level};
@@ -24,12 +27,12 @@ pub fn spiped_command() -> Command {
         .subcommand_help_heading("Other things it does")
         .disable_help_subcommand(true)
         .subcommands([
-            keygen_command(),
-            probe_command(),
-            check_command(),
-            status_command(),
-            reload_command(),
-            demo_command(),
+            commands::keygen(),
+            commands::probe(),
+            commands::check(),
+            commands::status(),
+            commands::reload(),
+            commands::demo(),
         ])
         .next_help_heading("Direction (exactly one)")
         .args([
@@ -254,211 +257,4 @@ fn config() -> Arg {
         .conflicts_with_all(PIPE_OPTIONS)
         .help("Run the pipes that this file describes")
         .long_help(text::CONFIG)
-}
-
-fn control() -> Arg {
-    Arg::new("control")
-        .long("control")
-        .value_name("PATH")
-        .value_parser(OsStringValueParser::new())
-        .value_hint(ValueHint::FilePath)
-}
-
-fn status_command() -> Command {
-    base("status", "Show what a daemon does")
-        .before_help(text::STATUS_INTRODUCTION)
-        .override_usage("spiped status --control PATH [--connections | --json]")
-        .args([
-            control().required(true).help("The daemon's control socket"),
-            flag("connections", None)
-                .conflicts_with("json")
-                .help("Show every connection too"),
-            flag("json", None).help("Print everything as JSON"),
-            help(),
-        ])
-}
-
-fn reload_command() -> Command {
-    base("reload", "Have a daemon read its file and keys again")
-        .before_help(text::RELOAD_INTRODUCTION)
-        .override_usage("spiped reload --control PATH")
-        .args([
-            control().required(true).help("The daemon's control socket"),
-            help(),
-        ])
-}
-
-fn probe_command() -> Command {
-    base(
-        "probe",
-        "Try whether the other end is there and holds the key",
-    )
-    .before_help(text::PROBE_INTRODUCTION)
-    .override_usage("spiped probe TARGET -k KEYFILE [-b BIND] [-f | -g] [-j] [-o SECONDS]")
-    .args([
-        Arg::new("peer")
-            .value_name("TARGET")
-            .value_parser(utf8())
-            .value_hint(ValueHint::Other)
-            .conflicts_with("target")
-            .help("Connect to here; -t does the same"),
-        target(),
-        key(),
-        bind(),
-        fast(),
-        require_forward_secrecy(),
-        timeout(),
-        no_keepalive(),
-        help(),
-    ])
-}
-
-fn check_command() -> Command {
-    base("check", "Check a configuration file")
-        .before_help(text::CHECK_INTRODUCTION)
-        .override_usage("spiped check FILE")
-        .args([file().help("The file to check"), help()])
-}
-
-fn keygen_command() -> Command {
-    base("keygen", "Make a key file")
-        .before_help(text::KEYGEN_INTRODUCTION)
-        .override_usage("spiped keygen FILE")
-        .args([
-            file().help("The file to make; one that exists is left alone, with an error"),
-            help(),
-        ])
-}
-
-fn file() -> Arg {
-    Arg::new("file")
-        .value_name("FILE")
-        .required(true)
-        .value_parser(OsStringValueParser::new())
-        .value_hint(ValueHint::FilePath)
-}
-
-fn demo_command() -> Command {
-    base("demo", "Show a whole tunnel at work on this machine")
-        .before_help(text::DEMO_INTRODUCTION)
-        .override_usage("spiped demo [--size MIB]")
-        .args([
-            Arg::new("size")
-                .long("size")
-                .value_name("MIB")
-                .value_hint(ValueHint::Other)
-                .value_parser(utf8().try_map(|given| number::mebibytes(&given)))
-                .help(format!(
-                    "Data to send through and back, in MiB [default: {}]",
-                    number::DEMO_SIZE
-                )),
-            help(),
-        ])
-}
-
-fn base(name: &'static str, about: &'static str) -> Command {
-    Command::new(name)
-        .about(about)
-        .version(env!("CARGO_PKG_VERSION"))
-        .no_binary_name(true)
-        // `-h` is an unknown option in C spiped, and `help` an operand.
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .help_template("{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}")
-        .term_width(80)
-}
-
-fn flag(name: &'static str, short: Option<char>) -> Arg {
-    let arg = Arg::new(name).long(name).action(ArgAction::SetTrue);
-    match short {
-        Some(short) => arg.short(short),
-        None => arg,
-    }
-}
-
-fn option<V>(name: &'static str, short: char, value: &'static str, parser: V) -> Arg
-where
-    V: TypedValueParser,
-    V::Value: Send + Sync + Clone,
-{
-    long_option(name, value, parser).short(short)
-}
-
-fn long_option<V>(name: &'static str, value: &'static str, parser: V) -> Arg
-where
-    V: TypedValueParser,
-    V::Value: Send + Sync + Clone,
-{
-    Arg::new(name)
-        .long(name)
-        .value_name(value)
-        .value_parser(parser)
-        .value_hint(ValueHint::Other)
-}
-
-fn utf8() -> impl TypedValueParser<Value = String> {
-    OsStringValueParser::new().try_map(|given| {
-        OsString::into_string(given).map_err(|given| format!("{given:?} is not valid UTF-8"))
-    })
-}
-
-fn target() -> Arg {
-    option("target", 't', "ADDRESS", utf8())
-        .help("Connect to here")
-        .long_help(text::TARGET)
-}
-
-fn key() -> Arg {
-    option("key", 'k', "FILE", OsStringValueParser::new())
-        .value_hint(ValueHint::FilePath)
-        .help("The key file, same at both ends; - is standard input")
-        .long_help(text::KEY)
-}
-
-fn bind() -> Arg {
-    option("bind", 'b', "ADDRESS", utf8())
-        .help("Connect from this local address (port optional)")
-        .long_help(text::BIND)
-}
-
-fn fast() -> Arg {
-    flag("fast", Some('f'))
-        .help("Save time in the handshake by giving up forward secrecy")
-        .long_help(text::FAST)
-}
-
-fn require_forward_secrecy() -> Arg {
-    flag("require-forward-secrecy", Some('g'))
-        .help("Refuse a peer that uses -f")
-        .long_help(text::REQUIRE_FORWARD_SECRECY)
-}
-
-fn timeout() -> Arg {
-    option(
-        "timeout",
-        'o',
-        "SECONDS",
-        utf8().try_map(|given| number::seconds(&given, number::TIMEOUT)),
-    )
-    .help("Give up connecting, or a handshake, after this long [default: 5]")
-    .long_help(text::TIMEOUT)
-}
-
-fn no_keepalive() -> Arg {
-    flag("no-keepalive", Some('j')).help("No TCP keep-alives (they are on by default)")
-}
-
-fn version() -> Arg {
-    Arg::new("version")
-        .long("version")
-        .short('v')
-        .action(ArgAction::Version)
-        .help("Print the version")
-}
-
-fn help() -> Arg {
-    Arg::new("help")
-        .long("help")
-        .action(ArgAction::Help)
-        .help("Print this help")
 }
