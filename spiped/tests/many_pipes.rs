@@ -465,4 +465,15 @@ fn check_prints_what_would_run_or_all_mistakes() {
         printed.contains("pipes.toml:2:7: key: cannot read key file"),
         "{printed}"
     );
+    let pipe = encrypt("redis", &site.source, &site.target);
+    let more = "key = [\"key\"]";
+    describe(&site, &[Pipe { more, ..pipe }]);
+    let printed = String::from_utf8(check().stderr).unwrap();
+    assert!(
+        printed.ends_with(
+            "pipes.toml:7:7: key: only a decrypting pipe takes an array of keys: name one key file, \
+             in a string\n"
+        ),
+        "{printed}"
+    );
 }

@@ -1,5 +1,4 @@
-//! What a running daemon tells of itself: metrics, health, status, and the outcome of a reload. And
-//! what `spiped probe` tells of another one.
+//! What a running daemon tells of itself: metrics, health, status, and the outcome of a reload.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,8 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use testbed::{
-    Address, Duplex, Echo, Listener, Maker, Mode, PATIENCE, Pattern, Program, Site, Transport,
-    until,
+    Address, Duplex, Echo, Listener, Maker, PATIENCE, Pattern, Program, Site, Transport, until,
 };
 
 /// Both ends of a pipe in one process that can be asked.
@@ -359,76 +357,4 @@ fn asking_where_nobody_is_fails_in_one_line() {
         );
         assert!(told.contains("absent: no such file or directory"), "{told}");
     }
-}
-
-fn probe(ours: &Maker, target: &Address, key: &str, site: &Site, more: &[&str]) -> Output {
-    let mut command = ours.bare_spiped();
-    command.args(["probe", &target.to_string(), "-k"]);
-    command.arg(site.dir.join(key)).args(more);
-    command.output().unwrap()
-}
-
-fn probes(theirs: &Maker) {
-    let ours = testbed::ours!();
-    let site = Site::new();
-    let target = Listener::bind(Transport::V4, &site.dir);
-    let start = |source: &Address, more: &[&str]| {
-        let mut command = theirs.spiped(Mode::Decrypt, source, target.address(), &site.key);
-        command.args(more);
-        Program::serving(&site.dir, "server", command, source)
-    };
-    let fast = Address::free_v4();
-    let _server = start(&site.source, &[]);
-    let _fast_server = start(&fast, &["-f"]);
-    site.dir.write("other", [b'o'; 32]);
-    let told = |output: Output| {
-        let text = [output.stdout, output.stderr].concat();
-        (
-            output.status.code().unwrap(),
-            String::from_utf8(text).unwrap(),
-        )
-    };
-    let (code, text) = told(probe(&ours, &site.source, "key", &site, &[]));
-    assert_eq!(code, 0, "{text}");
-    let start = format!(
-        "{}: holds the key, with forward secrecy; resolve ",
-        site.source
-    );
-    assert!(
-        text.starts_with(&start) && text.lines().count() == 1,
-        "{text}"
-    );
-    let (code, text) = told(probe(&ours, &fast, "key", &site, &[]));
-    assert!(
-        code == 0 && text.contains("without forward secrecy"),
-        "{text}"
-    );
-    for (target, key, more, reason) in [
-        (
-            &site.source,
-            "other",
-            &[][..],
-            "the peer closed the connection",
-        ),
-        (&fast, "key", &["-g"], "forward secrecy"),
-        (&site.target, "key", &[], "connection refused"),
-        (target.address(), "key", &["-o", "0.3"], "not over within"),
-    ] {
-        let (code, text) = told(probe(&ours, target, key, &site, more));
-        assert_eq!(code, 1, "{text}");
-        assert!(
-            text.contains(reason) && text.lines().count() <= 2,
-            "{reason}: {text}"
-        );
-    }
-}
-
-#[test]
-fn probe_tells_of_our_spiped() {
-    probes(&testbed::ours!());
-}
-
-#[test]
-fn probe_tells_of_c_spiped() {
-    probes(&testbed::theirs!());
 }

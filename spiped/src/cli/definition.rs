@@ -61,35 +61,19 @@ pub fn spiped_command() -> Command {
             fast(),
             require_forward_secrecy(),
             timeout(),
-            option(
-                "max-connections",
-                'n',
-                "MAX",
-                utf8().try_map(|given| number::count(&given)),
-            )
-            .help("Connections at once; 0 for no limit [default: 100]")
-            .long_help(text::MAX_CONNECTIONS),
-            long_option(
-                "max-connections-per-client",
-                "MAX",
-                utf8().try_map(|given| number::count(&given)),
-            )
-            .help("The same for each client of many keys [default: 0]")
-            .long_help(text::MAX_CONNECTIONS_PER_CLIENT),
-            long_option(
-                "max-unproved",
-                "MAX",
-                utf8().try_map(|given| number::count(&given)),
-            )
-            .help("Connections without a proof of the key [default: 4096]")
-            .long_help(text::MAX_UNPROVED),
-            long_option(
-                "max-unproved-per-source",
-                "MAX",
-                utf8().try_map(|given| number::count(&given)),
-            )
-            .help("The same from one address; 0 for no limit [default: 0]")
-            .long_help(text::MAX_UNPROVED_PER_SOURCE),
+            count("max-connections")
+                .short('n')
+                .help("Connections at once; 0 for no limit [default: 100]")
+                .long_help(text::MAX_CONNECTIONS),
+            count("max-connections-per-client")
+                .help("The same for each client of many keys [default: 0]")
+                .long_help(text::MAX_CONNECTIONS_PER_CLIENT),
+            count("max-unproved")
+                .help("Connections without a proof of the key [default: 4096]")
+                .long_help(text::MAX_UNPROVED),
+            count("max-unproved-per-source")
+                .help("The same from one address; 0 for no limit [default: 0]")
+                .long_help(text::MAX_UNPROVED_PER_SOURCE),
             long_option(
                 "idle",
                 "SECONDS",

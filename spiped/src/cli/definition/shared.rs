@@ -55,6 +55,11 @@ where
         .value_hint(ValueHint::Other)
 }
 
+/// A limit on how many there may be.
+pub(super) fn count(name: &'static str) -> Arg {
+    long_option(name, "MAX", utf8().try_map(|given| number::count(&given)))
+}
+
 pub(super) fn utf8() -> impl TypedValueParser<Value = String> {
     OsStringValueParser::new().try_map(|given| {
         OsString::into_string(given).map_err(|given| format!("{given:?} is not valid UTF-8"))
