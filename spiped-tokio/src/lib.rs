@@ -75,6 +75,7 @@
 //! an encrypted one. `spiped` itself is made of them.
 #![forbid(unsafe_code)]
 
+mod accept;
 mod address;
 mod buffer;
 mod dial;
@@ -94,5 +95,5 @@ pub use handshake::{HandshakeError, Handshaker, ProvedPeer};
 pub use listener::{BoundListener, Listener, Peer};
 pub use pool::KeyExchangePool;
 pub use relay::{RelayError, Traffic, relay};
-pub use socket::Socket;
+pub use socket::{DetachedSocket, Socket};
 pub use stream::SpipedStream;

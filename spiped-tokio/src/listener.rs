@@ -9,10 +9,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use socket2::{Domain, SockAddr, SockRef, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
+use crate::accept::accept;
 use crate::address::Endpoint;
-use crate::socket::{self, Socket};
+use crate::socket::{self, DetachedSocket, Socket};
 
 /// How many connections may wait to be accepted; the system lowers it to its own limit.
 const BACKLOG: i32 = 4096;
@@ -24,22 +26,18 @@ const INHERITS: bool = cfg!(target_os = "linux");
 /// A socket that listens, but is not part of a runtime yet: clients wait in its backlog.
 #[derive(Debug)]
 pub struct BoundListener {
-    kind: Kind<OwnedFd, OwnedFd>,
+    socket: OwnedFd,
+    is_tcp: bool,
     prepares: bool,
 }
 
 /// A socket that accepts connections in the current runtime.
 #[derive(Debug)]
 pub struct Listener {
-    kind: Kind<TcpListener, UnixListener>,
+    socket: AsyncFd<OwnedFd>,
+    is_tcp: bool,
     /// Whether TCP connections are prepared before they are accepted.
     prepares: bool,
-}
-
-#[derive(Debug)]
-enum Kind<T, U> {
-    Tcp(T),
-    Unix(U),
 }
 
 /// Who has connected to a [`Listener`].
@@ -123,11 +121,11 @@ impl BoundListener {
     }
 
     fn of(endpoint: &Endpoint, socket: socket2::Socket, prepares: bool) -> Self {
-        let kind = match endpoint {
-            Endpoint::Tcp(_) => Kind::Tcp(socket.into()),
-            Endpoint::Unix(_) => Kind::Unix(socket.into()),
-        };
-        Self { kind, prepares }
+        Self {
+            socket: socket.into(),
+            is_tcp: matches!(endpoint, Endpoint::Tcp(_)),
+            prepares,
+        }
     }
 
     /// Where it listens; with the port that the system chose, if 0 was asked for.
@@ -136,10 +134,7 @@ impl BoundListener {
     ///
     /// What the system says.
     pub fn local_endpoint(&self) -> io::Result<Endpoint> {
-        match &self.kind {
-            Kind::Tcp(socket) => local_endpoint(SockRef::from(socket)),
-            Kind::Unix(socket) => local_endpoint(SockRef::from(socket)),
-        }
+        local_endpoint(SockRef::from(&self.socket))
     }
 
     /// Goes on in the current runtime.
@@ -152,12 +147,14 @@ impl BoundListener {
     ///
     /// Outside a tokio runtime with I/O enabled.
     pub fn start(self) -> io::Result<Listener> {
-        let kind = match self.kind {
-            Kind::Tcp(socket) => Kind::Tcp(TcpListener::from_std(socket.into())?),
-            Kind::Unix(socket) => Kind::Unix(UnixListener::from_std(socket.into())?),
-        };
+        #[allow(
+            deprecated,
+            reason = "what is not sound about it is a descriptor that changes, which an owned one never does"
+        )]
+        let socket = AsyncFd::with_interest(self.socket, Interest::READABLE)?;
         Ok(Listener {
-            kind,
+            socket,
+            is_tcp: self.is_tcp,
             prepares: self.prepares,
         })
     }
@@ -189,18 +186,26 @@ impl Listener {
     ///
     /// What the system says. The listener stays usable; no file descriptors left, for one, passes.
     pub async fn accept(&self) -> io::Result<(Socket, Peer)> {
-        match &self.kind {
-            Kind::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                let socket = match self.prepares {
-                    true => Socket::Tcp(stream),
-                    false => Socket::from(stream),
-                };
-                Ok((socket, Peer::Tcp(address)))
-            }
-            Kind::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((stream.into(), Peer::Unix))
+        let (socket, peer) = self.accept_detached().await?;
+        Ok((socket.attach()?, peer))
+    }
+
+    /// Accepts the next connection, for any runtime.
+    ///
+    /// # Errors
+    ///
+    /// As for [`accept`](Self::accept).
+    pub async fn accept_detached(&self) -> io::Result<(DetachedSocket, Peer)> {
+        let accepted = self.socket.async_io(Interest::READABLE, accept);
+        let (socket, address) = accepted.await?;
+        match address.filter(|_| self.is_tcp) {
+            None => Ok((DetachedSocket::Unix(socket.into()), Peer::Unix)),
+            Some(address) => {
+                if !self.prepares {
+                    // Fails only for a connection that is gone already, as the next read will tell.
+                    let _ = socket::prepare(SockRef::from(&socket));
+                }
+                Ok((DetachedSocket::Tcp(socket.into()), Peer::Tcp(address)))
             }
         }
     }
@@ -211,10 +216,7 @@ impl Listener {
     ///
     /// What the system says.
     pub fn local_endpoint(&self) -> io::Result<Endpoint> {
-        match &self.kind {
-            Kind::Tcp(listener) => local_endpoint(SockRef::from(listener)),
-            Kind::Unix(listener) => local_endpoint(SockRef::from(listener)),
-        }
+        local_endpoint(SockRef::from(&self.socket))
     }
 }
 

@@ -41,6 +41,33 @@ pub enum Socket {
     Unix(UnixStream),
 }
 
+/// A socket that is part of no runtime.
+#[derive(Debug)]
+pub enum DetachedSocket {
+    /// A TCP connection.
+    Tcp(std::net::TcpStream),
+    /// A connection between unix stream sockets.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl DetachedSocket {
+    /// Goes on in the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// The runtime cannot watch the socket.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O enabled.
+    pub fn attach(self) -> io::Result<Socket> {
+        Ok(match self {
+            Self::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
+            Self::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+}
+
 /// Calls a method that both kinds of stream have.
 macro_rules! either {
     ($socket:expr, $stream:ident => $call:expr) => {

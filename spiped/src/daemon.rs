@@ -31,6 +31,7 @@ use crate::sandbox::SandboxError;
 use crate::settings::ProcessSettings;
 use crate::signals;
 use crate::start::StartError;
+use crate::workers::Workers;
 
 /// How long `-D` waits between look-ups that fail.
 const DNS_RETRY: Duration = Duration::from_secs(1);
@@ -206,15 +207,16 @@ impl Plan {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let walls = self.process.sandbox.enter(&needs, key_lock)?;
         log::start()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(workers)
+        let workers = Workers::start(workers)?;
+        // For all but connections.
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let board = Arc::new(Board::default());
         let daemon = Daemon {
             process: self.process,
             origin: self.origin,
-            fleet: Fleet::new(descriptors, key_exchange, Arc::clone(&board)),
+            fleet: Fleet::new(descriptors, key_exchange, workers, Arc::clone(&board)),
             board,
             supervisor: self.supervisor,
         };

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spiped_tokio::{Endpoint, Handshaker, KeyExchangePool, Listener};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -25,6 +26,7 @@ use crate::pipe::{Pipe, Running};
 use crate::prepare::{Keyed, Left, Listens, Prepared, Present};
 use crate::settings::PipeSettings;
 use crate::target::{Target, Targets};
+use crate::workers::Workers;
 
 /// All pipes that run.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub struct Fleet {
     descriptors: DescriptorLimit,
     key_exchange: KeyExchangePool,
     footprint: Arc<Footprint>,
+    workers: Arc<Workers>,
     /// Whoever looks names up is told here to do so at once.
     again: watch::Sender<()>,
     /// Every connection has a clone of this.
@@ -49,6 +52,8 @@ struct Member {
     keyed: Keyed,
     pipe: Arc<Pipe>,
     listener: watch::Sender<Arc<Listener>>,
+    /// Where the listener is watched and accepted from.
+    events: Handle,
     accepting: JoinHandle<()>,
     /// What looks its names up again and again.
     following: Vec<JoinHandle<()>>,
@@ -61,6 +66,7 @@ struct Ready {
     targets: Vec<Vec<Endpoint>>,
     bind: Vec<SocketAddr>,
     listener: Arc<Listener>,
+    events: Handle,
 }
 
 /// What a reload has changed.
@@ -98,6 +104,7 @@ impl Fleet {
     pub fn new(
         descriptors: DescriptorLimit,
         key_exchange: KeyExchangePool,
+        workers: Workers,
         board: Arc<Board>,
     ) -> Self {
         let (running, none_running) = mpsc::channel(1);
@@ -108,10 +115,17 @@ impl Fleet {
             descriptors,
             key_exchange,
             footprint: Arc::default(),
+            workers: Arc::new(workers),
             again: watch::Sender::default(),
             running,
             none_running,
         }
+    }
+
+    /// The threads that serve connections.
+    #[must_use]
+    pub fn workers(&self) -> Arc<Workers> {
+        Arc::clone(&self.workers)
     }
 
     /// The sockets that pipes listen on now, and where their names lead.
@@ -226,15 +240,20 @@ impl Fleet {
         let source = &prepared.keyed.settings.source;
         let mut members = self.pipes.values();
         let same = members.find(|member| member.keyed.settings.source == *source);
-        let listener = match same {
-            Some(member) => Arc::clone(&member.listener.borrow()),
-            None => prepared.listening.start()?,
+        let (listener, events) = match same {
+            Some(member) => (Arc::clone(&member.listener.borrow()), member.events.clone()),
+            None => {
+                let events = self.workers.events();
+                let _current = events.enter();
+                (prepared.listening.start()?, events.clone())
+            }
         };
         Ok(Ready {
             keyed: prepared.keyed,
             targets: prepared.targets,
             bind: prepared.bind,
             listener,
+            events,
         })
     }
 
@@ -300,17 +319,27 @@ impl Fleet {
         };
         let footprint = Arc::clone(&self.footprint);
         let (ledger, gate) = (Arc::clone(ledger), Arc::clone(gate));
-        let pipe = Pipe::new(name(), settings.mode, route, gate, ledger, footprint);
+        let workers = Arc::clone(&self.workers);
+        let pipe = Pipe::new(
+            name(),
+            settings.mode,
+            route,
+            gate,
+            ledger,
+            footprint,
+            workers,
+        );
         let pipe = Arc::new(pipe);
         let (listener, current) = watch::channel(ready.listener);
-        // On a task of its own, so that accepting is done by the runtime's workers.
         let accepting = Arc::clone(&pipe).accept(current, self.running.clone());
-        let accepting = tokio::spawn(accepting);
-        let following = following::start(&pipe, &settings, &listener, &self.again);
+        let events = ready.events;
+        let accepting = events.spawn(accepting);
+        let following = following::start(&pipe, &settings, &listener, &events, &self.again);
         Member {
             keyed: ready.keyed,
             pipe,
             listener,
+            events,
             accepting,
             following,
         }

@@ -45,3 +45,4 @@ pub mod strangers;
 mod table;
 pub mod target;
 mod tempdir;
+mod workers;

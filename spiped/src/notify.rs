@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::workers::Workers;
+
 /// How often what must arrive is said again while the supervisor's queue is full, and after how long.
 const TRIES: usize = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
@@ -85,9 +87,9 @@ impl Supervisor {
         self.insist(&format!("STOPPING=1\n{}", status(what))).await;
     }
 
-    /// Gives signs of life, twice in the time within which one is expected, for as long as the runtime
-    /// runs tasks.
-    pub(crate) fn keep_informed(&self) {
+    /// Gives signs of life, twice in the time within which one is expected, for as long as all workers
+    /// respond.
+    pub(crate) fn keep_informed(&self, workers: Arc<Workers>) {
         let (Some(_), Some(within)) = (&self.socket, self.watchdog) else {
             return;
         };
@@ -97,6 +99,7 @@ impl Supervisor {
             beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 beat.tick().await;
+                workers.respond().await;
                 let _ = supervisor.say("WATCHDOG=1\n");
             }
         });

@@ -19,6 +19,7 @@ use crate::reason::reason;
 use crate::record::Record;
 use crate::settings::Mode;
 use crate::strangers::Stay;
+use crate::workers::Workers;
 
 /// How long accepting pauses when the system has no descriptors or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -34,6 +35,7 @@ pub struct Pipe {
     gate: Arc<Gate>,
     ledger: Arc<Ledger>,
     footprint: Arc<Footprint>,
+    workers: Arc<Workers>,
 }
 
 /// Held by each connection; who holds the receiver learns when the last one is gone.
@@ -65,6 +67,7 @@ impl Pipe {
         gate: Arc<Gate>,
         ledger: Arc<Ledger>,
         footprint: Arc<Footprint>,
+        workers: Arc<Workers>,
     ) -> Self {
         Self {
             name,
@@ -73,6 +76,7 @@ impl Pipe {
             gate,
             ledger,
             footprint,
+            workers,
         }
     }
 
@@ -82,8 +86,8 @@ impl Pipe {
         &self.route
     }
 
-    /// Accepts connections for ever, from the listener that is the current one, and serves each in
-    /// a task that goes on when this is dropped.
+    /// Accepts connections for ever, from the listener that is the current one, and has each served by
+    /// a worker, which goes on when this is dropped.
     pub async fn accept(
         self: Arc<Self>,
         mut listener: watch::Receiver<Arc<Listener>>,
@@ -93,7 +97,7 @@ impl Pipe {
             let slot = self.may_accept().await;
             let current = Arc::clone(&listener.borrow_and_update());
             let accepted = tokio::select! {
-                accepted = current.accept() => accepted,
+                accepted = current.accept_detached() => accepted,
                 Ok(()) = listener.changed() => continue,
             };
             match accepted {
@@ -111,9 +115,13 @@ impl Pipe {
                     let pipe = Arc::clone(&self);
                     let running = running.clone();
                     self.footprint.enter();
-                    tokio::spawn(async move {
-                        pipe.serve(source, peer, entrance).await;
-                        drop(running);
+                    let seat = self.workers.seat();
+                    seat.events().clone().spawn(async move {
+                        match source.attach() {
+                            Ok(source) => pipe.serve(source, peer, entrance).await,
+                            Err(error) => pipe.warn_of_accepting(&error),
+                        }
+                        drop((running, seat));
                         if pipe.footprint.leave() {
                             tokio::spawn(return_memory());
                         }
@@ -121,12 +129,7 @@ impl Pipe {
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
-                    log::event(
-                        Level::Warning,
-                        Class::Accept,
-                        format_args!("cannot accept a connection: {}", reason(&error)),
-                        |fields| fields.text("pipe", &self.name),
-                    );
+                    self.warn_of_accepting(&error);
                     match is_shortage(&error) {
                         true => self.gate.strangers.relieve(ACCEPT_PAUSE).await,
                         false => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -134,6 +137,15 @@ impl Pipe {
                 }
             }
         }
+    }
+
+    fn warn_of_accepting(&self, error: &io::Error) {
+        log::event(
+            Level::Warning,
+            Class::Accept,
+            format_args!("cannot accept a connection: {}", reason(error)),
+            |fields| fields.text("pipe", &self.name),
+        );
     }
 
     /// Waits until a connection may be accepted, and takes the slot of a plaintext one. For encrypted

@@ -53,7 +53,7 @@ impl Daemon {
         // Before the process that was started goes away, which looks like the end to who does not know
         // the one that comes after it.
         self.supervisor.ready(changes).await;
-        self.supervisor.keep_informed();
+        self.supervisor.keep_informed(self.fleet.workers());
         if let Some(readiness) = readiness {
             readiness.ready()?;
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spiped_tokio::{Address, BindAddress, Endpoint, Listener};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -34,6 +35,7 @@ pub(super) fn start(
     pipe: &Arc<Pipe>,
     settings: &PipeSettings,
     listener: &watch::Sender<Arc<Listener>>,
+    events: &Handle,
     again: &watch::Sender<()>,
 ) -> Vec<JoinHandle<()>> {
     let Some(interval) = settings.conduct.resolve_interval else {
@@ -64,7 +66,8 @@ pub(super) fn start(
         tasks.push(tokio::spawn(repeat(name(), address, pace(), hand_on)));
     }
     if settings.source.is_name() {
-        let task = follow_source(settings.clone(), pace(), listener.clone());
+        let (settings, listener) = (settings.clone(), listener.clone());
+        let task = follow_source(settings, pace(), listener, events.clone());
         tasks.push(tokio::spawn(task));
     }
     tasks
@@ -75,10 +78,11 @@ async fn follow_source(
     settings: PipeSettings,
     mut pace: Pace,
     current: watch::Sender<Arc<Listener>>,
+    events: Handle,
 ) {
     loop {
         pace.next().await;
-        if let Err(error) = move_source(&settings, &current).await {
+        if let Err(error) = move_source(&settings, &current, &events).await {
             log::event(
                 Level::Warning,
                 Class::Lookup,
@@ -92,6 +96,7 @@ async fn follow_source(
 async fn move_source(
     settings: &PipeSettings,
     current: &watch::Sender<Arc<Listener>>,
+    events: &Handle,
 ) -> Result<(), PrepareError> {
     let source = &settings.source;
     let found = source.resolve().await;
@@ -101,7 +106,11 @@ async fn move_source(
     let Some(endpoint) = found.first().filter(|_| !found.iter().any(stays)) else {
         return Ok(());
     };
-    let listener = Listener::bind(endpoint).map_err(|error| PrepareError::Bind {
+    let listener = {
+        let _current = events.enter();
+        Listener::bind(endpoint)
+    };
+    let listener = listener.map_err(|error| PrepareError::Bind {
         endpoint: endpoint.clone(),
         error,
     })?;

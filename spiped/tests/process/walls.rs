@@ -105,7 +105,8 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
         address.resolve_blocking().map(drop)
     }),
     ("runtime", |port| {
-        let runtime = tokio::runtime::Runtime::new()?;
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_all().build()?;
         runtime.block_on(async {
             let mut terminate =
                 tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

@@ -1,0 +1,161 @@
+//! The threads that serve connections: one for each processor, each with an event loop of its own.
+//!
+//! A connection stays with the thread that had the fewest when it came. Where threads take work from
+//! each other, they also wake each other for it, which many small requests pay for.
+
+use std::io;
+use std::iter;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::watch;
+
+/// All of them. They end with this, and with them all that they serve.
+#[derive(Debug)]
+pub struct Workers {
+    first: Arc<Worker>,
+    others: Vec<Arc<Worker>>,
+    /// Whose turn it is among equals.
+    turn: AtomicUsize,
+    /// Dropped at the end, for which all of them wait.
+    _end: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    events: Handle,
+    connections: AtomicUsize,
+}
+
+/// One connection's place at one of them.
+#[derive(Debug)]
+pub struct Seat(Arc<Worker>);
+
+impl Workers {
+    /// Starts so many, one at least.
+    ///
+    /// # Errors
+    ///
+    /// The system lacks what it takes.
+    pub fn start(count: usize) -> io::Result<Self> {
+        let (end, ended) = watch::channel(());
+        let start = |number| Worker::start(number, ended.clone());
+        Ok(Self {
+            first: start(0)?,
+            others: (1..count).map(start).collect::<io::Result<_>>()?,
+            turn: AtomicUsize::new(0),
+            _end: end,
+        })
+    }
+
+    /// A place for one more connection.
+    pub fn seat(&self) -> Seat {
+        let in_turn = self.in_turn();
+        let fewest = in_turn.min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
+        let worker = fewest.unwrap_or(&self.first);
+        worker.connections.fetch_add(1, Ordering::Relaxed);
+        Seat(Arc::clone(worker))
+    }
+
+    /// The event loop of one of them, for what accepts connections.
+    pub fn events(&self) -> &Handle {
+        &self.in_turn().next().unwrap_or(&self.first).events
+    }
+
+    /// Waits until each of them has found the time for a task: not for long, unless one hangs.
+    pub async fn respond(&self) {
+        for worker in iter::once(&self.first).chain(&self.others) {
+            // Fails only when they end.
+            let _ = worker.events.spawn(async {}).await;
+        }
+    }
+
+    fn in_turn(&self) -> impl Iterator<Item = &Arc<Worker>> {
+        let all = iter::once(&self.first).chain(&self.others);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (1 + self.others.len());
+        all.clone().skip(turn).chain(all.take(turn))
+    }
+}
+
+impl Worker {
+    fn start(number: usize, mut ended: watch::Receiver<()>) -> io::Result<Arc<Self>> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let worker = Arc::new(Self {
+            events: runtime.handle().clone(),
+            connections: AtomicUsize::new(0),
+        });
+        let thread = thread::Builder::new().name(format!("worker-{number}"));
+        thread.spawn(move || {
+            let _ = runtime.block_on(ended.changed());
+            runtime.shutdown_background();
+        })?;
+        Ok(worker)
+    }
+}
+
+impl Seat {
+    /// The event loop of the thread.
+    #[must_use]
+    pub fn events(&self) -> &Handle {
+        &self.0.events
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn id(seat: &Seat) -> tokio::runtime::Id {
+        seat.events().id()
+    }
+
+    #[test]
+    fn connections_are_spread_evenly_and_places_come_back() {
+        let workers = Workers::start(3).unwrap();
+        let mut seats: Vec<_> = (0..6).map(|_| workers.seat()).collect();
+        let threads: HashSet<_> = seats.iter().take(3).map(id).collect();
+        assert_eq!(threads.len(), 3);
+        let freed = id(&seats[0]);
+        seats.retain(|seat| id(seat) != freed);
+        let next = [workers.seat(), workers.seat()];
+        assert!(next.iter().all(|seat| id(seat) == freed));
+    }
+
+    #[tokio::test]
+    async fn they_respond_unless_one_hangs() {
+        let workers = Workers::start(2).unwrap();
+        workers.respond().await;
+        let (go_on, hangs) = std::sync::mpsc::channel::<()>();
+        workers.events().spawn(async move { hangs.recv() });
+        let soon = Duration::from_millis(50);
+        timeout(soon, workers.respond()).await.unwrap_err();
+        drop(go_on);
+        workers.respond().await;
+    }
+
+    #[test]
+    fn what_they_serve_ends_with_them() {
+        let workers = Workers::start(0).unwrap();
+        let seat = workers.seat();
+        let served = seat.events().spawn(std::future::pending::<()>());
+        drop(workers);
+        let ended = Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(served);
+        assert!(ended.unwrap_err().is_cancelled());
+    }
+}
