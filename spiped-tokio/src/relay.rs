@@ -246,7 +246,7 @@ mod tests {
             (sealing.pace, opening.pace) = (Pace::helped(), Pace::helped());
             Poll::Pending
         });
-        let data: Vec<u8> = (0..2_000_000_u64).map(|i| (i * i >> 5) as u8).collect();
+        let data: Vec<u8> = (0..2_000_000_u64).map(|i| ((i * i) >> 5) as u8).collect();
         let pieces = [2_000_000, 1, 65_536, 131_072, 200_000, 65_536, 1024, 40_000];
         let (mut from_near, mut to_near) = near.into_split();
         let (mut from_far, mut to_far) = tokio::io::split(far);

@@ -197,7 +197,7 @@ const BULK: usize = 48 << 20;
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len as u64)
-        .map(|i| (i * i >> 7 ^ i * 131) as u8)
+        .map(|i| (((i * i) >> 7) ^ (i * 131)) as u8)
         .collect()
 }
 
