@@ -266,11 +266,21 @@ mod tests {
                 heard.and(understood).unwrap();
                 assert!(question == piece && answer == piece, "{}", piece.len());
             }
+            for piece in pieces.map(|len| &data[..len]) {
+                let mut question = vec![0; piece.len()];
+                let sent = to_near.write_all(piece);
+                let (asked, heard) = tokio::join!(sent, from_far.read_exact(&mut question));
+                asked.and(heard.map(drop)).unwrap();
+                assert!(question == piece, "{}", piece.len());
+            }
             to_near.shutdown().await.unwrap();
             to_far.shutdown().await.unwrap();
             assert_eq!(from_far.read(&mut [0]).await.unwrap(), 0);
             assert_eq!(from_near.read(&mut [0]).await.unwrap(), 0);
         };
-        tokio::join!(relaying, talking);
+        let all = async { tokio::join!(relaying, talking) };
+        tokio::time::timeout(std::time::Duration::from_secs(30), all)
+            .await
+            .expect("all of it arrives");
     }
 }
