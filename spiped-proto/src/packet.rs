@@ -188,6 +188,12 @@ impl Opener {
         }
     }
 
+    /// How many of `available` bytes, from the border of a packet on, are whole packets.
+    #[must_use]
+    pub const fn whole_len(available: usize) -> usize {
+        available.saturating_sub(available % PACKET_LEN)
+    }
+
     /// Opens whole packets from the start of `packets` into the start of `plaintext`, one after
     /// the other without gaps, as long as `plaintext` has room for [`MIN_OUTPUT`](Self::MIN_OUTPUT)
     /// more bytes. A packet that is not whole yet is left alone. What lies behind the produced

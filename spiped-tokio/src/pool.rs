@@ -11,7 +11,7 @@ use spiped_proto::{Computation, Error, Step};
 use tokio::sync::oneshot;
 
 use crate::handshake::HandshakeError;
-use crate::priority;
+use crate::{priority, processors};
 
 /// Threads for the arithmetic of handshakes, as many as there are processors.
 ///
@@ -32,7 +32,6 @@ impl Drop for Owner {
 
 #[derive(Debug)]
 struct Queue {
-    /// Asked of the system early: a sandbox may hide what a container is allowed.
     threads: usize,
     state: Mutex<State>,
     changed: Condvar,
@@ -65,7 +64,7 @@ impl KeyExchangePool {
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Owner(Arc::new(Queue {
-            threads: thread::available_parallelism().map_or(1, usize::from),
+            threads: processors::count(),
             state: Mutex::default(),
             changed: Condvar::new(),
         }))))

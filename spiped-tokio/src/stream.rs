@@ -1,5 +1,7 @@
 //! The encrypted stream: `AsyncRead + AsyncWrite` over any other one.
 
+pub(crate) mod bulk;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,6 +10,7 @@ use spiped_proto::{Error, Opener, Sealer, Session};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::buffer::{Buffer, PLAINTEXT_LEN};
+use crate::pipeline::{Batch, Pipeline};
 
 /// An authenticated, encrypted stream, made by a [`Handshaker`](crate::Handshaker).
 ///
@@ -32,7 +35,7 @@ pub struct SpipedStream<IO> {
 
 #[derive(Debug)]
 struct Receiving {
-    opener: Opener,
+    opener: Pipeline<Opener>,
     packets: Buffer,
     /// What the last reader had no room for.
     plaintext: Buffer,
@@ -41,7 +44,7 @@ struct Receiving {
 
 #[derive(Debug)]
 struct Sending {
-    sealer: Sealer,
+    sealer: Pipeline<Sealer>,
     packets: Buffer,
 }
 
@@ -51,13 +54,13 @@ impl<IO> SpipedStream<IO> {
             io,
             forward_secrecy: session.forward_secrecy,
             receiving: Receiving {
-                opener: session.opener,
+                opener: Pipeline::new(session.opener),
                 packets: Buffer::default(),
                 plaintext: Buffer::default(),
                 ended: false,
             },
             sending: Sending {
-                sealer: session.sealer,
+                sealer: Pipeline::new(session.sealer),
                 packets: Buffer::default(),
             },
         }
@@ -91,19 +94,40 @@ fn fault(error: Error) -> io::Error {
 }
 
 impl Receiving {
-    /// Opens packets at hand into the reader's buffer; whether anything came out.
-    fn open(&mut self, out: &mut ReadBuf<'_>) -> Result<bool, Error> {
-        if self.plaintext.is_empty() && out.remaining() >= Opener::MIN_OUTPUT {
-            let room = out.initialize_unfilled_to(out.remaining().min(PLAINTEXT_LEN));
-            let progress = self.opener.open(self.packets.filled(), room)?;
-            self.packets.consume(progress.consumed);
-            out.advance(progress.produced);
-            return Ok(progress.produced > 0);
+    /// Whether more can be read before something is taken.
+    fn may_go_ahead(&self) -> bool {
+        let failed = self
+            .opener
+            .at_home()
+            .is_some_and(|opener| opener.end(0).is_err());
+        !failed && !self.ended && self.plaintext.is_empty() && !self.opener.is_full()
+    }
+
+    /// Waits for the oldest batch that is out; `None` if none is out.
+    fn poll_opened(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Buffer>>> {
+        while let Some(batch) = ready!(self.opener.poll_pop(cx)).transpose()? {
+            // An error after that stays, and so comes next.
+            if !batch.output.is_empty() {
+                return Poll::Ready(Ok(Some(batch.output)));
+            }
+            batch.result.map_err(fault)?;
         }
+        Poll::Ready(Ok(None))
+    }
+
+    /// Opens packets at hand into the reader's buffer; whether anything came out.
+    fn open(&mut self, out: &mut ReadBuf<'_>) -> io::Result<bool> {
         if self.plaintext.is_empty() {
-            let progress = self
-                .opener
-                .open(self.packets.filled(), self.plaintext.room())?;
+            let opener = self.opener.stage()?;
+            if out.remaining() >= Opener::MIN_OUTPUT {
+                let room = out.initialize_unfilled_to(out.remaining().min(PLAINTEXT_LEN));
+                let progress = opener.open(self.packets.filled(), room).map_err(fault)?;
+                self.packets.consume(progress.consumed);
+                out.advance(progress.produced);
+                return Ok(progress.produced > 0);
+            }
+            let opened = opener.open(self.packets.filled(), self.plaintext.room());
+            let progress = opened.map_err(fault)?;
             self.packets.consume(progress.consumed);
             self.plaintext.fill(progress.produced);
         }
@@ -124,13 +148,18 @@ impl<IO: AsyncRead + Unpin> AsyncRead for SpipedStream<IO> {
         if out.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        if receiving.plaintext.is_empty()
+            && let Some(plaintext) = ready!(receiving.poll_opened(cx))?
+        {
+            receiving.plaintext = plaintext;
+        }
         loop {
-            if receiving.open(out).map_err(fault)? {
+            if receiving.open(out)? {
                 return Poll::Ready(Ok(()));
             }
             if receiving.ended {
                 let unopened = receiving.packets.filled().len();
-                return Poll::Ready(receiving.opener.end(unopened).map_err(fault));
+                return Poll::Ready(receiving.opener.stage()?.end(unopened).map_err(fault));
             }
             let mut room = ReadBuf::new(receiving.packets.room());
             match Pin::new(&mut *io).poll_read(cx, &mut room) {
@@ -165,6 +194,35 @@ impl Sending {
     }
 }
 
+impl Sending {
+    /// Takes what has been sealed once nothing else waits to be sent.
+    fn take(&mut self, batch: Batch) -> io::Result<()> {
+        self.packets = batch.output;
+        batch.result.map_err(fault)
+    }
+
+    /// Waits for the oldest batch that is out; false if none is out.
+    fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let Some(batch) = ready!(self.sealer.poll_pop(cx)).transpose()? else {
+            return Poll::Ready(Ok(false));
+        };
+        Poll::Ready(self.take(batch).map(|()| true))
+    }
+
+    /// Sends all that there is, batches that are out included.
+    fn poll_send_all<IO>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        IO: AsyncWrite + Unpin,
+    {
+        loop {
+            ready!(self.poll_drain(io, cx))?;
+            if !ready!(self.poll_sealed(cx))? {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
 impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -172,15 +230,14 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
         plaintext: &[u8],
     ) -> Poll<io::Result<usize>> {
         let Self { io, sending, .. } = self.get_mut();
-        ready!(sending.poll_drain(io, cx))?;
+        ready!(sending.poll_send_all(io, cx))?;
         if plaintext.is_empty() {
             return Poll::Ready(Ok(0));
         }
         let (plaintext, _) = plaintext.split_at(plaintext.len().min(PLAINTEXT_LEN));
-        let progress = sending
-            .sealer
-            .seal(plaintext, sending.packets.room())
-            .map_err(fault)?;
+        let sealer = sending.sealer.stage()?;
+        let sealed = sealer.seal(plaintext, sending.packets.room());
+        let progress = sealed.map_err(fault)?;
         sending.packets.fill(progress.produced);
         match sending.poll_drain(io, cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -190,13 +247,13 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, sending, .. } = self.get_mut();
-        ready!(sending.poll_drain(io, cx))?;
+        ready!(sending.poll_send_all(io, cx))?;
         Pin::new(io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, sending, .. } = self.get_mut();
-        ready!(sending.poll_drain(io, cx))?;
+        ready!(sending.poll_send_all(io, cx))?;
         Pin::new(io).poll_shutdown(cx)
     }
 }

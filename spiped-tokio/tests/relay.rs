@@ -191,3 +191,143 @@ async fn a_reset_is_noticed_while_the_other_side_accepts_nothing() {
     assert!(matches!(result, Err(RelayError::Plain(_))), "{result:?}");
     drop(peer);
 }
+
+/// More than all buffers on the way hold.
+const BULK: usize = 48 << 20;
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u64)
+        .map(|i| (((i * i) >> 7) ^ (i * 131)) as u8)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn bulk_data_passes_both_ways_and_none_is_held_back_for_more() {
+    let Relayed {
+        client,
+        peer,
+        relay,
+    } = relayed().await;
+    let data = pattern(BULK);
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_peer, mut to_peer) = tokio::io::split(peer);
+    for len in [BULK, 9 << 20, 1, (5 << 20) + 1, 100_000] {
+        let data = &data[..len];
+        let (mut question, mut answer) = (vec![0; len], vec![0; len]);
+        let (asked, heard, answered, understood) = tokio::join!(
+            to_client.write_all(data),
+            from_peer.read_exact(&mut question),
+            async {
+                to_peer.write_all(data).await?;
+                to_peer.flush().await
+            },
+            from_client.read_exact(&mut answer)
+        );
+        asked.and(answered).unwrap();
+        heard.and(understood).unwrap();
+        assert!(question == data && answer == data, "{len}");
+    }
+    to_client.shutdown().await.unwrap();
+    to_peer.shutdown().await.unwrap();
+    assert_eq!(from_peer.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(from_client.read(&mut [0]).await.unwrap(), 0);
+    ended(relay).await.0.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_peer_that_breaks_amid_bulk_data_is_noticed() {
+    let data = pattern(1 << 20);
+    for to_peer in [true, false] {
+        let Relayed {
+            mut client,
+            mut peer,
+            relay,
+        } = relayed().await;
+        for _ in 0..BULK / data.len() {
+            let mut received = vec![0; data.len()];
+            let (sent, read) = if to_peer {
+                tokio::join!(client.write_all(&data), peer.read_exact(&mut received))
+            } else {
+                tokio::join!(peer.write_all(&data), client.read_exact(&mut received))
+            };
+            sent.unwrap();
+            read.unwrap();
+        }
+        // Some is on its way then.
+        let _ = timeout(Duration::from_millis(5), async {
+            loop {
+                let _ = match to_peer {
+                    true => client.write(&data).await,
+                    false => peer.write(&data).await,
+                };
+            }
+        })
+        .await;
+        reset(peer.into_inner());
+        let (result, _) = ended(relay).await;
+        assert!(
+            matches!(result, Err(RelayError::Encrypted(_))),
+            "{result:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_packet_that_was_tampered_with_amid_bulk_data_ends_the_stream() {
+    let Relayed {
+        mut client,
+        mut peer,
+        relay,
+    } = relayed().await;
+    let data = pattern(BULK);
+    let reading = tokio::spawn(async move {
+        let mut received = Vec::new();
+        let end = client.read_to_end(&mut received).await;
+        (received, end.map_err(|error| error.kind()))
+    });
+    peer.write_all(&data).await.unwrap();
+    peer.flush().await.unwrap();
+    let mut wire = peer.into_inner();
+    wire.write_all(&[0; 1060]).await.unwrap();
+    let (result, _) = ended(relay).await;
+    assert!(
+        matches!(&result, Err(RelayError::Encrypted(error)) if error.kind() == ErrorKind::InvalidData),
+        "{result:?}"
+    );
+    let (received, end) = reading.await.unwrap();
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
+    assert!(data.starts_with(&received));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_relay_that_is_dropped_amid_bulk_data_resets_both_sides() {
+    let Relayed {
+        mut client,
+        mut peer,
+        relay,
+    } = relayed().await;
+    let data = pattern(BULK);
+    let writing = async {
+        loop {
+            if let Err(error) = client.write_all(&data).await {
+                return error;
+            }
+        }
+    };
+    let reading = async {
+        let mut received = vec![0; 1 << 20];
+        peer.read_exact(&mut received).await.unwrap();
+        relay.abort();
+        loop {
+            if let Err(error) = peer.read(&mut received).await {
+                return error;
+            }
+        }
+    };
+    let (written, read) = timeout(PATIENCE, async { tokio::join!(writing, reading) })
+        .await
+        .unwrap();
+    assert_eq!(read.kind(), ErrorKind::ConnectionReset);
+    let kinds = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+    assert!(kinds.contains(&written.kind()), "{written}");
+}
