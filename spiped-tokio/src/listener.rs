@@ -198,9 +198,11 @@ impl Listener {
     pub async fn accept_detached(&self) -> io::Result<(DetachedSocket, Peer)> {
         let accepted = self.socket.async_io(Interest::READABLE, accept);
         let (socket, address) = accepted.await?;
-        match address.filter(|_| self.is_tcp) {
-            None => Ok((DetachedSocket::Unix(socket.into()), Peer::Unix)),
-            Some(address) => {
+        match (self.is_tcp, address) {
+            (false, _) => Ok((DetachedSocket::Unix(socket.into()), Peer::Unix)),
+            // Some systems hand out a connection that is gone already.
+            (true, None) => Err(io::ErrorKind::ConnectionAborted.into()),
+            (true, Some(address)) => {
                 if !self.prepares {
                     // Fails only for a connection that is gone already, as the next read will tell.
                     let _ = socket::prepare(SockRef::from(&socket));

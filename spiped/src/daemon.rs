@@ -204,10 +204,9 @@ impl Plan {
         let (prepared, key_lock) = Prepared::lock_keys(prepared);
         // Asked before the sandbox, which hides the limits of a container.
         let key_exchange = KeyExchangePool::new();
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let walls = self.process.sandbox.enter(&needs, key_lock)?;
         log::start()?;
-        let workers = Workers::start(workers)?;
+        let workers = Arc::new(Workers::start(descriptors.workers())?);
         // For all but connections.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -216,11 +215,17 @@ impl Plan {
         let daemon = Daemon {
             process: self.process,
             origin: self.origin,
-            fleet: Fleet::new(descriptors, key_exchange, workers, Arc::clone(&board)),
+            fleet: Fleet::new(
+                descriptors,
+                key_exchange,
+                Arc::clone(&workers),
+                Arc::clone(&board),
+            ),
             board,
             supervisor: self.supervisor,
         };
         runtime.block_on(daemon.serve(prepared, self.desks, readiness, walls))?;
+        workers.end();
         // A look-up that hangs must not keep the process alive.
         runtime.shutdown_background();
         log::finish(LAST_LINES);
@@ -248,7 +253,9 @@ impl Plan {
 
     /// As many as there can be; says so if they are too few for what is asked for.
     fn descriptors(&self) -> io::Result<DescriptorLimit> {
-        let descriptors = DescriptorLimit::raise()?;
+        // Asked before the sandbox, which hides the limits of a container.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let descriptors = DescriptorLimit::raise(processors)?;
         let pipes = self.keyed.iter().map(|keyed| &keyed.settings);
         if let Some(max) = admission::served_by(pipes)
             && !descriptors.suffices_for(max)

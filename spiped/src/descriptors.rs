@@ -7,44 +7,76 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// A connection is two sockets.
 const PER_CONNECTION: u64 = 2;
-/// For everything that is no connection: standard streams, listener, runtime, resolver and log.
+/// For everything that is no connection: standard streams, listener, resolver and log.
 const RESERVE: u64 = 64;
+/// What the event loop of a worker takes for itself.
+const PER_WORKER: u64 = 4;
+/// Workers take no more than a quarter of all.
+const WORKERS_SHARE: u64 = 4;
 
 /// The limit on open file descriptors (`RLIMIT_NOFILE`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DescriptorLimit(u64);
+pub struct DescriptorLimit {
+    all: u64,
+    workers: u64,
+}
 
 impl DescriptorLimit {
-    /// Raises the soft limit as far as the hard one allows, and returns what is then in force.
+    /// Raises the soft limit as far as the hard one allows, and returns what is then in force. A worker
+    /// for each processor takes some, as far as there are many.
     ///
     /// A system that refuses to raise it keeps its old limit; that alone is no error.
     ///
     /// # Errors
     ///
     /// The limit cannot be read.
-    pub fn raise() -> io::Result<Self> {
+    pub fn raise(processors: usize) -> io::Result<Self> {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
         let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
-        Ok(Self(if raised { hard } else { soft }))
+        Ok(Self::shared(if raised { hard } else { soft }, processors))
+    }
+
+    fn shared(all: u64, processors: usize) -> Self {
+        let most = (all / WORKERS_SHARE / PER_WORKER).max(1);
+        let processors = u64::try_from(processors).unwrap_or(u64::MAX);
+        Self {
+            all,
+            workers: processors.min(most),
+        }
+    }
+
+    /// How many workers there are to be.
+    #[must_use]
+    pub fn workers(self) -> usize {
+        usize::try_from(self.workers).unwrap_or(usize::MAX)
+    }
+
+    fn reserve(self) -> u64 {
+        self.workers
+            .saturating_mul(PER_WORKER)
+            .saturating_add(RESERVE)
     }
 
     /// A limit of so many.
     #[cfg(test)]
     pub(crate) fn of(descriptors: u64) -> Self {
-        Self(descriptors)
+        Self {
+            all: descriptors,
+            workers: 0,
+        }
     }
 
     /// How many connections fit at a time, two descriptors each and a reserve.
     #[must_use]
     pub fn connections(self) -> u64 {
-        self.0.saturating_sub(RESERVE) / PER_CONNECTION
+        self.all.saturating_sub(self.reserve()) / PER_CONNECTION
     }
 
     /// How many descriptors are left for connections that are not served, beside as many as may be
     /// (`None` for no limit): an eighth of all at least.
     #[must_use]
     pub fn beside(self, connections: Option<u64>) -> u64 {
-        let all = self.0.saturating_sub(RESERVE);
+        let all = self.all.saturating_sub(self.reserve());
         let taken = connections.map_or(all / 2, |max| max.saturating_mul(PER_CONNECTION));
         all.saturating_sub(taken).max(all / 8)
     }
@@ -59,7 +91,7 @@ impl DescriptorLimit {
 /// The bare number of descriptors.
 impl std::fmt::Display for DescriptorLimit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+        self.all.fmt(f)
     }
 }
 
@@ -78,7 +110,7 @@ mod tests {
 
     #[test]
     fn two_descriptors_a_connection_and_a_reserve() {
-        let limit = DescriptorLimit(1024);
+        let limit = DescriptorLimit::of(1024);
         assert_eq!(limit.connections(), 480);
         assert!(limit.suffices_for(480));
         assert!(!limit.suffices_for(481));
@@ -86,25 +118,40 @@ mod tests {
 
     #[test]
     fn those_who_are_not_served_get_what_is_left() {
-        let limit = DescriptorLimit(1064);
+        let limit = DescriptorLimit::of(1064);
         assert_eq!(limit.beside(Some(100)), 800);
         assert_eq!(limit.beside(Some(1000)), 125);
         assert_eq!(limit.beside(Some(u64::MAX)), 125);
         assert_eq!(limit.beside(None), 500);
-        assert_eq!(DescriptorLimit(10).beside(None), 0);
+        assert_eq!(DescriptorLimit::of(10).beside(None), 0);
     }
 
     #[test]
     fn a_tiny_limit_carries_none() {
-        assert_eq!(DescriptorLimit(10).connections(), 0);
-        assert!(DescriptorLimit(10).suffices_for(0));
+        assert_eq!(DescriptorLimit::of(10).connections(), 0);
+        assert!(DescriptorLimit::of(10).suffices_for(0));
     }
 
     #[test]
     fn raising_reaches_the_hard_limit() {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, hard / 2, hard).unwrap();
-        assert_eq!(DescriptorLimit::raise().unwrap(), DescriptorLimit(hard));
+        assert_eq!(
+            DescriptorLimit::raise(0).unwrap(),
+            DescriptorLimit::of(hard)
+        );
         assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
+    }
+
+    #[test]
+    fn workers_take_four_each_and_a_quarter_at_most() {
+        let with = |all, processors| {
+            let limit = DescriptorLimit::shared(all, processors);
+            (limit.workers(), limit.connections())
+        };
+        assert_eq!(with(1024, 3), (3, 474));
+        assert_eq!(with(1024, 1000), (64, 352));
+        assert_eq!(with(100, 2), (2, 14));
+        assert_eq!(with(100, 1000), (6, 6));
     }
 }

@@ -104,7 +104,7 @@ impl Fleet {
     pub fn new(
         descriptors: DescriptorLimit,
         key_exchange: KeyExchangePool,
-        workers: Workers,
+        workers: Arc<Workers>,
         board: Arc<Board>,
     ) -> Self {
         let (running, none_running) = mpsc::channel(1);
@@ -115,7 +115,7 @@ impl Fleet {
             descriptors,
             key_exchange,
             footprint: Arc::default(),
-            workers: Arc::new(workers),
+            workers,
             again: watch::Sender::default(),
             running,
             none_running,
@@ -245,7 +245,11 @@ impl Fleet {
             None => {
                 let events = self.workers.events();
                 let _current = events.enter();
-                (prepared.listening.start()?, events.clone())
+                let listener = prepared.listening.start()?;
+                // It may have been another pipe's.
+                let mut members = self.pipes.values();
+                let of = members.find(|member| Arc::ptr_eq(&member.listener.borrow(), &listener));
+                (listener, of.map_or(events, |member| &member.events).clone())
             }
         };
         Ok(Ready {
@@ -348,11 +352,14 @@ impl Fleet {
     /// Stops accepting, and closes the sockets that listen; then waits until the last connection has
     /// ended, or until `patience` is over. Says how many go on then, until the runtime ends.
     pub async fn drain(mut self, patience: Option<Duration>) -> usize {
-        for member in std::mem::take(&mut self.pipes).into_values() {
-            member.end().await;
-        }
+        let members = std::mem::take(&mut self.pipes);
         drop(self.running);
-        let none_left = self.none_running.recv();
+        let none_left = async {
+            for member in members.into_values() {
+                member.end().await;
+            }
+            self.none_running.recv().await
+        };
         let over = match patience {
             None => none_left.await.is_none(),
             Some(patience) => tokio::time::timeout(patience, none_left).await.is_ok(),

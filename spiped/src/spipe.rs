@@ -102,7 +102,7 @@ async fn converse(route: &Route, options: &SpipeOptions) -> Result<(), SpipeErro
     let relayed = async {
         let relayed = relay(&plain, &mut stream, &traffic).await;
         if relayed.is_err() {
-            // What has arrived intact before the break is still written.
+            // What the relay has handed on before the break is still written.
             (&plain).shutdown().await?;
         }
         Ok(relayed)

@@ -12,15 +12,15 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
-/// All of them. They end with this, and with them all that they serve.
+/// All of them.
 #[derive(Debug)]
 pub struct Workers {
     first: Arc<Worker>,
     others: Vec<Arc<Worker>>,
     /// Whose turn it is among equals.
     turn: AtomicUsize,
-    /// Dropped at the end, for which all of them wait.
-    _end: watch::Sender<()>,
+    /// Whether they are to end.
+    end: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -40,14 +40,19 @@ impl Workers {
     ///
     /// The system lacks what it takes.
     pub fn start(count: usize) -> io::Result<Self> {
-        let (end, ended) = watch::channel(());
+        let (end, ended) = watch::channel(false);
         let start = |number| Worker::start(number, ended.clone());
         Ok(Self {
             first: start(0)?,
             others: (1..count).map(start).collect::<io::Result<_>>()?,
             turn: AtomicUsize::new(0),
-            _end: end,
+            end,
         })
+    }
+
+    /// Has them end, and all that they serve: connections by reset.
+    pub fn end(&self) {
+        self.end.send_replace(true);
     }
 
     /// A place for one more connection.
@@ -80,7 +85,7 @@ impl Workers {
 }
 
 impl Worker {
-    fn start(number: usize, mut ended: watch::Receiver<()>) -> io::Result<Arc<Self>> {
+    fn start(number: usize, mut ended: watch::Receiver<bool>) -> io::Result<Arc<Self>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let worker = Arc::new(Self {
             events: runtime.handle().clone(),
@@ -88,7 +93,7 @@ impl Worker {
         });
         let thread = thread::Builder::new().name(format!("worker-{number}"));
         thread.spawn(move || {
-            let _ = runtime.block_on(ended.changed());
+            let _ = runtime.block_on(ended.wait_for(|&ended| ended));
             runtime.shutdown_background();
         })?;
         Ok(worker)
@@ -151,7 +156,7 @@ mod tests {
         let workers = Workers::start(0).unwrap();
         let seat = workers.seat();
         let served = seat.events().spawn(std::future::pending::<()>());
-        drop(workers);
+        workers.end();
         let ended = Builder::new_current_thread()
             .build()
             .unwrap()
