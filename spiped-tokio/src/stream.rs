@@ -94,6 +94,19 @@ fn fault(error: Error) -> io::Error {
 }
 
 impl Receiving {
+    /// Reads behind the packets at hand, or notes the end.
+    fn poll_packets<IO>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        IO: AsyncRead + Unpin,
+    {
+        let mut room = ReadBuf::new(self.packets.room());
+        ready!(Pin::new(io).poll_read(cx, &mut room))?;
+        let len = room.filled().len();
+        self.ended = len == 0;
+        self.packets.fill(len);
+        Poll::Ready(Ok(()))
+    }
+
     /// Whether more can be read before something is taken.
     fn may_go_ahead(&self) -> bool {
         let failed = self
@@ -161,14 +174,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for SpipedStream<IO> {
                 let unopened = receiving.packets.filled().len();
                 return Poll::Ready(receiving.opener.stage()?.end(unopened).map_err(fault));
             }
-            let mut room = ReadBuf::new(receiving.packets.room());
-            match Pin::new(&mut *io).poll_read(cx, &mut room) {
-                Poll::Ready(Ok(())) => {
-                    let len = room.filled().len();
-                    receiving.ended = len == 0;
-                    receiving.packets.fill(len);
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            match receiving.poll_packets(io, cx) {
+                Poll::Ready(read) => read?,
                 Poll::Pending => {
                     receiving.packets.shrink();
                     return Poll::Pending;
@@ -192,9 +199,7 @@ impl Sending {
         }
         Poll::Ready(Ok(()))
     }
-}
 
-impl Sending {
     /// Takes what has been sealed once nothing else waits to be sent.
     fn take(&mut self, batch: Batch) -> io::Result<()> {
         self.packets = batch.output;

@@ -74,14 +74,8 @@ impl<IO: AsyncRead + Unpin> Reader for SpipedStream<IO> {
     ) -> Poll<io::Result<usize>> {
         let Self { io, receiving, .. } = self;
         while receiving.may_go_ahead() {
-            let mut room = ReadBuf::new(receiving.packets.room());
-            match Pin::new(&mut *io).poll_read(cx, &mut room) {
-                Poll::Ready(Ok(())) => {
-                    let len = room.filled().len();
-                    receiving.ended = len == 0;
-                    receiving.packets.fill(len);
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            match receiving.poll_packets(io, cx) {
+                Poll::Ready(read) => read?,
                 Poll::Pending => break,
             }
             let len = receiving.packets.filled().len();
