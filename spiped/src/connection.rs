@@ -104,8 +104,9 @@ impl Route {
     ///
     /// Nothing is dialled before the peer has proved that it holds a key, which ends its `stay`
     /// among strangers. Then the connection waits until the gate admits it, as one of a client's if
-    /// keys are clients', and the dial runs beside the key exchange. The handshake has to be over by the deadline, which
-    /// moves on by as long as it waits. A client whose key is removed is served no longer.
+    /// keys are clients', and the dial runs beside the key exchange. The handshake has to be over by
+    /// the deadline, which moves on by as long as it waits. A client whose key is removed is served
+    /// no longer.
     ///
     /// # Errors
     ///
