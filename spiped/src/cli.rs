@@ -8,6 +8,7 @@ pub(crate) mod number;
 mod options;
 mod order;
 mod refusal;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -1,6 +1,10 @@
 //! `spiped` from its options to its exit: resolve, bind, go into the background, give up what is not
 //! needed any more, serve.
 
+pub mod fleet;
+pub mod notify;
+pub mod origin;
+pub mod prepare;
 mod serving;
 
 use std::io;
@@ -13,25 +17,25 @@ use serving::Daemon;
 use spiped_tokio::KeyExchangePool;
 
 use crate::admin::{DeskError, Desks};
-use crate::admission;
-use crate::board::Board;
 use crate::cli::{Pipes, SpipedOptions};
-use crate::daemonize::{self, Outcome, Readiness, Role};
-use crate::descriptors::DescriptorLimit;
-use crate::fleet::Fleet;
-use crate::inherited;
+use crate::config::settings::ProcessSettings;
+use crate::config::start::StartError;
+use crate::daemon::fleet::Fleet;
+use crate::daemon::notify::Supervisor;
+use crate::daemon::origin::{Origin, OriginError};
+use crate::daemon::prepare::{Keyed, Passed, PrepareError, Prepared, Present};
 use crate::log::{self, Class, Destination};
-use crate::notify::Supervisor;
-use crate::origin::{Origin, OriginError};
-use crate::pidfile::{self, PidfileError};
-use crate::prepare::{Keyed, Passed, PrepareError, Prepared, Present};
-use crate::privileges::{Identity, IdentityError, PrivilegeError};
-use crate::reason::reason;
-use crate::sandbox::SandboxError;
-use crate::settings::ProcessSettings;
-use crate::signals;
-use crate::start::StartError;
-use crate::workers::Workers;
+use crate::os::daemonize::{self, Outcome, Readiness, Role};
+use crate::os::descriptors::DescriptorLimit;
+use crate::os::inherited;
+use crate::os::pidfile::{self, PidfileError};
+use crate::os::privileges::{Identity, IdentityError, PrivilegeError};
+use crate::os::reason::reason;
+use crate::os::sandbox::SandboxError;
+use crate::os::signals;
+use crate::pipe::admission;
+use crate::pipe::board::Board;
+use crate::pipe::workers::Workers;
 
 /// How long `-D` waits between look-ups that fail.
 const DNS_RETRY: Duration = Duration::from_secs(1);

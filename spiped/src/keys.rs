@@ -4,6 +4,7 @@
 //! They are taken all or not at all: with one that cannot be used there is an error, so that no client
 //! is shut out, and no key kept, by half.
 
+pub mod keyfile;
 mod source;
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use spiped_proto::{Keyring, Secret};
 use tokio::sync::watch;
 
-use crate::locked;
+use crate::os::locked;
 
 pub(crate) use source::links;
 pub use source::{KeysError, KeysSource};

@@ -1,48 +1,21 @@
-//! The daemon `spiped` and its client `spipe`: what they read, say and need of the system. The
-//! protocol and the sockets are left to `spiped-proto` and `spiped-tokio`.
+//! The daemon `spiped` and its client `spipe`. The protocol and the sockets are left to `spiped-proto`
+//! and `spiped-tokio`.
+//!
+//! A room imports only what stands below it in this list.
+
+pub mod daemon;
 
 pub mod admin;
-pub mod admission;
-pub mod board;
-pub mod check;
+pub mod commands;
+
 pub mod cli;
-pub mod clients;
-pub mod config;
-pub mod connection;
-pub mod daemon;
-pub mod daemonize;
-pub mod demo;
-pub mod descriptors;
-pub mod fleet;
-mod footprint;
-mod idle;
-pub mod inherited;
-pub mod keyfile;
-pub mod keygen;
-pub mod keys;
-pub mod ledger;
-pub mod locked;
-pub mod log;
-pub mod lookups;
-pub mod network;
-pub mod notify;
-pub mod origin;
-pub mod outcome;
-pub mod pidfile;
+
 pub mod pipe;
-pub mod prepare;
-pub mod privileges;
-pub mod probe;
-pub mod proxy_protocol;
-pub mod reason;
-pub mod record;
-pub mod sandbox;
-pub mod settings;
-mod signals;
-pub mod spipe;
-pub mod start;
-pub mod strangers;
-mod table;
-pub mod target;
-mod tempdir;
-mod workers;
+
+pub mod config;
+
+pub mod keys;
+
+pub mod log;
+
+pub mod os;

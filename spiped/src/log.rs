@@ -144,7 +144,7 @@ pub fn open(destination: Destination) {
     LOG.open(opened.unwrap_or_else(|(sink, error)| {
         warning_now(format_args!(
             "{name} is out of reach: {}",
-            crate::reason::reason(&error)
+            crate::os::reason::reason(&error)
         ));
         sink
     }));

@@ -14,7 +14,7 @@ use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 use spiped::cli::{spipe_command, spiped_command};
-use spiped::outcome::Outcome;
+use spiped::pipe::outcome::Outcome;
 
 fn packaging() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging")
@@ -202,7 +202,7 @@ fn set(word: &str) -> String {
 #[test]
 fn the_list_of_system_calls_is_complete() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let code = fs::read_to_string(root.join("src/sandbox/syscalls.rs")).unwrap();
+    let code = fs::read_to_string(root.join("src/os/sandbox/syscalls.rs")).unwrap();
     let text = fs::read_to_string(root.join("../docs/hardening.md")).unwrap();
     let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
     let named = code.split("libc::SYS_").skip(1);
@@ -230,7 +230,7 @@ fn the_list_of_log_fields_and_outcomes_is_complete() {
     }
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let source = |file| fs::read_to_string(sources.join(file)).unwrap();
-    let code = ["record.rs", "pipe.rs", "log/writer.rs"]
+    let code = ["pipe/record.rs", "pipe/accept.rs", "log/writer.rs"]
         .map(source)
         .concat();
     let noted = code.split("fields.").skip(1);

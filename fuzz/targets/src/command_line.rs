@@ -9,11 +9,11 @@ use spiped::cli::{
     Exit, PipeOptions, Pipes, SpipeOptions, SpipedCommand, SpipedOptions, Stream, parse_spipe,
     parse_spiped,
 };
-use spiped::keyfile::KeySource;
+use spiped::config::settings::Mode;
+use spiped::keys::keyfile::KeySource;
 use spiped::log::{Destination, Level};
-use spiped::proxy_protocol::Version;
-use spiped::sandbox::Sandbox;
-use spiped::settings::Mode;
+use spiped::os::sandbox::Sandbox;
+use spiped::pipe::proxy_protocol::Version;
 use spiped_proto::ForwardSecrecy;
 
 use crate::input::Input;

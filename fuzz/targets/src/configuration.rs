@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use spiped::config::{self, KeyFiles};
+use spiped::config::file::{KeyFiles, read};
 use testbed::TempDir;
 
 /// A file of any bytes: pipes that each have a name and a place of their own, or a line for each
@@ -10,7 +10,7 @@ use testbed::TempDir;
 pub fn configuration(data: &[u8]) {
     let dir = TempDir::new();
     let file = dir.write("pipes.toml", data);
-    match config::read(&file, KeyFiles::Leave) {
+    match read(&file, KeyFiles::Leave) {
         Ok(pipes) => {
             assert!(!pipes.is_empty());
             let names: HashSet<_> = pipes.iter().map(|pipe| &pipe.name).collect();

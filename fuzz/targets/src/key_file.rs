@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use spiped::keyfile::{self, KeySource, KeyWarning};
+use spiped::keys::keyfile::{self, KeySource, KeyWarning};
 use spiped_proto::{Entropy, ForwardSecrecy, Secret, SecretHasher, Step};
 use testbed::TempDir;
 

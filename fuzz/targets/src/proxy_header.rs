@@ -1,6 +1,6 @@
 //! The header of the PROXY protocol.
 
-use spiped::proxy_protocol::{Progress, Version, header, parse};
+use spiped::pipe::proxy_protocol::{Progress, Version, header, parse};
 
 use crate::input::Input;
 

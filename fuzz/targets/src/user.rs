@@ -1,6 +1,6 @@
 //! The argument of `-u`.
 
-use spiped::privileges::Identity;
+use spiped::os::privileges::Identity;
 
 /// A user, a group, or both, looked up in the system's database.
 pub fn user(data: &[u8]) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::status::Status;
-use crate::reason::reason;
+use crate::os::reason::reason;
 
 /// A reload looks names up, which may take its time.
 const PATIENCE: Duration = Duration::from_secs(300);

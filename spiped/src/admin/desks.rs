@@ -9,9 +9,9 @@ use spiped_tokio::{BoundListener, Endpoint};
 use tokio::sync::mpsc;
 
 use super::server::{self, Access, Reload};
-use crate::board::Board;
-use crate::reason::reason;
-use crate::start::{self, StartError};
+use crate::config::start::{self, StartError};
+use crate::os::reason::reason;
+use crate::pipe::board::Board;
 
 /// Sockets that listen, and that nobody answers at yet.
 #[derive(Debug, Default)]

@@ -12,11 +12,11 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::board::{Board, Phase, Posted};
-use crate::ledger::{Account, Client, Histogram};
 use crate::log;
-use crate::outcome::Outcome;
-use crate::target::{Standing, Target};
+use crate::pipe::board::{Board, Phase, Posted};
+use crate::pipe::ledger::{Account, Client, Histogram};
+use crate::pipe::outcome::Outcome;
+use crate::pipe::target::{Standing, Target};
 
 /// What a scraper understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

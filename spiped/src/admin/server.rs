@@ -18,10 +18,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::metrics::{self, Format};
 use super::places::{Hold, Places};
 use super::status::Status;
-use crate::board::{Board, Phase};
-use crate::fleet::Changes;
+use crate::daemon::fleet::Changes;
 use crate::log::{self, Class};
-use crate::reason::reason;
+use crate::os::reason::reason;
+use crate::pipe::board::{Board, Phase};
 
 /// For more connections than these the oldest have to end.
 const CONNECTIONS_MAX: usize = 16;

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use spiped_tokio::Peer;
 use tokio::time::Instant;
 
-use crate::board::{Board, Posted};
-use crate::ledger::Account;
-use crate::record::Record;
-use crate::table::aligned;
-use crate::target::{Standing, Target, Targets};
+use crate::cli::table::aligned;
+use crate::pipe::board::{Board, Posted};
+use crate::pipe::ledger::Account;
+use crate::pipe::record::Record;
+use crate::pipe::target::{Standing, Target, Targets};
 
 /// The whole process. Times are in seconds, amounts of data in bytes.
 #[derive(Debug, Deserialize, Serialize)]

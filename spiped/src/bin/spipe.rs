@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use spiped::{cli, log, spipe};
+use spiped::commands::spipe;
+use spiped::{cli, log};
 
 fn main() -> ExitCode {
     log::set_program("spipe");

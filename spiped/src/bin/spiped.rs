@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use spiped::cli::{self, SpipedCommand, SpipedOptions};
-use spiped::demo::DemoOptions;
-use spiped::{admin, check, daemon, demo, keygen, log, probe};
+use spiped::commands::demo::DemoOptions;
+use spiped::commands::{check, demo, keygen, probe};
+use spiped::{admin, daemon, log};
 
 fn main() -> ExitCode {
     let ended = match cli::parse_spiped(std::env::args_os().skip(1)) {

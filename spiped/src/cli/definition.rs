@@ -12,10 +12,10 @@ use clap::{Arg, Command, ValueHint};
 use self::shared::*;
 use super::number;
 use super::text;
+use crate::config::network;
 use crate::log::{Destination, Level};
-use crate::network;
-use crate::proxy_protocol::Version;
-use crate::sandbox::Sandbox;
+use crate::os::sandbox::Sandbox;
+use crate::pipe::proxy_protocol::Version;
 
 /// The command line of `spiped`.
 #[must_use]

@@ -12,9 +12,9 @@ use clap::ArgMatches;
 use spiped_proto::ForwardSecrecy;
 
 use super::number;
-use crate::keyfile::KeySource;
+use crate::config::settings::{Conduct, Mode, ProcessSettings};
+use crate::keys::keyfile::KeySource;
 use crate::log::Destination;
-use crate::settings::{Conduct, Mode, ProcessSettings};
 
 /// What `spiped` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

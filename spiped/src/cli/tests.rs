@@ -11,11 +11,11 @@ use proptest::prelude::*;
 use spiped_proto::ForwardSecrecy;
 
 use super::*;
-use crate::keyfile::KeySource;
+use crate::config::settings::{Conduct, Mode, ProcessSettings};
+use crate::keys::keyfile::KeySource;
 use crate::log::{Destination, Level};
-use crate::proxy_protocol::Version;
-use crate::sandbox::Sandbox;
-use crate::settings::{Conduct, Mode, ProcessSettings};
+use crate::os::sandbox::Sandbox;
+use crate::pipe::proxy_protocol::Version;
 
 #[path = "../../tests/command_line/table/mod.rs"]
 mod table;

@@ -8,17 +8,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::DaemonError;
 use crate::admin::{Desks, Reload};
-use crate::board::{Board, Phase};
-use crate::daemonize::Readiness;
-use crate::fleet::{Changes, Fleet};
+use crate::config::settings::ProcessSettings;
+use crate::daemon::fleet::{Changes, Fleet};
+use crate::daemon::notify::Supervisor;
+use crate::daemon::origin::Origin;
+use crate::daemon::prepare::{Keyed, Left, Prepared};
 use crate::log::{self, Class};
-use crate::notify::Supervisor;
-use crate::origin::Origin;
-use crate::prepare::{Keyed, Left, Prepared};
-use crate::reason::reason;
-use crate::sandbox::Walls;
-use crate::settings::ProcessSettings;
-use crate::signals::{Request, Requests};
+use crate::os::daemonize::Readiness;
+use crate::os::reason::reason;
+use crate::os::sandbox::Walls;
+use crate::os::signals::{Request, Requests};
+use crate::pipe::board::{Board, Phase};
 
 /// The daemon behind its walls.
 pub(super) struct Daemon {

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use spiped_proto::Secret;
 
 use super::{Entry, Keys};
-use crate::keyfile::{self, KeyFileError, KeySource, KeyWarning};
-use crate::reason::reason;
-use crate::settings::Mode;
+use crate::config::settings::Mode;
+use crate::keys::keyfile::{self, KeyFileError, KeySource, KeyWarning};
+use crate::os::reason::reason;
 
 /// More keys are taken for a mistake: each hello of a stranger is tried with each of them.
 pub(super) const KEYS_MAX: usize = 10_000;

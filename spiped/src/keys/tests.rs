@@ -14,9 +14,9 @@ use std::path::PathBuf;
 
 use super::source::KEYS_MAX;
 use super::*;
-use crate::keyfile::{KeySource, KeyWarning};
-use crate::settings::Mode;
-use crate::tempdir::TempDir;
+use crate::config::settings::Mode;
+use crate::keys::keyfile::{KeySource, KeyWarning};
+use crate::os::tempdir::TempDir;
 
 /// A folder of keys, in another one.
 struct Folder(TempDir);

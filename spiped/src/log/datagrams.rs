@@ -64,7 +64,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::tempdir::TempDir;
+    use crate::os::tempdir::TempDir;
 
     fn received(socket: &UnixDatagram) -> String {
         let mut buffer = [0; 2048];

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid, getsid};
-use spiped::daemonize::{self, Outcome, Role};
 use spiped::log;
+use spiped::os::daemonize::{self, Outcome, Role};
 
 use crate::{Dir, Test, subject as command, temporary};
 

@@ -12,7 +12,7 @@ use std::thread;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use spiped::demo::{self, DemoOptions};
+use spiped::commands::demo::{self, DemoOptions};
 use spiped::log;
 
 use crate::{Dir, Test, subject as command, temporary};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
-use spiped::keygen;
+use spiped::commands::keygen;
 
 use crate::{Test, subject as command};
 

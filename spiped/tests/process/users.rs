@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Command, ExitCode};
 
 use nix::unistd::{Gid, Uid, geteuid, setgid, setgroups, setuid};
-use spiped::privileges::Identity;
+use spiped::os::privileges::Identity;
 
 use crate::{Test, subject as command};
 

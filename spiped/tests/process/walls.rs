@@ -11,7 +11,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill, raise};
 use nix::unistd::{ForkResult, execv, fork, geteuid, getppid};
 use socket2::{Domain, Protocol, Socket, Type};
-use spiped::sandbox::{Needs, Sandbox};
+use spiped::os::sandbox::{Needs, Sandbox};
 use spiped_tokio::Address;
 
 use crate::{Dir, Test, subject as command, temporary};

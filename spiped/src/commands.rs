@@ -1,0 +1,7 @@
+//! What the programs do beside serving: connect once, check a configuration, make a key.
+
+pub mod check;
+pub mod demo;
+pub mod keygen;
+pub mod probe;
+pub mod spipe;

@@ -1,0 +1,113 @@
+//! Making a new key file (`spiped keygen`).
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::os::reason::reason;
+
+/// The length of a new key in bytes.
+const KEY_LEN: usize = 32;
+
+/// Why no key file was made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeygenError {
+    /// Something has that name; it may be a key in use.
+    #[error("{} exists already, and a key is never overwritten", .0.display())]
+    Exists(PathBuf),
+    /// The system refuses to create or write the file.
+    #[error("cannot write key file {}: {}", .path.display(), reason(.error))]
+    Write {
+        /// The key file.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The system has no randomness.
+    #[error("no random numbers from the system: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Makes a key file of 32 random bytes with mode 0600, safely on disk when this returns.
+///
+/// # Errors
+///
+/// The path exists in any form, or the file cannot be written; then there is no file.
+pub fn generate(path: &Path) -> Result<(), KeygenError> {
+    let mut key = Zeroizing::new([0; KEY_LEN]);
+    getrandom::fill(&mut key[..]).map_err(KeygenError::Random)?;
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => KeygenError::Exists(path.to_owned()),
+        _ => KeygenError::Write {
+            path: path.to_owned(),
+            error,
+        },
+    };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    let stored = file.write_all(&key[..]).and_then(|()| file.sync_all());
+    stored.map_err(|error| {
+        // Half a key is worse than none. That it cannot be removed either is no better news.
+        let _ = fs::remove_file(path);
+        failed(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::keys::keyfile::{self, KeySource};
+    use crate::os::tempdir::TempDir;
+
+    #[test]
+    fn a_generated_key_is_private_random_and_free_of_warnings() {
+        let dir = TempDir::new("key").unwrap();
+        let paths = [dir.path().join("a"), dir.path().join("b")];
+        for path in &paths {
+            generate(path).unwrap();
+            assert_eq!(
+                fs::metadata(path).unwrap().permissions().mode() & 0o7777,
+                0o600
+            );
+            assert_eq!(fs::read(path).unwrap().len(), 32);
+            let (_, warnings) = keyfile::read(&KeySource::File(path.clone())).unwrap();
+            assert_eq!(warnings, []);
+        }
+        assert_ne!(fs::read(&paths[0]).unwrap(), fs::read(&paths[1]).unwrap());
+    }
+
+    #[test]
+    fn nothing_that_exists_is_overwritten() {
+        let dir = TempDir::new("key").unwrap();
+        let precious = dir.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        let link = dir.path().join("link");
+        symlink(&precious, &link).unwrap();
+        let dangling = dir.path().join("dangling");
+        symlink(dir.path().join("absent"), &dangling).unwrap();
+        for path in [&precious, &link, &dangling, &dir.path().to_owned()] {
+            let error = generate(path).unwrap_err();
+            assert!(matches!(error, KeygenError::Exists(_)), "{error}");
+        }
+        assert_eq!(fs::read_to_string(precious).unwrap(), "precious");
+        assert!(!dir.path().join("absent").exists());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_made_is_named_with_the_reason() {
+        let error = generate(Path::new("/nonexistent/key")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot write key file /nonexistent/key: no such file or directory"
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! `spiped probe`: whether the other end is there, holds the key and takes part in forward secrecy, and
+//! how long it takes to find out.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::cli::SpipeOptions;
+use crate::config::settings::Mode;
+use crate::config::start::{self, StartError};
+use crate::pipe::connection::Route;
+use crate::pipe::lookups::Known;
+use crate::pipe::outcome::ConnectionError;
+use crate::pipe::target::Target;
+
+/// Why the other end cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The key or an address is no good.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// It is not there, or not what it should be.
+    #[error("{target}: {error}")]
+    Connection {
+        /// The peer, as it was given.
+        target: String,
+        /// What went wrong.
+        error: ConnectionError,
+    },
+    /// The system lacks what it takes to run.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    target: String,
+    forward_secrecy: bool,
+    resolve: Duration,
+    connect: Duration,
+    handshake: Duration,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secrecy = match self.forward_secrecy {
+            true => "with",
+            false => "without",
+        };
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+        write!(
+            f,
+            "{}: holds the key, {secrecy} forward secrecy; resolve {:.1} ms, connect {:.1} ms, \
+             handshake {:.1} ms",
+            self.target,
+            milliseconds(self.resolve),
+            milliseconds(self.connect),
+            milliseconds(self.handshake)
+        )
+    }
+}
+
+/// Connects, shakes hands, and lets go.
+///
+/// # Errors
+///
+/// What to tell the user before exiting with status 1.
+pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
+    let keys = start::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
+    let address = start::parse_address("target", &options.target)?;
+    let bind = options.bind.as_deref().map(start::parse_bind).transpose()?;
+    let bind = Known::default().resolve_bind(bind.as_ref())?;
+    let begin = Instant::now();
+    let endpoints = start::resolve("target", &address)?;
+    let resolve = begin.elapsed();
+    let route = Route::of_client(options, Target::new(address, endpoints), bind, keys);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(probe(&route, options, resolve))
+}
+
+async fn probe(
+    route: &Route,
+    options: &SpipeOptions,
+    resolve: Duration,
+) -> Result<Report, ProbeError> {
+    let failed = |error| ProbeError::Connection {
+        target: options.target.clone(),
+        error,
+    };
+    let begin = Instant::now();
+    let socket = route.dial().await.map_err(failed)?;
+    let connect = begin.elapsed();
+    let begin = Instant::now();
+    let stream = route.connect(&socket).await.map_err(failed)?;
+    let handshake = begin.elapsed();
+    let forward_secrecy = stream.has_forward_secrecy();
+    drop(stream);
+    // Nothing is broken.
+    socket.finish();
+    Ok(Report {
+        target: options.target.clone(),
+        forward_secrecy,
+        resolve,
+        connect,
+        handshake,
+    })
+}

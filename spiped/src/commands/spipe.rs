@@ -1,0 +1,149 @@
+//! `spipe`: standard input to the peer, the peer to standard output.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+
+use spiped_tokio::{Socket, Traffic, relay};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::oneshot;
+
+use crate::cli::SpipeOptions;
+use crate::config::settings::Mode;
+use crate::config::start::{self, StartError};
+use crate::os::sandbox::{Needs, Sandbox};
+use crate::pipe::connection::Route;
+use crate::pipe::lookups::Known;
+use crate::pipe::outcome::ConnectionError;
+use crate::pipe::target::Target;
+
+/// Why `spipe` did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum SpipeError {
+    /// It could not begin.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// No connection, or a broken one.
+    #[error("{target}: {error}")]
+    Connection {
+        /// The peer, as it was given.
+        target: String,
+        /// What went wrong.
+        error: ConnectionError,
+    },
+    /// Standard input cannot be read.
+    #[error("cannot read standard input: {0}")]
+    Input(io::Error),
+    /// Standard output cannot be written.
+    #[error("cannot write standard output: {0}")]
+    Output(io::Error),
+    /// The system lacks what it takes to run.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs `spipe` until both directions have ended.
+///
+/// # Errors
+///
+/// What to tell the user before exiting with status 1.
+pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
+    let keys = start::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
+    let target = start::parse_address("target", &options.target)?;
+    let endpoints = start::resolve("target", &target)?;
+    let bind = options.bind.as_deref().map(start::parse_bind).transpose()?;
+    let bind = Known::default().resolve_bind(bind.as_ref())?;
+    let needs = Needs::of(&endpoints, &bind);
+    let (keys, key_lock) = keys.lock();
+    let route = Route::of_client(options, Target::new(target, endpoints), bind, keys);
+    // As much as there is, without a word: standard error is for errors.
+    let _ = Sandbox::On.enter(&needs, key_lock);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(converse(&route, options));
+    // A thread that waits for standard input must not keep the program alive.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn converse(route: &Route, options: &SpipeOptions) -> Result<(), SpipeError> {
+    let failed = |error| SpipeError::Connection {
+        target: options.target.clone(),
+        error,
+    };
+    let peer = route.dial().await.map_err(failed)?;
+    let mut stream = route.connect(&peer).await.map_err(failed)?;
+
+    // Standard input and output may be files or terminals, which cannot be waited for, so a thread
+    // each moves their data through a socket that can.
+    let (plain, terminal) = UnixStream::pair()?;
+    let terminal = Arc::new(terminal);
+    let input = on_thread("stdin", {
+        let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let terminal = Arc::clone(&terminal);
+        move || {
+            copy(&mut stdin, &mut &*terminal)?;
+            terminal.shutdown(Shutdown::Write)
+        }
+    })?;
+    let output = on_thread("stdout", {
+        let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        move || copy(&mut &*terminal, &mut stdout)
+    })?;
+    plain.set_nonblocking(true)?;
+    let plain = Socket::from(tokio::net::UnixStream::from_std(plain)?);
+
+    let traffic = Traffic::default();
+    let relayed = async {
+        let relayed = relay(&plain, &mut stream, &traffic).await;
+        if relayed.is_err() {
+            // What the relay has handed on before the break is still written.
+            (&plain).shutdown().await?;
+        }
+        Ok(relayed)
+    };
+    let written = async { output.await.map_err(SpipeError::Output) };
+    let (relayed, ()) = tokio::select! {
+        moved = async { tokio::try_join!(relayed, written) } => moved?,
+        Err(error) = input => return Err(SpipeError::Input(error)),
+    };
+    relayed.map_err(|error| failed(error.into()))
+}
+
+/// Runs blocking work on a thread of its own, which nobody waits for at exit.
+fn on_thread(
+    name: &str,
+    work: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<impl Future<Output = io::Result<()>>> {
+    let (done, outcome) = oneshot::channel();
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            // Nobody may be listening any more.
+            let _ = done.send(work());
+        })?;
+    Ok(async {
+        outcome
+            .await
+            .unwrap_or_else(|_| Err(io::Error::other("the thread has ended")))
+    })
+}
+
+/// Copies until the end. `io::copy` would splice, and Linux holds the lock of a pipe while it waits
+/// for a socket to splice into it: nobody could read what is in the pipe already.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(len) => to.write_all(buffer.split_at(len).0)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The file that describes many pipes (`--config`), in TOML (<https://toml.io>, version 1.0).
+//!
+//! `[pipe.NAME]` is a pipe; `[defaults]` holds what pipes have in common. A setting is called as the
+//! long option of the command line that it stands for, and takes the same values. Relative paths
+//! start from the folder that the file is in.
+
+mod mistakes;
+mod pipe;
+mod table;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use crate::config::settings::PipeSettings;
+use crate::os::reason::reason;
+pub use mistakes::Mistake;
+use mistakes::Wrong;
+use table::Table;
+
+/// A longer file is taken for a mistake.
+const LENGTH_MAX: u64 = 16 * 1024 * 1024;
+
+/// Why a file describes no pipes that could run.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("cannot read {}: {}", .file.display(), reason(.error))]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// There are mistakes in it.
+    #[error("{}", several(.0))]
+    Mistakes(Vec<Mistake>),
+}
+
+impl ConfigError {
+    /// One line for each thing that is wrong, or for the first hundred and how many more there are.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Read { .. } => vec![self.to_string()],
+            Self::Mistakes(mistakes) => mistakes::lines(mistakes),
+        }
+    }
+}
+
+fn several(mistakes: &[Mistake]) -> String {
+    match mistakes {
+        [] => "no mistake".to_owned(),
+        [only] => only.to_string(),
+        [first, others @ ..] => format!("{first} (and {} more)", others.len()),
+    }
+}
+
+/// Whether key files are looked at too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFiles {
+    /// One that cannot be read is a mistake.
+    Try,
+    /// Whoever reads them will see.
+    Leave,
+}
+
+/// Reads a file.
+///
+/// # Errors
+///
+/// It cannot be read, or all that is wrong with it.
+pub fn read(file: &Path, keys: KeyFiles) -> Result<Vec<PipeSettings>, ConfigError> {
+    let text = read_text(file).map_err(|error| ConfigError::Read {
+        file: file.to_owned(),
+        error,
+    })?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    parse(&text, folder, keys)
+        .map_err(|wrong| ConfigError::Mistakes(mistakes::find(file, &text, wrong)))
+}
+
+fn read_text(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let length = File::open(file)?
+        .take(LENGTH_MAX + 1)
+        .read_to_string(&mut text)? as u64;
+    if length > LENGTH_MAX {
+        return Err(io::Error::other("it is longer than 16 MiB"));
+    }
+    Ok(text)
+}
+
+fn parse(text: &str, folder: &Path, keys: KeyFiles) -> Result<Vec<PipeSettings>, Vec<Wrong>> {
+    let (file, errors) = DeTable::parse_recoverable(text);
+    let wrong: Vec<_> = errors
+        .into_iter()
+        .map(|error| Wrong {
+            at: error.span().unwrap_or_default(),
+            text: error.message().to_owned(),
+        })
+        .collect();
+    // What follows a syntax error would be guesses.
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let mut wrong = Vec::new();
+    let mut root = Table::new(file.into_inner());
+    let defaults = root.table("defaults", &mut wrong);
+    let pipes = root.table("pipe", &mut wrong);
+    root.nothing_else(&["defaults", "pipe"], &mut wrong);
+    let mut reader = pipe::Reader {
+        defaults: defaults.unwrap_or_else(|| Table::new(DeTable::new())),
+        folder,
+        keys,
+        wrong,
+    };
+    reader.check_defaults();
+    let mut found: Vec<_> = pipes
+        .map(Table::tables)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(name, value)| reader.pipe(name, value))
+        .collect();
+    found.sort_by_key(|pipe| pipe.span().start);
+    let mut wrong = reader.wrong;
+    wrong.extend(shared_sources(&found));
+    match (found.is_empty(), wrong.is_empty()) {
+        (_, false) => Err(wrong),
+        (true, true) => Err(vec![Wrong {
+            at: text.len()..text.len(),
+            text: "there is no pipe: write [pipe.NAME]".to_owned(),
+        }]),
+        (false, true) => Ok(found.into_iter().map(Spanned::into_inner).collect()),
+    }
+}
+
+/// Two pipes cannot listen at one place.
+fn shared_sources(pipes: &[Spanned<PipeSettings>]) -> Vec<Wrong> {
+    let mut first = HashMap::new();
+    let taken = |pipe: &Spanned<PipeSettings>| {
+        let settings = pipe.get_ref();
+        let other = first.insert(settings.source.clone(), Arc::clone(&settings.name))?;
+        Some(Wrong {
+            at: pipe.span(),
+            text: format!("{} has the source {} too", Name(&other), settings.source),
+        })
+    };
+    pipes.iter().filter_map(taken).collect()
+}
+
+/// A pipe's name in a text.
+struct Name<'a>(&'a str);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pipe.{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

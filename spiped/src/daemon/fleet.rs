@@ -1,0 +1,390 @@
+//! The pipes of a process: started, changed while connections run, and ended.
+
+mod following;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spiped_tokio::{Endpoint, Handshaker, KeyExchangePool, Listener};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::settings::PipeSettings;
+use crate::daemon::prepare::{Keyed, Left, Listens, Prepared, Present};
+use crate::keys::keyfile::KeySource;
+use crate::keys::{Keys, KeysSource};
+use crate::os::descriptors::DescriptorLimit;
+use crate::os::footprint::Footprint;
+use crate::pipe::accept::{Pipe, Running};
+use crate::pipe::admission::{Gate, Limits, Shares};
+use crate::pipe::board::{Board, Posted};
+use crate::pipe::connection::Route;
+use crate::pipe::ledger::Ledger;
+use crate::pipe::target::{Target, Targets};
+use crate::pipe::workers::Workers;
+
+/// All pipes that run.
+#[derive(Debug)]
+pub struct Fleet {
+    pipes: BTreeMap<Arc<str>, Member>,
+    board: Arc<Board>,
+    /// Pipes that are gone, as long as they have connections.
+    retired: Vec<Keyed>,
+    descriptors: DescriptorLimit,
+    key_exchange: KeyExchangePool,
+    footprint: Arc<Footprint>,
+    workers: Arc<Workers>,
+    /// Whoever looks names up is told here to do so at once.
+    again: watch::Sender<()>,
+    /// Every connection has a clone of this.
+    running: Running,
+    none_running: mpsc::Receiver<()>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Member {
+    keyed: Keyed,
+    pipe: Arc<Pipe>,
+    listener: watch::Sender<Arc<Listener>>,
+    /// Where the listener is watched and accepted from.
+    events: Handle,
+    accepting: JoinHandle<()>,
+    /// What looks its names up again and again.
+    following: Vec<JoinHandle<()>>,
+}
+
+/// What one is made of.
+struct Ready {
+    keyed: Keyed,
+    /// Those of each target.
+    targets: Vec<Vec<Endpoint>>,
+    bind: Vec<SocketAddr>,
+    listener: Arc<Listener>,
+    events: Handle,
+}
+
+/// What a reload has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Pipes that there are now.
+    pub pipes: usize,
+    /// Those that were not there before.
+    pub added: usize,
+    /// Those that are not the same as before.
+    pub changed: usize,
+    /// Those that are not there any more.
+    pub removed: usize,
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            pipes,
+            added,
+            changed,
+            removed,
+        } = self;
+        let noun = if *pipes == 1 { "pipe" } else { "pipes" };
+        write!(
+            f,
+            "{pipes} {noun}: {added} added, {changed} changed, {removed} removed"
+        )
+    }
+}
+
+impl Fleet {
+    /// No pipe yet. Those that come are posted on the board.
+    #[must_use]
+    pub fn new(
+        descriptors: DescriptorLimit,
+        key_exchange: KeyExchangePool,
+        workers: Arc<Workers>,
+        board: Arc<Board>,
+    ) -> Self {
+        let (running, none_running) = mpsc::channel(1);
+        Self {
+            pipes: BTreeMap::new(),
+            board,
+            retired: Vec::new(),
+            descriptors,
+            key_exchange,
+            footprint: Arc::default(),
+            workers,
+            again: watch::Sender::default(),
+            running,
+            none_running,
+        }
+    }
+
+    /// The threads that serve connections.
+    #[must_use]
+    pub fn workers(&self) -> Arc<Workers> {
+        Arc::clone(&self.workers)
+    }
+
+    /// The sockets that pipes listen on now, and where their names lead.
+    #[must_use]
+    pub fn present(&self) -> Present {
+        let mut present = Present::default();
+        let mut members: Vec<_> = self.pipes.values().collect();
+        // Those that look names up again know better, and are asked last.
+        members.sort_by_key(|member| member.keyed.settings.conduct.resolve_interval.is_some());
+        for member in members {
+            let listener = member.listener.borrow();
+            if let Ok(endpoint) = listener.local_endpoint() {
+                present.running.push(Listens {
+                    source: member.keyed.settings.source.clone(),
+                    endpoint,
+                    listener: Arc::downgrade(&listener),
+                });
+            }
+            let route = member.pipe.route();
+            for target in route.targets.all() {
+                let found = target.endpoints().get();
+                present.known.add(target.address(), found.iter().cloned());
+            }
+            if let Some(bind) = &member.keyed.settings.bind {
+                let found = route.bind.get();
+                let found = found.iter().copied().map(Endpoint::Tcp);
+                present.known.add(bind.address(), found);
+            }
+        }
+        present
+    }
+
+    /// Where the keys are of all clients that have or may have connections.
+    #[must_use]
+    pub fn client_keys(&self) -> Vec<KeysSource> {
+        let mut sources = Vec::new();
+        let all = self.pipes.values().map(|member| &member.keyed);
+        for keyed in all.chain(&self.retired) {
+            let source = &keyed.settings.key;
+            if keyed.keys.has_clients() && !sources.contains(source) {
+                sources.push(source.clone());
+            }
+        }
+        sources
+    }
+
+    /// The key that was read from standard input, if one was.
+    #[must_use]
+    pub fn key_from_stdin(&self) -> Option<Keys> {
+        let mut all = self.pipes.values().map(|member| &member.keyed);
+        let keyed = all.find(|keyed| keyed.settings.key == KeySource::Stdin.into())?;
+        Some(keyed.keys.clone())
+    }
+
+    /// Runs these pipes and no others. One that runs already as it should is left alone; connections
+    /// go on, except those of clients whose key is gone, also from what is left of such keys. They
+    /// count for the limits of the pipe of that name.
+    ///
+    /// # Errors
+    ///
+    /// The runtime cannot watch a socket. Then nothing has changed.
+    pub async fn apply(&mut self, wanted: Vec<Prepared>, left: &[Left]) -> io::Result<Changes> {
+        let settings = wanted.iter().map(|pipe| &pipe.keyed.settings);
+        let shares = Shares::among(settings, self.descriptors);
+        let started = wanted.into_iter().map(|pipe| self.ready(pipe));
+        let started = started.collect::<io::Result<Vec<_>>>()?;
+        let mut changes = Changes {
+            pipes: started.len(),
+            ..Changes::default()
+        };
+        let mut before = std::mem::take(&mut self.pipes);
+        for mut ready in started {
+            let name = Arc::clone(&ready.keyed.settings.name);
+            let limits = Limits::new(&ready.keyed.settings, shares);
+            let (ledger, gate) = self.books(&ready.keyed.settings, limits);
+            let member = match before.remove(&name) {
+                None => {
+                    changes.added += 1;
+                    self.member(ready, &ledger, &gate, &[])
+                }
+                Some(member) if member.is(&ready) => member,
+                Some(member) => {
+                    changes.changed += 1;
+                    let gone = ready.keyed.keys.replace(&member.keyed.keys);
+                    let before = Arc::clone(&member.pipe);
+                    member.end().await;
+                    gone.iter().for_each(|key| key.remove());
+                    self.member(ready, &ledger, &gate, before.route().targets.all())
+                }
+            };
+            self.board.post(Posted {
+                settings: member.keyed.settings.clone(),
+                removed: false,
+                ledger,
+                gate,
+                targets: Arc::clone(&member.pipe.route().targets),
+            });
+            self.pipes.insert(name, member);
+        }
+        changes.removed = before.len();
+        for (name, member) in before {
+            self.board.remove(&name);
+            self.retired.push(member.keyed.clone());
+            member.end().await;
+        }
+        self.revoke(left);
+        Ok(changes)
+    }
+
+    /// Takes the socket of a pipe with the same source, which may have moved since that was prepared.
+    fn ready(&self, prepared: Prepared) -> io::Result<Ready> {
+        let source = &prepared.keyed.settings.source;
+        let mut members = self.pipes.values();
+        let same = members.find(|member| member.keyed.settings.source == *source);
+        let (listener, events) = match same {
+            Some(member) => (Arc::clone(&member.listener.borrow()), member.events.clone()),
+            None => {
+                let events = self.workers.events();
+                let _current = events.enter();
+                let listener = prepared.listening.start()?;
+                // It may have been another pipe's.
+                let mut members = self.pipes.values();
+                let of = members.find(|member| Arc::ptr_eq(&member.listener.borrow(), &listener));
+                (listener, of.map_or(events, |member| &member.events).clone())
+            }
+        };
+        Ok(Ready {
+            keyed: prepared.keyed,
+            targets: prepared.targets,
+            bind: prepared.bind,
+            listener,
+            events,
+        })
+    }
+
+    /// Has all names looked up again at once.
+    pub fn look_up_again(&self) {
+        self.again.send_replace(());
+    }
+
+    /// Ends connections of pipes that are gone whose key is not where it was any more; another pipe may
+    /// have the same keys.
+    fn revoke(&mut self, left: &[Left]) {
+        self.retired.retain(|keyed| keyed.keys.is_in_use());
+        let members = self.pipes.values().map(|member| &member.keyed);
+        let members = members.map(|keyed| (&keyed.settings.key, &keyed.keys));
+        let left = left.iter().map(|left| (&left.source, &left.keys));
+        let sources: Vec<_> = members.chain(left).collect();
+        for old in &self.retired {
+            let mut now = sources.iter();
+            if let Some((_, now)) = now.find(|(source, _)| **source == old.settings.key) {
+                let gone = (*now).clone().replace(&old.keys);
+                gone.iter().for_each(|key| key.remove());
+            }
+        }
+    }
+
+    /// The books and the gate of a pipe: those of one of its name if there was one.
+    fn books(&self, settings: &PipeSettings, limits: Limits) -> (Arc<Ledger>, Arc<Gate>) {
+        match self.board.find(&settings.name) {
+            Some((ledger, gate)) => {
+                gate.adjust(limits);
+                (ledger, gate)
+            }
+            None => {
+                let name = Arc::clone(&settings.name);
+                (Arc::default(), Arc::new(Gate::new(name, limits)))
+            }
+        }
+    }
+
+    /// A pipe that starts to run. What is known of targets stays known.
+    fn member(
+        &self,
+        ready: Ready,
+        ledger: &Arc<Ledger>,
+        gate: &Arc<Gate>,
+        before: &[Arc<Target>],
+    ) -> Member {
+        let Keyed { settings, keys } = ready.keyed.clone();
+        let name = || Arc::clone(&settings.name);
+        let targets = settings.targets.iter().cloned().zip(ready.targets);
+        let targets = targets.map(|(address, endpoints)| {
+            let known = before.iter().find(|target| *target.address() == address);
+            let new = || Arc::new(Target::new(address.clone(), endpoints));
+            known.map_or_else(new, Arc::clone)
+        });
+        let route = Route {
+            targets: Arc::new(Targets::new(name(), targets, settings.balance)),
+            bind: ready.bind.into(),
+            handshaker: Handshaker::with_pool(keys.ring(), self.key_exchange.clone())
+                .with_forward_secrecy(settings.conduct.forward_secrecy),
+            keys,
+            conduct: settings.conduct.clone(),
+        };
+        let footprint = Arc::clone(&self.footprint);
+        let (ledger, gate) = (Arc::clone(ledger), Arc::clone(gate));
+        let workers = Arc::clone(&self.workers);
+        let pipe = Pipe::new(
+            name(),
+            settings.mode,
+            route,
+            gate,
+            ledger,
+            footprint,
+            workers,
+        );
+        let pipe = Arc::new(pipe);
+        let (listener, current) = watch::channel(ready.listener);
+        let accepting = Arc::clone(&pipe).accept(current, self.running.clone());
+        let events = ready.events;
+        let accepting = events.spawn(accepting);
+        let following = following::start(&pipe, &settings, &listener, &events, &self.again);
+        Member {
+            keyed: ready.keyed,
+            pipe,
+            listener,
+            events,
+            accepting,
+            following,
+        }
+    }
+
+    /// Stops accepting, and closes the sockets that listen; then waits until the last connection has
+    /// ended, or until `patience` is over. Says how many go on then, until the runtime ends.
+    pub async fn drain(mut self, patience: Option<Duration>) -> usize {
+        let members = std::mem::take(&mut self.pipes);
+        drop(self.running);
+        let none_left = async {
+            for member in members.into_values() {
+                member.end().await;
+            }
+            self.none_running.recv().await
+        };
+        let over = match patience {
+            None => none_left.await.is_none(),
+            Some(patience) => tokio::time::timeout(patience, none_left).await.is_ok(),
+        };
+        match over {
+            true => 0,
+            false => self.none_running.sender_strong_count(),
+        }
+    }
+}
+
+impl Member {
+    /// Whether it is what is wanted already.
+    fn is(&self, wanted: &Ready) -> bool {
+        self.keyed.settings == wanted.keyed.settings
+            && self.keyed.keys.is_same(&wanted.keyed.keys)
+            && Arc::ptr_eq(&self.listener.borrow(), &wanted.listener)
+    }
+
+    /// Stops accepting; connections go on.
+    async fn end(self) {
+        for task in self.following.iter().chain([&self.accepting]) {
+            task.abort();
+        }
+        // The socket is closed with the task, not before.
+        let _ = self.accepting.await;
+    }
+}

@@ -1,0 +1,141 @@
+//! Looks names up again every so often while pipes run, and at once when settings have been read again,
+//! and has the pipes follow them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spiped_tokio::{Address, BindAddress, Endpoint, Listener};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::settings::PipeSettings;
+use crate::config::start::StartError;
+use crate::daemon::prepare::{PrepareError, may_stay};
+use crate::log::{self, Class, Level};
+use crate::pipe::accept::Pipe;
+
+/// When to look up.
+struct Pace {
+    interval: Duration,
+    again: watch::Receiver<()>,
+}
+
+impl Pace {
+    async fn next(&mut self) {
+        tokio::select! {
+            () = tokio::time::sleep(self.interval) => {}
+            Ok(()) = self.again.changed() => {}
+        }
+    }
+}
+
+/// Starts to follow all names of a pipe; ends when the tasks do.
+pub(super) fn start(
+    pipe: &Arc<Pipe>,
+    settings: &PipeSettings,
+    listener: &watch::Sender<Arc<Listener>>,
+    events: &Handle,
+    again: &watch::Sender<()>,
+) -> Vec<JoinHandle<()>> {
+    let Some(interval) = settings.conduct.resolve_interval else {
+        return Vec::new();
+    };
+    let pace = || Pace {
+        interval,
+        again: again.subscribe(),
+    };
+    let name = || Arc::clone(&settings.name);
+    let targets = pipe.route().targets.all().iter();
+    let targets = targets.filter(|target| target.address().is_name());
+    let mut tasks: Vec<_> = targets
+        .map(|target| {
+            let (address, target) = (target.address().clone(), Arc::clone(target));
+            tokio::spawn(repeat(name(), address, pace(), move |found| {
+                target.endpoints().replace(found);
+            }))
+        })
+        .collect();
+    let bind = settings.bind.as_ref().map(BindAddress::address);
+    if let Some(bind) = bind.filter(|bind| bind.is_name()) {
+        let (address, pipe) = (bind.clone(), Arc::clone(pipe));
+        let hand_on = move |found: Vec<Endpoint>| {
+            let found = found.iter().filter_map(Endpoint::tcp);
+            pipe.route().bind.replace(found.collect());
+        };
+        tasks.push(tokio::spawn(repeat(name(), address, pace(), hand_on)));
+    }
+    if settings.source.is_name() {
+        let (settings, listener) = (settings.clone(), listener.clone());
+        let task = follow_source(settings, pace(), listener, events.clone());
+        tasks.push(tokio::spawn(task));
+    }
+    tasks
+}
+
+/// Looks the name of a source up again every so often, for ever, and listens where it leads.
+async fn follow_source(
+    settings: PipeSettings,
+    mut pace: Pace,
+    current: watch::Sender<Arc<Listener>>,
+    events: Handle,
+) {
+    loop {
+        pace.next().await;
+        if let Err(error) = move_source(&settings, &current, &events).await {
+            log::event(
+                Level::Warning,
+                Class::Lookup,
+                format_args!("listening on as before: {error}"),
+                |fields| fields.text("pipe", &settings.name),
+            );
+        }
+    }
+}
+
+async fn move_source(
+    settings: &PipeSettings,
+    current: &watch::Sender<Arc<Listener>>,
+    events: &Handle,
+) -> Result<(), PrepareError> {
+    let source = &settings.source;
+    let found = source.resolve().await;
+    let found = found.map_err(|error| StartError::resolve("source", source, error))?;
+    let here = current.borrow().local_endpoint().ok();
+    let stays = |wanted| here.as_ref().is_some_and(|here| may_stay(wanted, here));
+    let Some(endpoint) = found.first().filter(|_| !found.iter().any(stays)) else {
+        return Ok(());
+    };
+    let listener = {
+        let _current = events.enter();
+        Listener::bind(endpoint)
+    };
+    let listener = listener.map_err(|error| PrepareError::Bind {
+        endpoint: endpoint.clone(),
+        error,
+    })?;
+    log::event(
+        Level::Notice,
+        Class::Daemon,
+        format_args!("{source} has moved: listening on {endpoint} from now on"),
+        |fields| fields.text("pipe", &settings.name),
+    );
+    current.send_replace(Arc::new(listener));
+    Ok(())
+}
+
+/// Looks a pipe's address up again every so often, for ever, and hands on where it leads.
+async fn repeat(pipe: Arc<str>, address: Address, mut pace: Pace, hand_on: impl Fn(Vec<Endpoint>)) {
+    loop {
+        pace.next().await;
+        match address.resolve().await {
+            Ok(found) => hand_on(found),
+            Err(error) => log::event(
+                Level::Warning,
+                Class::Lookup,
+                format_args!("cannot resolve {address}, keeping its last addresses: {error}"),
+                |fields| fields.text("pipe", &pipe),
+            ),
+        }
+    }
+}

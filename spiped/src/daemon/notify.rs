@@ -1,0 +1,156 @@
+//! What the supervisor of the process is told (sd_notify(3)): that the daemon is up, that it reads its
+//! settings again, that it ends, and every so often that it is alive.
+//!
+//! Nothing here fails: a supervisor that is not there, or does not listen, is none.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::pipe::workers::Workers;
+
+/// How often what must arrive is said again while the supervisor's queue is full, and after how long.
+const TRIES: usize = 20;
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
+
+/// A longer message would be dropped as a whole.
+const STATUS_MAX: usize = 500;
+
+/// The shortest time between two signs of life.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Who started the process, if it wants to be told.
+#[derive(Clone, Debug, Default)]
+pub struct Supervisor {
+    socket: Option<Arc<UnixDatagram>>,
+    /// The process that it knows of.
+    started: u32,
+    /// How often it expects a sign of life.
+    watchdog: Option<Duration>,
+}
+
+impl Supervisor {
+    /// The one that `NOTIFY_SOCKET` names. Call it before any fork, and before the sandbox, which lets
+    /// nobody connect.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| connect(&name).ok());
+        let number = |name| env::var(name).ok()?.parse::<u64>().ok();
+        let started = std::process::id();
+        let is_meant = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(started));
+        let watchdog = number("WATCHDOG_USEC").filter(|&micros| is_meant && micros > 0);
+        Self {
+            socket: socket.map(Arc::new),
+            started,
+            watchdog: watchdog.map(Duration::from_micros),
+        }
+    }
+
+    /// It is not up yet, for this reason, and may take as much longer.
+    pub(crate) fn waiting(&self, why: impl Display, longer: Duration) {
+        let micros = longer.as_micros();
+        let _ = self.say(&format!(
+            "EXTEND_TIMEOUT_USEC={micros}\n{}",
+            status(why.to_string())
+        ));
+    }
+
+    /// It is up, for the first time or after [`Supervisor::reloading`].
+    pub(crate) async fn ready(&self, what: impl Display) {
+        let mut text = format!("READY=1\n{}", status(what.to_string()));
+        let process = std::process::id();
+        if process != self.started {
+            text += &format!("MAINPID={process}\n");
+        }
+        self.insist(&text).await;
+    }
+
+    /// It reads its settings again.
+    pub(crate) async fn reloading(&self) {
+        let mut text = "RELOADING=1\n".to_owned();
+        if let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) {
+            text += &format!("MONOTONIC_USEC={}\n", Duration::from(now).as_micros());
+        }
+        self.insist(&text).await;
+    }
+
+    /// It ends once its connections have.
+    pub(crate) async fn stopping(&self) {
+        let what = "waiting for connections to end".to_owned();
+        self.insist(&format!("STOPPING=1\n{}", status(what))).await;
+    }
+
+    /// Gives signs of life, twice in the time within which one is expected, for as long as all workers
+    /// respond.
+    pub(crate) fn keep_informed(&self, workers: Arc<Workers>) {
+        let (Some(_), Some(within)) = (&self.socket, self.watchdog) else {
+            return;
+        };
+        let supervisor = self.clone();
+        tokio::spawn(async move {
+            let mut beat = tokio::time::interval((within / 2).max(SHORTEST));
+            beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                beat.tick().await;
+                workers.respond().await;
+                let _ = supervisor.say("WATCHDOG=1\n");
+            }
+        });
+    }
+
+    /// Says what must not be lost only because much is said at once.
+    async fn insist(&self, text: &str) {
+        for _ in 0..TRIES {
+            match self.say(text) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::sleep(BETWEEN_TRIES).await;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn say(&self, text: &str) -> io::Result<()> {
+        if let Some(socket) = &self.socket {
+            socket.send(text.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// One line, whatever a file's name has in it.
+fn status(what: String) -> String {
+    let line: String = what.chars().take(STATUS_MAX).collect();
+    format!("STATUS={}\n", line.replace(char::is_control, " "))
+}
+
+fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
+    let address = match name.as_bytes() {
+        [b'@', name @ ..] => of_name(name)?,
+        _ => SocketAddr::from_pathname(name)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// An abstract socket.
+#[cfg(target_os = "linux")]
+fn of_name(name: &[u8]) -> io::Result<SocketAddr> {
+    use std::os::linux::net::SocketAddrExt;
+
+    SocketAddr::from_abstract_name(name)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn of_name(_: &[u8]) -> io::Result<SocketAddr> {
+    Err(io::ErrorKind::Unsupported.into())
+}

@@ -1,0 +1,181 @@
+//! Where it is said which pipes there are, to be asked again at each reload; and what the process has
+//! to be able to do for that.
+
+use std::fs;
+use std::iter;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+use spiped_tokio::{Address, BindAddress, Endpoint};
+
+use crate::cli::Pipes;
+use crate::config::file::{self, ConfigError, KeyFiles};
+use crate::config::settings::PipeSettings;
+use crate::config::start::StartError;
+use crate::daemon::prepare::Prepared;
+use crate::keys;
+use crate::os::sandbox::Needs;
+
+/// The system follows no more on the way to a file.
+const LINKS_MAX: usize = 40;
+
+/// A command line, or a file.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// The one pipe of a command line.
+    CommandLine(Box<PipeSettings>),
+    /// All pipes of a file.
+    File(PathBuf),
+}
+
+/// Why there is nothing to run.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    /// An address on the command line is written wrongly.
+    #[error(transparent)]
+    CommandLine(#[from] StartError),
+    /// The file is no good.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl Origin {
+    /// Of a command line.
+    ///
+    /// # Errors
+    ///
+    /// An address is written wrongly.
+    pub fn of(pipes: Pipes) -> Result<Self, OriginError> {
+        Ok(match pipes {
+            Pipes::One(options) => {
+                Self::CommandLine(Box::new(PipeSettings::from_options(options)?))
+            }
+            Pipes::File(file) => Self::File(file),
+        })
+    }
+
+    /// The pipes that there are to be now.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or has mistakes.
+    pub fn read(&self) -> Result<Vec<PipeSettings>, OriginError> {
+        Ok(match self {
+            Self::CommandLine(pipe) => vec![(**pipe).clone()],
+            Self::File(path) => file::read(path, KeyFiles::Leave)?,
+        })
+    }
+
+    /// What is left to do once pipes run: to serve them, to look their names up again, to reload.
+    #[must_use]
+    pub fn needs(&self, pipes: &[Prepared]) -> Needs {
+        let mut needs = Needs::default();
+        for pipe in pipes {
+            let settings = &pipe.keyed.settings;
+            for target in &pipe.targets {
+                needs.join(Needs::of(target, &pipe.bind));
+            }
+            if settings.conduct.resolve_interval.is_some() {
+                let bind = settings.bind.as_ref().map(BindAddress::address);
+                let mut addresses = settings
+                    .targets
+                    .iter()
+                    .chain([&settings.source])
+                    .chain(bind);
+                needs.names |= addresses.any(Address::is_name);
+                if settings.source.is_name() {
+                    needs.listen = true;
+                    let endpoint = pipe.listening.endpoint().ok();
+                    needs
+                        .bind
+                        .extend(endpoint.and_then(|endpoint| endpoint.port()));
+                }
+            }
+            for path in settings.key.paths() {
+                needs.reads.extend(folders(path));
+                let links = keys::links(path);
+                needs
+                    .reads
+                    .extend(links.iter().flat_map(|link| folders(link)));
+            }
+            if let Ok(Endpoint::Unix(path)) = pipe.listening.endpoint() {
+                needs.makes.extend(folder(&path));
+            }
+        }
+        match self {
+            Self::CommandLine(_) => {
+                // A path that is listened on never changes.
+                needs.makes.clear();
+                // Better that root reads no file beside the resolver's than that it can reload.
+                if needs.names && geteuid().is_root() {
+                    needs.reads.clear();
+                }
+            }
+            // Anything may be in there next time.
+            Self::File(file) => {
+                needs.reads.extend(folders(file));
+                needs.names = true;
+                needs.unix_sockets = true;
+                needs.listen = true;
+                needs.any_port = true;
+            }
+        }
+        needs
+    }
+}
+
+/// The folder of a file, and of each file that it links to on the way to the last. A link into a
+/// volume of Kubernetes leads on by another one there, which is what changes.
+fn folders(file: &Path) -> impl Iterator<Item = PathBuf> {
+    let follow = |link: &PathBuf| Some(link.parent()?.join(fs::read_link(link).ok()?));
+    // Without a slash at its end, which would hide that a folder is a link.
+    let files = iter::successors(Some(file.components().collect()), follow);
+    files.take(1 + LINKS_MAX).filter_map(|file| folder(&file))
+}
+
+/// A file may be replaced by another of its name, so it is the folder that counts. The root would be
+/// everything: a file there can be read again as long as it is the same file.
+fn folder(file: &Path) -> Option<PathBuf> {
+    let folder = match file.parent()? {
+        none if none == Path::new("") => Path::new("."),
+        folder => folder,
+    };
+    let is_root = fs::canonicalize(folder).is_ok_and(|folder| folder == Path::new("/"));
+    Some(if is_root { file } else { folder }.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::os::tempdir::TempDir;
+
+    #[test]
+    fn links_are_followed_to_their_end_if_they_have_one() {
+        let dir = TempDir::new("links").unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for folder in ["one", "other"] {
+            fs::create_dir(at(folder)).unwrap();
+        }
+        symlink(at("one/link"), at("link")).unwrap();
+        symlink("../other/key", at("one/link")).unwrap();
+        for link in ["link", "link/"] {
+            let leads = folders(&at(link)).collect::<Vec<_>>();
+            assert_eq!(leads, [at(""), at("one"), at("one/../other")]);
+        }
+        assert_eq!(folders(&at("other/key")).collect::<Vec<_>>(), [at("other")]);
+
+        symlink("loop", at("one/loop")).unwrap();
+        assert!(folders(&at("one/loop")).all(|folder| folder == at("one")));
+    }
+
+    #[test]
+    fn nothing_opens_the_root() {
+        for file in ["/key", "/usr/../key"] {
+            assert_eq!(folder(Path::new(file)), Some(PathBuf::from(file)));
+        }
+        assert_eq!(folder(Path::new("/")), None);
+        assert_eq!(folder(Path::new("key")), Some(PathBuf::from(".")));
+    }
+}

@@ -1,0 +1,257 @@
+//! Giving up the user and group that the daemon was started with (`-u`).
+//!
+//! The identity is looked up early, so that a wrong name is a start-up error; it is assumed once
+//! everything that needs the old one (ports, keys, the pidfile) is done.
+
+use std::io;
+
+use nix::errno::Errno;
+use nix::unistd::{
+    Gid, Group, Uid, User, getegid, geteuid, getgid, getuid, setegid, seteuid, setgid, setuid,
+};
+
+use crate::os::reason::reason;
+
+/// A user, a group, or both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    uid: Option<Uid>,
+    gid: Option<Gid>,
+}
+
+/// Why a `-u` argument names nobody.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// There is nothing in it.
+    #[error("no user or group given")]
+    Empty,
+    /// A colon with nothing after it.
+    #[error("no group given after the colon in {0:?}")]
+    EmptyGroup(String),
+    /// Neither a name that the system knows nor a number.
+    #[error("no such user: {0:?}")]
+    NoUser(String),
+    /// Neither a name that the system knows nor a number.
+    #[error("no such group: {0:?}")]
+    NoGroup(String),
+    /// The system's database failed.
+    #[error("cannot look up {name:?}: {}", reason(.error))]
+    Lookup {
+        /// The user or group.
+        name: String,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// Why the process is not who it should be. It must exit.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivilegeError {
+    /// A step was refused.
+    #[error("cannot {step}: {}", reason(.error))]
+    Refused {
+        /// What was tried.
+        step: &'static str,
+        /// Why not.
+        error: io::Error,
+    },
+    /// Every step worked, and yet the old identity is within reach.
+    #[error("dropped privileges, but they can be regained")]
+    Regained,
+}
+
+impl Identity {
+    /// Reads `USER`, `:GROUP` or `USER:GROUP`; each is a name or else a number.
+    ///
+    /// A user without a group brings the primary group that the system's database gives it. A
+    /// number that the database does not know brings none, and the group stays what it was.
+    ///
+    /// # Errors
+    ///
+    /// A name is missing or unknown, or the database does not answer.
+    pub fn parse(text: &str) -> Result<Self, IdentityError> {
+        if text.is_empty() {
+            return Err(IdentityError::Empty);
+        }
+        let (user, group) = match text.split_once(':') {
+            Some((_, "")) => return Err(IdentityError::EmptyGroup(text.to_owned())),
+            Some((user, group)) => (user, Some(group)),
+            None => (text, None),
+        };
+        let (uid, primary) = match user {
+            "" => (None, None),
+            name => find_user(name)?,
+        };
+        let gid = match group {
+            Some(name) => Some(find_group(name)?),
+            None => primary,
+        };
+        Ok(Self { uid, gid })
+    }
+
+    /// Becomes this user and group, in all threads and for good, with no supplementary groups.
+    ///
+    /// # Errors
+    ///
+    /// A step fails, or the old identity could be taken back.
+    pub fn assume(self) -> Result<(), PrivilegeError> {
+        let before = (getuid(), getgid());
+        clear_groups().map_err(refused("give up supplementary groups"))?;
+        if let Some(gid) = self.gid {
+            setgid(gid).map_err(refused("change the group"))?;
+        }
+        if let Some(uid) = self.uid {
+            setuid(uid).map_err(refused("change the user"))?;
+        }
+        self.verify(before)
+    }
+
+    fn verify(self, (old_uid, old_gid): (Uid, Gid)) -> Result<(), PrivilegeError> {
+        let uid = self.uid.unwrap_or(old_uid);
+        let gid = self.gid.unwrap_or(old_gid);
+        if (getuid(), geteuid()) != (uid, uid) || (getgid(), getegid()) != (gid, gid) {
+            return Err(PrivilegeError::Regained);
+        }
+        if uid.is_root() {
+            // Root may become anybody; there is nothing to rule out.
+            return Ok(());
+        }
+        // Real and effective ids are right; a saved one or a capability would show here.
+        let root = Uid::from_raw(0);
+        let user_regained = [root, old_uid]
+            .into_iter()
+            .any(|old| old != uid && (setuid(old).is_ok() || seteuid(old).is_ok()));
+        let group_regained = [Gid::from_raw(0), old_gid]
+            .into_iter()
+            .any(|old| old != gid && (setgid(old).is_ok() || setegid(old).is_ok()));
+        if user_regained || group_regained {
+            return Err(PrivilegeError::Regained);
+        }
+        Ok(())
+    }
+}
+
+fn find_user(name: &str) -> Result<(Option<Uid>, Option<Gid>), IdentityError> {
+    let lookup = |error: Errno| IdentityError::Lookup {
+        name: name.to_owned(),
+        error: error.into(),
+    };
+    if let Some(user) = User::from_name(name).map_err(lookup)? {
+        return Ok((Some(user.uid), Some(user.gid)));
+    }
+    let number = number(name).ok_or_else(|| IdentityError::NoUser(name.to_owned()))?;
+    let uid = Uid::from_raw(number);
+    let user = User::from_uid(uid).map_err(lookup)?;
+    Ok((Some(uid), user.map(|user| user.gid)))
+}
+
+fn find_group(name: &str) -> Result<Gid, IdentityError> {
+    let group = Group::from_name(name).map_err(|error| IdentityError::Lookup {
+        name: name.to_owned(),
+        error: error.into(),
+    })?;
+    match group {
+        Some(group) => Ok(group.gid),
+        None => number(name)
+            .map(Gid::from_raw)
+            .ok_or_else(|| IdentityError::NoGroup(name.to_owned())),
+    }
+}
+
+/// A numeric id. All ones is none: the system reads it as "leave unchanged".
+fn number(text: &str) -> Option<u32> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok().filter(|&id| id != u32::MAX)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn clear_groups() -> nix::Result<()> {
+    nix::unistd::setgroups(&[])
+}
+
+/// nix has no setgroups there, and keeping the groups silently would be worse than an error.
+#[cfg(target_vendor = "apple")]
+fn clear_groups() -> nix::Result<()> {
+    Err(Errno::ENOSYS)
+}
+
+fn refused(step: &'static str) -> impl FnOnce(Errno) -> PrivilegeError {
+    move |error| PrivilegeError::Refused {
+        step,
+        error: error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(text: &str) -> (Option<u32>, Option<u32>) {
+        let identity = Identity::parse(text).unwrap();
+        (identity.uid.map(Uid::as_raw), identity.gid.map(Gid::as_raw))
+    }
+
+    #[test]
+    fn names_and_numbers_in_all_three_forms() {
+        assert_eq!(ids("root"), (Some(0), Some(0)));
+        assert_eq!(ids("0"), (Some(0), Some(0)));
+        assert_eq!(ids(":0"), (None, Some(0)));
+        assert_eq!(ids("root:4000000000"), (Some(0), Some(4_000_000_000)));
+        assert_eq!(
+            ids("4000000001:4000000000"),
+            (Some(4_000_000_001), Some(4_000_000_000))
+        );
+    }
+
+    #[test]
+    fn a_number_without_an_entry_brings_no_group() {
+        assert_eq!(ids("4000000001"), (Some(4_000_000_001), None));
+    }
+
+    #[test]
+    fn names_nobody_has_are_errors() {
+        for text in [
+            "no-such-user",
+            "12x",
+            "-1",
+            "+1",
+            "4294967295",
+            "4294967296",
+            " root",
+        ] {
+            let error = Identity::parse(text).unwrap_err();
+            assert!(matches!(error, IdentityError::NoUser(_)), "{text}: {error}");
+        }
+        for text in [
+            ":no-such-group",
+            "root:no-such-group",
+            "root:0:0",
+            ":4294967295",
+        ] {
+            let error = Identity::parse(text).unwrap_err();
+            assert!(
+                matches!(error, IdentityError::NoGroup(_)),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn empty_parts_are_errors() {
+        assert!(matches!(Identity::parse(""), Err(IdentityError::Empty)));
+        for text in [":", "root:"] {
+            assert!(matches!(
+                Identity::parse(text),
+                Err(IdentityError::EmptyGroup(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn a_name_with_a_nul_byte_is_an_error() {
+        Identity::parse("ro\0ot").unwrap_err();
+        Identity::parse(":ro\0ot").unwrap_err();
+    }
+}

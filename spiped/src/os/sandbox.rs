@@ -1,0 +1,183 @@
+//! What the process gives up before it meets a stranger, so that whoever breaks into it finds
+//! little: no new privileges, no core dump, no file, no port and no system call that it does not
+//! need. docs/hardening.md has the rules and their reasons.
+//!
+//! The walls are put up by a process that has one thread, and hold for every thread that it starts.
+
+#[cfg(target_os = "linux")]
+mod access;
+#[cfg(target_os = "linux")]
+mod process;
+#[cfg(target_os = "linux")]
+mod resolver;
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+mod syscalls;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use spiped_tokio::Endpoint;
+
+use crate::os::reason::reason;
+
+/// How much of the sandbox is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sandbox {
+    /// None of it.
+    Off,
+    /// As much as the system has.
+    #[default]
+    On,
+    /// All of it, or no start.
+    Require,
+}
+
+/// What the process still has to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Whether it asks the system's resolver.
+    pub names: bool,
+    /// Whether it connects to unix sockets: its target, syslog or the journal.
+    pub unix_sockets: bool,
+    /// The TCP ports it connects to.
+    pub connect: BTreeSet<u16>,
+    /// The TCP ports that its connections start from, or that it listens on; 0 leaves each to the
+    /// system.
+    pub bind: BTreeSet<u16>,
+    /// Whether it listens on further sockets.
+    pub listen: bool,
+    /// The folders of the files that it reads again when it reloads.
+    pub reads: BTreeSet<PathBuf>,
+    /// The folders in which it makes unix sockets to listen on.
+    pub makes: BTreeSet<PathBuf>,
+    /// Whether nobody can say yet which ports it will connect to and listen on.
+    pub any_port: bool,
+}
+
+impl Needs {
+    /// Those of connections to a target from some addresses.
+    #[must_use]
+    pub fn of(target: &[Endpoint], from: &[SocketAddr]) -> Self {
+        Self {
+            unix_sockets: target.iter().any(|to| matches!(to, Endpoint::Unix(_))),
+            connect: target.iter().filter_map(Endpoint::port).collect(),
+            bind: from.iter().map(SocketAddr::port).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// These and those.
+    pub fn join(&mut self, others: Self) {
+        self.names |= others.names;
+        self.unix_sockets |= others.unix_sockets;
+        self.connect.extend(others.connect);
+        self.bind.extend(others.bind);
+        self.listen |= others.listen;
+        self.reads.extend(others.reads);
+        self.makes.extend(others.makes);
+        self.any_port |= others.any_port;
+    }
+}
+
+/// What stands, and what does not.
+#[derive(Debug, Default)]
+pub struct Walls {
+    standing: Vec<String>,
+    missing: Vec<(&'static str, io::Error)>,
+}
+
+/// A wall is missing, and all were required.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot put up the whole sandbox: {wall}: {}", reason(.error))]
+pub struct SandboxError {
+    wall: &'static str,
+    error: io::Error,
+}
+
+impl Sandbox {
+    /// Puts up all walls that are wanted and that the system has, for good. `key` is how locking the
+    /// key went. There is nothing to tell when none is wanted.
+    ///
+    /// # Errors
+    ///
+    /// All are required, and one is missing. The process must exit.
+    pub fn enter(self, needs: &Needs, key: io::Result<()>) -> Result<Option<Walls>, SandboxError> {
+        if self == Self::Off {
+            return Ok(None);
+        }
+        let mut walls = Walls::default();
+        walls.note("locked key", key);
+        walls.raise(needs);
+        match walls.missing.pop() {
+            Some((wall, error)) if self == Self::Require => Err(SandboxError { wall, error }),
+            last => {
+                walls.missing.extend(last);
+                Ok(Some(walls))
+            }
+        }
+    }
+}
+
+impl Walls {
+    fn note(&mut self, wall: &'static str, outcome: io::Result<()>) {
+        match outcome {
+            Ok(()) => self.standing.push(wall.to_owned()),
+            Err(error) => self.missing.push((wall, error)),
+        }
+    }
+
+    /// The system calls come last, because the other walls are made of some that it takes away.
+    #[cfg(target_os = "linux")]
+    fn raise(&mut self, needs: &Needs) {
+        if needs.names {
+            resolver::load_modules();
+            // What is read again may be for the process's own user alone.
+            if needs.reads.is_empty() {
+                self.note("files as nobody", resolver::read_as_nobody());
+            }
+        }
+        self.note("no new privileges", process::no_new_privileges());
+        self.note("no core dumps", process::no_core_dumps());
+        match access::restrict(needs) {
+            Ok(restricted) => {
+                if let Some(what) = restricted.missing() {
+                    self.missing.push((what, io::ErrorKind::Unsupported.into()));
+                }
+                self.standing.push(format!("landlock ({restricted})"));
+            }
+            Err(error) => self.missing.push(("landlock", error)),
+        }
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        match syscalls::restrict(needs) {
+            Ok(left) => self.standing.push(format!("seccomp ({left} system calls)")),
+            Err(error) => self.missing.push(("seccomp", error)),
+        }
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        self.missing
+            .push(("seccomp", io::ErrorKind::Unsupported.into()));
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn raise(&mut self, _: &Needs) {
+        self.missing
+            .push(("sandbox", io::ErrorKind::Unsupported.into()));
+    }
+}
+
+/// One line for the log.
+impl fmt::Display for Walls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sandbox: {}", self.standing.join(", "))?;
+        for (number, (wall, error)) in self.missing.iter().enumerate() {
+            let before = if number == 0 { "; without " } else { ", " };
+            write!(f, "{before}{wall} ({})", reason(error))?;
+        }
+        Ok(())
+    }
+}

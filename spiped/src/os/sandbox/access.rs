@@ -1,0 +1,139 @@
+//! Files and ports, by Landlock.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, LandlockStatus, NetPort, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
+};
+
+use super::Needs;
+use crate::os::daemonize;
+
+/// What this module knows to ask for: the first with scopes.
+const KNOWN: ABI = ABI::V6;
+
+/// What the resolver reads. Each may be replaced by a new file of its name, so what counts is the
+/// folder that it is in; and some are links into another one.
+const RESOLVER_FILES: [&str; 6] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/host.conf",
+    "/etc/services",
+];
+/// DNS over TCP, for answers that are too long for UDP.
+const DNS: u16 = 53;
+
+/// How much the kernel's Landlock can do, and what of it is put to use.
+pub(super) struct Restricted {
+    abi: ABI,
+    any_port: bool,
+}
+
+impl Restricted {
+    /// What it cannot.
+    pub(super) fn missing(&self) -> Option<&'static str> {
+        match self.abi {
+            abi if abi < ABI::V4 => Some("landlock for ports and signals"),
+            abi if abi < KNOWN => Some("landlock for signals"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Restricted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("files")?;
+        if self.abi >= ABI::V4 && !self.any_port {
+            f.write_str(", TCP ports")?;
+        }
+        match self.abi < KNOWN {
+            true => Ok(()),
+            false => f.write_str(", signals"),
+        }
+    }
+}
+
+/// Takes away all files and ports but those needed, and contact to other processes by signal or
+/// abstract unix socket, as far as the kernel can.
+///
+/// # Errors
+///
+/// The kernel has no Landlock, or other threads run, which would go free.
+pub(super) fn restrict(needs: &Needs) -> io::Result<Restricted> {
+    if daemonize::threads().is_some_and(|count| count > 1) {
+        return Err(io::Error::other("other threads are running"));
+    }
+    let status = apply(needs).map_err(io::Error::other)?;
+    match (status.ruleset, status.landlock) {
+        (RulesetStatus::NotEnforced, _) => Err(io::ErrorKind::Unsupported.into()),
+        (_, LandlockStatus::Available { effective_abi, .. }) => Ok(Restricted {
+            abi: effective_abi,
+            any_port: needs.any_port,
+        }),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+fn apply(needs: &Needs) -> Result<landlock::RestrictionStatus, RulesetError> {
+    let reads = with_what_they_link_to(&needs.reads);
+    let listing = AccessFs::ReadFile | AccessFs::ReadDir;
+    let resolver = if needs.names {
+        resolver_folders()
+    } else {
+        BTreeSet::new()
+    };
+    let makes = AccessFs::MakeSock | AccessFs::RemoveFile;
+    let ruleset = Ruleset::default()
+        .handle_access(AccessFs::from_all(KNOWN))?
+        .scope(Scope::from_all(KNOWN))?;
+    let ruleset = match needs.any_port {
+        true => ruleset,
+        false => ruleset.handle_access(AccessNet::from_all(KNOWN))?,
+    };
+    ruleset
+        .create()?
+        .add_rules(path_beneath_rules(resolver, AccessFs::ReadFile))?
+        .add_rules(path_beneath_rules(reads, listing))?
+        .add_rules(path_beneath_rules(&needs.makes, makes))?
+        .add_rules(ports(needs))?
+        .restrict_self()
+}
+
+/// The rules for ports, where there are any.
+fn ports(needs: &Needs) -> Vec<Result<NetPort, RulesetError>> {
+    if needs.any_port {
+        return Vec::new();
+    }
+    let dns = needs.names.then_some(DNS);
+    let connect = needs.connect.iter().copied().chain(dns);
+    let connect = connect.map(|port| Ok(NetPort::new(port, AccessNet::ConnectTcp)));
+    let bind = needs.bind.iter();
+    let bind = bind.map(|&port| Ok(NetPort::new(port, AccessNet::BindTcp)));
+    connect.chain(bind).collect()
+}
+
+/// A folder may be reached by a link.
+fn with_what_they_link_to(folders: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+    let real = folders.iter().flat_map(fs::canonicalize);
+    folders.iter().cloned().chain(real).collect()
+}
+
+fn resolver_folders() -> BTreeSet<PathBuf> {
+    let named = RESOLVER_FILES.map(PathBuf::from);
+    let real = RESOLVER_FILES.iter().flat_map(fs::canonicalize);
+    named
+        .iter()
+        .cloned()
+        .chain(real)
+        .filter_map(|file| file.parent().map(Path::to_owned))
+        // A file that lies in the root would open everything.
+        .filter(|folder| folder.parent().is_some())
+        .collect()
+}

@@ -1,0 +1,262 @@
+//! A pipe: accepts connections, lets its gate admit them, and serves each in a task.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spiped_tokio::{Listener, Peer, Socket};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::config::settings::Mode;
+use crate::log::{self, Class, Fields, Level};
+use crate::os::descriptors::is_shortage;
+use crate::os::footprint::{self, Footprint};
+use crate::os::reason::reason;
+use crate::pipe::admission::{Gate, Slot};
+use crate::pipe::connection::{Route, unless_gone};
+use crate::pipe::ledger::Ledger;
+use crate::pipe::outcome::{ConnectionError, Outcome};
+use crate::pipe::record::Record;
+use crate::pipe::strangers::Stay;
+use crate::pipe::workers::Workers;
+
+/// How long accepting pauses when the system has no descriptors or memory for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long memory is kept for others after a crowd has left.
+const FOOTPRINT_PAUSE: Duration = Duration::from_millis(500);
+
+/// A running pipe. It never changes: other settings make another pipe with the same gate.
+#[derive(Debug)]
+pub struct Pipe {
+    name: Arc<str>,
+    mode: Mode,
+    route: Route,
+    gate: Arc<Gate>,
+    ledger: Arc<Ledger>,
+    footprint: Arc<Footprint>,
+    workers: Arc<Workers>,
+}
+
+/// Held by each connection; who holds the receiver learns when the last one is gone.
+pub type Running = mpsc::Sender<()>;
+
+/// What a connection starts with.
+enum Entrance {
+    /// It is for whom it is from.
+    Known(Admission),
+    /// A balancer has to say first for whom it is.
+    Unknown(Stay),
+}
+
+/// What a connection has to do before it is served.
+enum Admission {
+    /// Nothing: it is a plaintext one.
+    Served(Option<Slot>),
+    /// It is an encrypted one, and has to prove the key.
+    Stranger(Stay),
+}
+
+impl Pipe {
+    /// A pipe whose connections pass a gate and stand in a ledger.
+    #[must_use]
+    pub(crate) fn new(
+        name: Arc<str>,
+        mode: Mode,
+        route: Route,
+        gate: Arc<Gate>,
+        ledger: Arc<Ledger>,
+        footprint: Arc<Footprint>,
+        workers: Arc<Workers>,
+    ) -> Self {
+        Self {
+            name,
+            mode,
+            route,
+            gate,
+            ledger,
+            footprint,
+            workers,
+        }
+    }
+
+    /// What its connections have in common.
+    #[must_use]
+    pub(crate) fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// Accepts connections for ever, from the listener that is the current one, and has each served by
+    /// a worker, which goes on when this is dropped.
+    pub async fn accept(
+        self: Arc<Self>,
+        mut listener: watch::Receiver<Arc<Listener>>,
+        running: Running,
+    ) {
+        loop {
+            let slot = self.may_accept().await;
+            let current = Arc::clone(&listener.borrow_and_update());
+            let accepted = tokio::select! {
+                accepted = current.accept_detached() => accepted,
+                Ok(()) = listener.changed() => continue,
+            };
+            match accepted {
+                Ok((source, peer)) => {
+                    let strangers = &self.gate.strangers;
+                    let entrance = match self.mode {
+                        _ if self.is_behind_balancer() => {
+                            Entrance::Unknown(strangers.enter_unknown())
+                        }
+                        Mode::Encrypt => Entrance::Known(Admission::Served(slot)),
+                        Mode::Decrypt => {
+                            Entrance::Known(Admission::Stranger(strangers.enter(peer)))
+                        }
+                    };
+                    let pipe = Arc::clone(&self);
+                    let running = running.clone();
+                    self.footprint.enter();
+                    let seat = self.workers.seat();
+                    seat.events().clone().spawn(async move {
+                        match source.attach() {
+                            Ok(source) => pipe.serve(source, peer, entrance).await,
+                            Err(error) => pipe.warn_of_accepting(&error),
+                        }
+                        drop((running, seat));
+                        if pipe.footprint.leave() {
+                            tokio::spawn(return_memory());
+                        }
+                    });
+                }
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    self.warn_of_accepting(&error);
+                    match is_shortage(&error) {
+                        true => self.gate.strangers.relieve(ACCEPT_PAUSE).await,
+                        false => tokio::time::sleep(ACCEPT_PAUSE).await,
+                    }
+                }
+            }
+        }
+    }
+
+    fn warn_of_accepting(&self, error: &io::Error) {
+        log::event(
+            Level::Warning,
+            Class::Accept,
+            format_args!("cannot accept a connection: {}", reason(error)),
+            |fields| fields.text("pipe", &self.name),
+        );
+    }
+
+    /// Waits until a connection may be accepted, and takes the slot of a plaintext one. For encrypted
+    /// ones there is always room, unless so many that have proved the key wait for a slot that
+    /// another one would have to do so too.
+    async fn may_accept(&self) -> Option<Slot> {
+        match self.mode {
+            Mode::Encrypt if !self.is_behind_balancer() => self.gate.slot().await,
+            Mode::Encrypt | Mode::Decrypt => {
+                self.gate.room_to_wait().await;
+                None
+            }
+        }
+    }
+
+    fn is_behind_balancer(&self) -> bool {
+        !self.route.conduct.accept_proxy.is_empty()
+    }
+
+    async fn run(
+        &self,
+        source: &Socket,
+        entrance: Entrance,
+        record: &Record,
+    ) -> Result<(), ConnectionError> {
+        // One for header and proof, as the same peer sends both.
+        let deadline = Instant::now() + self.route.conduct.timeout;
+        let admission = match entrance {
+            Entrance::Unknown(stay) => {
+                Box::pin(self.route.take_header(source, stay, deadline, record)).await?;
+                match self.mode {
+                    Mode::Encrypt => {
+                        let slot = async { Ok(self.gate.slot().await) };
+                        Admission::Served(unless_gone(source, slot).await?)
+                    }
+                    Mode::Decrypt => Admission::Stranger(self.gate.strangers.enter(record.peer())),
+                }
+            }
+            Entrance::Known(admission) => admission,
+        };
+        match admission {
+            Admission::Served(_slot) => self.route.encrypt(source, record).await,
+            Admission::Stranger(stay) => {
+                let decrypted = self
+                    .route
+                    .decrypt(source, stay, deadline, &self.gate, record);
+                decrypted.await
+            }
+        }
+    }
+
+    async fn serve(&self, source: Socket, peer: Peer, entrance: Entrance) {
+        let entry = self.ledger.enter(Record::new(self.mode, peer));
+        let record = entry.record();
+        let served = self.run(&source, entrance, record).await;
+        let outcome = match &served {
+            Ok(()) => Outcome::Done,
+            Err(error) => error.outcome(self.mode),
+        };
+        let fields = |fields: &mut Fields| {
+            fields.text("pipe", &self.name);
+            record.tell(outcome, fields);
+        };
+        let level = match outcome.is_failure() {
+            true => Level::Warning,
+            false => Level::Info,
+        };
+        match &served {
+            Ok(()) => log::event(
+                level,
+                class(outcome),
+                format_args!("connection from {} has ended: {record}", record.who()),
+                fields,
+            ),
+            Err(error) => log::event(
+                level,
+                class(outcome),
+                format_args!("connection from {}: {error}", record.who()),
+                fields,
+            ),
+        }
+        entry.end(outcome);
+    }
+}
+
+async fn return_memory() {
+    tokio::time::sleep(FOOTPRINT_PAUSE).await;
+    // Not where data is moved.
+    tokio::task::spawn_blocking(footprint::give_back);
+}
+
+/// Whether accepting failed because a client went away while it waited.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+fn class(outcome: Outcome) -> Class {
+    match outcome {
+        Outcome::Done => Class::Closed,
+        Outcome::Unused => Class::Unused,
+        Outcome::Dial => Class::Dial,
+        Outcome::Evicted => Class::Unproved,
+        Outcome::Left | Outcome::ClientLimit => Class::Limit,
+        Outcome::BadProxyHeader
+        | Outcome::WrongKey
+        | Outcome::Handshake
+        | Outcome::Refused
+        | Outcome::HandshakeTimeout => Class::Handshake,
+        Outcome::Plain | Outcome::Encrypted | Outcome::Idle | Outcome::KeyRemoved => Class::Broken,
+    }
+}

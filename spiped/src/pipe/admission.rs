@@ -1,0 +1,309 @@
+//! How many connections a pipe may have, by what they have come to.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::settings::PipeSettings;
+use crate::log::{self, Class, Level};
+use crate::os::descriptors::DescriptorLimit;
+use crate::pipe::clients::{ClientLimit, Clients, Place};
+use crate::pipe::strangers::{Bounds, Strangers};
+
+/// No more than these wait for a slot of `-n`; further ones wait in the system's queue.
+const WAITING_MAX: usize = 4096;
+
+/// The bounds of a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Served at a time; `None` for no limit.
+    pub served: Option<NonZeroU64>,
+    /// Those that have not proved the key.
+    pub unproved: Bounds,
+    /// Those that have, and wait until they are served.
+    pub waiting: NonZeroUsize,
+    /// Of one client, served or waiting; `None` for no limit.
+    pub per_client: Option<NonZeroUsize>,
+}
+
+/// What the pipes of a process share: descriptors for connections that are not served.
+#[derive(Clone, Copy, Debug)]
+pub struct Shares {
+    each: usize,
+}
+
+impl Shares {
+    /// Equal ones of what those who are served leave over.
+    #[must_use]
+    pub fn among<'a>(
+        pipes: impl Iterator<Item = &'a PipeSettings> + Clone,
+        descriptors: DescriptorLimit,
+    ) -> Self {
+        let spare = descriptors.beside(served_by(pipes.clone()));
+        let spare = usize::try_from(spare).unwrap_or(usize::MAX);
+        Self {
+            each: spare / pipes.count().max(1),
+        }
+    }
+}
+
+/// How many connections pipes may serve at a time, together; `None` for no limit.
+pub fn served_by<'a>(mut pipes: impl Iterator<Item = &'a PipeSettings>) -> Option<u64> {
+    pipes.try_fold(0u64, |all, pipe| {
+        Some(all.saturating_add(pipe.conduct.max_connections?.get()))
+    })
+}
+
+impl Limits {
+    /// What is asked for, as far as there are descriptors for it.
+    #[must_use]
+    pub fn new(pipe: &PipeSettings, shares: Shares) -> Self {
+        let served = pipe.conduct.max_connections;
+        // Without a limit nobody waits.
+        let waiting = served.map_or(0, |_| shares.each / 2).min(WAITING_MAX);
+        let unproved = size(pipe.conduct.max_unproved).min(at_least_one(shares.each - waiting));
+        Self {
+            served,
+            unproved: Bounds {
+                all: unproved,
+                per_source: pipe
+                    .conduct
+                    .max_unproved_per_source
+                    .map(|max| size(Some(max))),
+            },
+            waiting: at_least_one(waiting),
+            per_client: pipe
+                .conduct
+                .max_connections_per_client
+                .map(|max| size(Some(max))),
+        }
+    }
+}
+
+/// Who of a pipe's connections may go on. It outlasts a change of the pipe's settings, as its
+/// connections do.
+#[derive(Debug)]
+pub struct Gate {
+    /// That of its pipe.
+    name: Arc<str>,
+    /// One for each connection that may be served.
+    slots: Arc<Semaphore>,
+    /// One for each connection that may wait for a slot after it has proved the key.
+    waiting: Arc<Semaphore>,
+    /// Connections that have not.
+    pub strangers: Arc<Strangers>,
+    clients: Arc<Clients>,
+    /// How many permits the two have, whether they are taken or not.
+    sizes: Mutex<[usize; 2]>,
+}
+
+/// Held by a connection as long as it is served.
+pub type Slot = OwnedSemaphorePermit;
+
+/// Held by a connection that has proved a key as long as it is served.
+#[derive(Debug)]
+pub struct Admitted {
+    _place: Option<Place>,
+    _slot: Option<Slot>,
+}
+
+impl Gate {
+    /// That of the pipe of a name, which nobody has passed yet.
+    #[must_use]
+    pub fn new(name: Arc<str>, limits: Limits) -> Self {
+        let sizes = permits(limits);
+        let [slots, waiting] = sizes.map(|size| Arc::new(Semaphore::new(size)));
+        Self {
+            name,
+            slots,
+            waiting,
+            strangers: Arc::new(Strangers::new(limits.unproved)),
+            clients: Arc::new(Clients::new(limits.per_client)),
+            sizes: Mutex::new(sizes),
+        }
+    }
+
+    /// Takes on new limits. Who is served already stays; if they are too many now, others wait until
+    /// enough of them have ended. Needs a runtime.
+    pub fn adjust(&self, limits: Limits) {
+        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = permits(limits);
+        for ((semaphore, size), wanted) in [&self.slots, &self.waiting]
+            .into_iter()
+            .zip(*sizes)
+            .zip(wanted)
+        {
+            semaphore.add_permits(wanted.saturating_sub(size));
+            let excess = size.saturating_sub(wanted);
+            let taken = excess - semaphore.forget_permits(excess);
+            if let Ok(taken @ 1..) = u32::try_from(taken) {
+                let semaphore = Arc::clone(semaphore);
+                tokio::spawn(async move {
+                    if let Ok(permits) = semaphore.acquire_many_owned(taken).await {
+                        permits.forget();
+                    }
+                });
+            }
+        }
+        *sizes = wanted;
+        self.strangers.set_bounds(limits.unproved);
+        self.clients.set_bound(limits.per_client);
+    }
+
+    /// Admits a connection that has proved a key, of this client if keys are clients'. It may have to
+    /// wait for a slot.
+    ///
+    /// # Errors
+    ///
+    /// The client has as many connections as it may have.
+    pub async fn admit(&self, client: Option<&Arc<str>>) -> Result<Admitted, ClientLimit> {
+        let place = client.map(|client| self.clients.enter(client));
+        Ok(Admitted {
+            _place: place.transpose()?,
+            _slot: self.slot().await,
+        })
+    }
+
+    /// Waits for a slot; says so in the log if there is none.
+    pub async fn slot(&self) -> Option<Slot> {
+        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+            return Some(slot);
+        }
+        log::event(
+            Level::Warning,
+            Class::Limit,
+            format_args!("connection limit reached: others wait until one ends"),
+            |fields| fields.text("pipe", &self.name),
+        );
+        let _waiting = acquire(&self.waiting).await;
+        acquire(&self.slots).await
+    }
+
+    /// Waits until one more that has proved the key could wait for a slot.
+    pub async fn room_to_wait(&self) {
+        drop(acquire(&self.waiting).await);
+    }
+}
+
+fn permits(limits: Limits) -> [usize; 2] {
+    // No limit is one that is never reached, and far enough from the greatest to be taken back.
+    let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
+    let slots = limits.served.map_or(most, |max| {
+        usize::try_from(max.get()).map_or(most, |max| max.min(most))
+    });
+    [slots, limits.waiting.get().min(most)]
+}
+
+async fn acquire(semaphore: &Arc<Semaphore>) -> Option<Slot> {
+    // Fails only for a closed semaphore, and these are never closed.
+    Arc::clone(semaphore).acquire_owned().await.ok()
+}
+
+fn size(count: Option<NonZeroU64>) -> NonZeroUsize {
+    let size = count.and_then(|count| NonZeroUsize::try_from(count).ok());
+    size.unwrap_or(NonZeroUsize::MAX)
+}
+
+fn at_least_one(size: usize) -> NonZeroUsize {
+    NonZeroUsize::new(size).unwrap_or(NonZeroUsize::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::cli::{Pipes, SpipedCommand, SpipedOptions, parse_spiped};
+
+    const TICK: Duration = Duration::from_millis(1);
+
+    fn pipe(options: &str) -> PipeSettings {
+        let line = format!("-d -s /s -t /t -k key {options}");
+        let words = line.split_ascii_whitespace().map(Into::into);
+        match parse_spiped(words) {
+            Ok(SpipedCommand::Run(SpipedOptions {
+                pipes: Pipes::One(options),
+                ..
+            })) => PipeSettings::from_options(options).unwrap(),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn limits(options: &str, descriptors: u64) -> (usize, Option<usize>, usize) {
+        let pipe = pipe(options);
+        let pipes = [&pipe].into_iter();
+        let limits = Limits::new(
+            &pipe,
+            Shares::among(pipes, DescriptorLimit::of(descriptors)),
+        );
+        let per_source = limits.unproved.per_source.map(NonZeroUsize::get);
+        let unproved = limits.unproved.all.get();
+        (unproved, per_source, limits.waiting.get())
+    }
+
+    #[test]
+    fn with_many_descriptors_they_are_what_is_asked_for() {
+        assert_eq!(limits("", 1_000_000), (4096, None, 4096));
+        let asked = "--max-unproved 7 --max-unproved-per-source 3";
+        assert_eq!(limits(asked, 1_000_000), (7, Some(3), 4096));
+    }
+
+    #[test]
+    fn with_few_descriptors_those_who_are_not_served_share_the_rest() {
+        assert_eq!(limits("", 1064), (400, None, 400));
+        assert_eq!(limits("--max-unproved 0", 1064), (400, None, 400));
+        assert_eq!(limits("-n 0", 1064), (500, None, 1));
+        assert_eq!(limits("-n 1000", 1064), (63, None, 62));
+        assert_eq!(limits("", 3), (1, None, 1));
+    }
+
+    #[test]
+    fn pipes_share_what_those_who_are_served_leave_over() {
+        let pipes = [pipe("-n 100"), pipe("-n 150")];
+        let shares = Shares::among(pipes.iter(), DescriptorLimit::of(1064));
+        assert_eq!(served_by(pipes.iter()), Some(250));
+        assert_eq!(Limits::new(&pipes[0], shares).unproved.all.get(), 125);
+        let unlimited = [pipe("-n 100"), pipe("-n 0")];
+        assert_eq!(served_by(unlimited.iter()), None);
+    }
+
+    fn gate(served: &str) -> (Gate, impl Fn(&str) -> Limits) {
+        let of = |served: &str| {
+            let pipe = pipe(served);
+            let shares = Shares::among([&pipe].into_iter(), DescriptorLimit::of(1_000_000));
+            Limits::new(&pipe, shares)
+        };
+        (Gate::new("web".into(), of(served)), of)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gate_that_widens_lets_others_in_at_once() {
+        let (gate, limits) = gate("-n 1");
+        let _first = gate.slot().await;
+        gate.adjust(limits("-n 2"));
+        let _second = gate.slot().await;
+        assert!(timeout(TICK, gate.slot()).await.is_err());
+        gate.adjust(limits("-n 0"));
+        for _ in 0..1000 {
+            std::mem::forget(gate.slot().await);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gate_that_narrows_waits_for_those_who_are_in() {
+        let (gate, limits) = gate("-n 0");
+        let first = gate.slot().await;
+        let second = gate.slot().await;
+        gate.adjust(limits("-n 1"));
+        assert!(timeout(TICK, gate.slot()).await.is_err());
+        drop(first);
+        assert!(timeout(TICK, gate.slot()).await.is_err());
+        drop(second);
+        let third = gate.slot().await;
+        assert!(third.is_some());
+        assert!(timeout(TICK, gate.slot()).await.is_err());
+    }
+}

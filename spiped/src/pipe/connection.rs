@@ -1,0 +1,372 @@
+//! The life of one connection: handshake, dial, relay. What is known of it stands in its record.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use spiped_tokio::{
+    HandshakeError, Handshaker, ProvedPeer, RelayError, Socket, SpipedStream, Traffic, relay,
+};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::cli::SpipeOptions;
+use crate::config::settings::Conduct;
+use crate::keys::{Entry, Keys};
+use crate::pipe::admission::Gate;
+use crate::pipe::idle::{self, Idle};
+use crate::pipe::lookups::Found;
+use crate::pipe::outcome::ConnectionError;
+use crate::pipe::proxy_protocol::{self, Ends, Progress};
+use crate::pipe::record::Record;
+use crate::pipe::strangers::Stay;
+use crate::pipe::target::{Target, Targets};
+
+/// What all connections of a pipe have in common.
+#[derive(Debug)]
+pub struct Route {
+    /// Where the connections go.
+    pub targets: Arc<Targets>,
+    /// Addresses that outgoing connections start from; none leaves it to the system.
+    pub bind: Found<SocketAddr>,
+    /// The keys, and whose they are.
+    pub keys: Keys,
+    /// The same keys at work, and what is asked of the peer.
+    pub handshaker: Handshaker,
+    /// How they are treated.
+    pub conduct: Conduct,
+}
+
+/// A peer that has proved that it holds a key.
+struct Proved<'a> {
+    peer: ProvedPeer<&'a Socket>,
+    /// How long that took.
+    took: Duration,
+    /// How much is left of the time for the handshake.
+    left: Duration,
+}
+
+impl Route {
+    /// That of a client: one connection to one target, which is a server that holds the key.
+    #[must_use]
+    pub fn of_client(
+        options: &SpipeOptions,
+        target: Target,
+        bind: Vec<SocketAddr>,
+        keys: Keys,
+    ) -> Self {
+        Self {
+            targets: Arc::new(target.into()),
+            bind: bind.into(),
+            handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
+            keys,
+            conduct: Conduct {
+                forward_secrecy: options.forward_secrecy,
+                keepalive: options.keepalive,
+                timeout: options.timeout,
+                proxy_protocol: None,
+                accept_proxy: Vec::new(),
+                max_connections: None,
+                max_connections_per_client: None,
+                max_unproved: None,
+                max_unproved_per_source: None,
+                idle: None,
+                resolve_interval: None,
+            },
+        }
+    }
+
+    /// Serves a plaintext connection: dials, shakes hands and relays (`spiped -e`).
+    ///
+    /// # Errors
+    ///
+    /// Why the connection failed; `source` closes by reset then.
+    pub async fn encrypt(&self, source: &Socket, record: &Record) -> Result<(), ConnectionError> {
+        self.choose_keepalive(source);
+        // Each stage has a box of its own, here and below: what leads to the stream takes several
+        // times the memory of the relay, which may last for days, and a stranger needs neither.
+        let dial = record.dial.time(self.dial());
+        let peer = Box::pin(unless_gone(source, dial)).await?;
+        let deadline = Instant::now() + self.conduct.timeout;
+        let connect = async {
+            let mut stream = record.handshake.time(self.connect(&peer)).await?;
+            let introduced = self.introduce(source, record, &mut stream, deadline).await;
+            introduced.map_err(RelayError::Encrypted)?;
+            Ok(stream)
+        };
+        let mut stream = Box::pin(unless_gone(source, connect)).await?;
+        Box::pin(self.relay(source, &mut stream, &record.traffic)).await
+    }
+
+    /// Serves an encrypted connection: shakes hands, dials and relays (`spiped -d`).
+    ///
+    /// Nothing is dialled before the peer has proved that it holds a key, which ends its `stay`
+    /// among strangers. Then the connection waits until the gate admits it, as one of a client's if
+    /// keys are clients', and the dial runs beside the key exchange. The handshake has to be over by
+    /// the deadline, which moves on by as long as it waits. A client whose key is removed is served
+    /// no longer.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection failed; `source` closes by reset then.
+    pub async fn decrypt(
+        &self,
+        source: &Socket,
+        stay: Stay,
+        deadline: Instant,
+        gate: &Gate,
+        record: &Record,
+    ) -> Result<(), ConnectionError> {
+        self.choose_keepalive(source);
+        let proved = Box::pin(self.prove(source, stay, deadline)).await?;
+        let key = self.keys.entry(proved.peer.key());
+        let of_client = key.and_then(|key| Some((key, key.client()?)));
+        if let Some((_, client)) = of_client {
+            record.identify(client);
+        }
+        let served = self.serve(source, proved, gate, record);
+        match of_client {
+            Some((key, _)) => Box::pin(unless_removed(key, served)).await,
+            None => served.await,
+        }
+    }
+
+    /// Serves a peer that has proved that it holds a key.
+    async fn serve<'a>(
+        &self,
+        source: &'a Socket,
+        proved: Proved<'a>,
+        gate: &Gate,
+        record: &Record,
+    ) -> Result<(), ConnectionError> {
+        let admitted = gate.admit(record.client());
+        let _admitted = Box::pin(unless_left(source, admitted)).await??;
+        let reached = self.reach(proved, record);
+        let (target, mut stream) = Box::pin(unless_broken(source, reached)).await?;
+        Box::pin(self.relay(&target, &mut stream, &record.traffic)).await
+    }
+
+    /// The first half of a handshake, to its end or to that of the stay.
+    async fn prove<'a>(
+        &self,
+        source: &'a Socket,
+        mut stay: Stay,
+        deadline: Instant,
+    ) -> Result<Proved<'a>, ConnectionError> {
+        let begin = Instant::now();
+        let peer = tokio::select! {
+            biased;
+            proved = timeout_at(deadline, self.handshaker.prove(source)) => {
+                match proved.map_err(|_| ConnectionError::HandshakeTimeout(self.conduct.timeout))? {
+                    // It broke before that was read.
+                    Err(HandshakeError::NoClient) if source.has_unread() => {
+                        return Err(ConnectionError::Refused);
+                    }
+                    proved => proved?,
+                }
+            }
+            shortage = stay.evicted(source) => return Err(ConnectionError::Evicted(shortage)),
+        };
+        let now = Instant::now();
+        Ok(Proved {
+            peer,
+            took: now - begin,
+            left: deadline.saturating_duration_since(now),
+        })
+    }
+
+    /// The second half, beside which the target is dialled.
+    async fn reach<'a>(
+        &self,
+        proved: Proved<'a>,
+        record: &Record,
+    ) -> Result<(Socket, SpipedStream<&'a Socket>), ConnectionError> {
+        let deadline = Instant::now() + proved.left;
+        let finish = async {
+            let finished = timeout_at(deadline, proved.peer.finish()).await;
+            Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.conduct.timeout))??)
+        };
+        let (target, stream) = tokio::try_join!(
+            record.dial.time(self.dial()),
+            record.handshake.time_on(proved.took, finish)
+        )?;
+        // The dial may have taken longer.
+        let deadline = Instant::now() + self.conduct.timeout;
+        let source = *stream.get_ref();
+        let introduced = self.introduce(source, record, &mut &target, deadline).await;
+        introduced.map_err(RelayError::Plain)?;
+        Ok((target, stream))
+    }
+
+    /// Takes the header with which a balancer's connection begins, and nothing behind it, to its end
+    /// or to that of the stay. The record then has the client that it names.
+    ///
+    /// # Errors
+    ///
+    /// There is no such header, or it is late or from elsewhere.
+    pub async fn take_header(
+        &self,
+        source: &Socket,
+        mut stay: Stay,
+        deadline: Instant,
+        record: &Record,
+    ) -> Result<(), ConnectionError> {
+        let mut balancers = self.conduct.accept_proxy.iter();
+        if !balancers.any(|all| all.contains(record.peer())) {
+            return Err(ConnectionError::NoBalancer);
+        }
+        let ends = tokio::select! {
+            biased;
+            read = timeout_at(deadline, read_header(source)) => {
+                read.map_err(|_| ConnectionError::HeaderTimeout(self.conduct.timeout))??
+            }
+            shortage = stay.evicted(source) => {
+                return Err(ConnectionError::HeaderEvicted(shortage));
+            }
+        };
+        if let Some(ends) = ends {
+            record.introduce(ends);
+        }
+        Ok(())
+    }
+
+    /// Tells the target who has connected, if it is to know.
+    async fn introduce(
+        &self,
+        source: &Socket,
+        record: &Record,
+        target: &mut (impl AsyncWrite + Unpin),
+        deadline: Instant,
+    ) -> io::Result<()> {
+        let Some(version) = self.conduct.proxy_protocol else {
+            return Ok(());
+        };
+        let client = record.client().map(|client| &**client);
+        let header = proxy_protocol::header(version, record.ends(source), client);
+        let sent = timeout_at(deadline, async {
+            target.write_all(&header).await?;
+            target.flush().await
+        });
+        sent.await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Relays to the end, or until there was no data for too long.
+    async fn relay(
+        &self,
+        plain: &Socket,
+        stream: &mut SpipedStream<&Socket>,
+        traffic: &Traffic,
+    ) -> Result<(), ConnectionError> {
+        let relayed = pin!(relay(plain, stream, traffic));
+        let Some(limit) = self.conduct.idle else {
+            return Ok(relayed.await?);
+        };
+        let relayed = idle::limit(limit, relayed).await;
+        Ok(relayed.map_err(|Idle| ConnectionError::Idle(limit))??)
+    }
+
+    fn choose_keepalive(&self, socket: &Socket) {
+        if !self.conduct.keepalive {
+            socket.stop_keepalive();
+        }
+    }
+
+    /// Connects to a target, within the timeout. It counts as working from then on: one that turns
+    /// out to hold another key is an error of the connection, and no reason to try the next.
+    ///
+    /// # Errors
+    ///
+    /// No address of any target works.
+    pub async fn dial(&self) -> Result<Socket, ConnectionError> {
+        let socket = self
+            .targets
+            .dial(&self.bind.get(), self.conduct.timeout)
+            .await?;
+        self.choose_keepalive(&socket);
+        Ok(socket)
+    }
+
+    /// Shakes hands with the peer that was dialled, within the timeout.
+    ///
+    /// # Errors
+    ///
+    /// The peer holds another key, is not spiped, or is too slow.
+    pub async fn connect<'a>(
+        &self,
+        peer: &'a Socket,
+    ) -> Result<SpipedStream<&'a Socket>, ConnectionError> {
+        let connected = timeout(self.conduct.timeout, self.handshaker.connect(peer)).await;
+        Ok(connected.map_err(|_| ConnectionError::HandshakeTimeout(self.conduct.timeout))??)
+    }
+}
+
+async fn read_header(mut source: &Socket) -> Result<Option<Ends>, ConnectionError> {
+    let mut header = Vec::new();
+    loop {
+        let missing = match proxy_protocol::parse(&header)? {
+            Progress::Whole(ends) => return Ok(ends),
+            Progress::Missing(missing) => missing,
+        };
+        let mut more = source.take(u64::try_from(missing).unwrap_or(1));
+        let read = more.read_buf(&mut header).await;
+        match read {
+            Ok(1..) => source = more.into_inner(),
+            Ok(0) | Err(_) if header.is_empty() => return Err(ConnectionError::Unused),
+            Ok(0) => {
+                let end = io::ErrorKind::UnexpectedEof.into();
+                return Err(ConnectionError::CutHeader(end));
+            }
+            Err(error) => return Err(ConnectionError::CutHeader(error)),
+        }
+    }
+}
+
+/// Gives up when the connection that it is all for breaks meanwhile.
+async fn unless_broken<T>(
+    source: &Socket,
+    work: impl Future<Output = Result<T, ConnectionError>>,
+) -> Result<T, ConnectionError> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        error = source.broken() => Err(ConnectionError::Abandoned(error)),
+    }
+}
+
+/// The same for a plaintext connection, which wants nothing if it breaks and nothing has come on it.
+pub(crate) async fn unless_gone<T>(
+    source: &Socket,
+    work: impl Future<Output = Result<T, ConnectionError>>,
+) -> Result<T, ConnectionError> {
+    match unless_broken(source, work).await {
+        Err(ConnectionError::Abandoned(_)) if !source.has_unread() => Err(ConnectionError::Unused),
+        other => other,
+    }
+}
+
+/// Gives up when the key of the client that it is done for is removed.
+async fn unless_removed<T>(
+    key: &Entry,
+    work: impl Future<Output = Result<T, ConnectionError>>,
+) -> Result<T, ConnectionError> {
+    tokio::select! {
+        biased;
+        () = key.removed() => Err(ConnectionError::KeyRemoved),
+        done = work => done,
+    }
+}
+
+/// Gives up when the peer goes away while it has nothing to say.
+async fn unless_left<T>(
+    source: &Socket,
+    work: impl Future<Output = T>,
+) -> Result<T, ConnectionError> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        error = source.left() => Err(ConnectionError::Left(error)),
+    }
+}

@@ -1,0 +1,300 @@
+//! The books of a pipe: the connections that it has, and what those that it had came to.
+//!
+//! They are written when a connection comes and when it goes, and added up when somebody asks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::AddAssign;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::pipe::outcome::Outcome;
+use crate::pipe::record::Record;
+
+/// The books of one pipe. They outlast a change of its settings.
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<Books>);
+
+#[derive(Debug, Default)]
+struct Books {
+    arrivals: u64,
+    open: HashMap<u64, Arc<Record>>,
+    ended: BTreeMap<Client, Account>,
+}
+
+/// Whose key it was, where keys are clients'; strangers have none.
+pub type Client = Option<Arc<str>>;
+
+/// What connections came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Account {
+    /// Connections that are open.
+    pub open: u64,
+    /// Those that have ended, in the order of [`Outcome::ALL`].
+    ended: [u64; Outcome::ALL.len()],
+    /// Plaintext bytes that came from the source.
+    pub from_source: u64,
+    /// Plaintext bytes that went back there.
+    pub to_source: u64,
+    /// How long handshakes took.
+    pub handshakes: Histogram,
+    /// How long it took to connect to the target.
+    pub dials: Histogram,
+}
+
+impl Account {
+    fn add(&mut self, record: &Record) {
+        let (from_source, to_source) = record.bytes();
+        self.from_source += from_source;
+        self.to_source += to_source;
+        self.handshakes.observe(record.handshake.elapsed());
+        self.dials.observe(record.dial.elapsed());
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        let mut places = Outcome::ALL.into_iter().zip(&mut self.ended);
+        if let Some((_, count)) = places.find(|(place, _)| *place == outcome) {
+            *count += 1;
+        }
+    }
+
+    /// How many have ended, by outcome.
+    pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> + use<> {
+        Outcome::ALL.into_iter().zip(self.ended)
+    }
+
+    /// Those that have ended in one way.
+    #[must_use]
+    pub fn ended(&self, outcome: Outcome) -> u64 {
+        let mut outcomes = self.outcomes();
+        let found = outcomes.find(|(place, _)| *place == outcome);
+        found.map_or(0, |(_, count)| count)
+    }
+
+    /// Those that have ended otherwise than they should.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        let failed = self.outcomes().filter(|(outcome, _)| outcome.is_failure());
+        failed.map(|(_, count)| count).sum()
+    }
+
+    /// All that have ended.
+    #[must_use]
+    pub fn all_ended(&self) -> u64 {
+        self.ended.iter().sum()
+    }
+}
+
+impl AddAssign<&Self> for Account {
+    fn add_assign(&mut self, other: &Self) {
+        self.open += other.open;
+        self.from_source += other.from_source;
+        self.to_source += other.to_source;
+        for (to, from) in self.ended.iter_mut().zip(other.ended) {
+            *to += from;
+        }
+        self.handshakes += &other.handshakes;
+        self.dials += &other.dials;
+    }
+}
+
+/// How often something took how long.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// How often it took no longer than the bound of that place in [`BOUNDS`](Self::BOUNDS), and
+    /// longer than the one before.
+    pub buckets: [u64; Self::BOUNDS.len()],
+    /// How often it took longer than all of them.
+    pub beyond: u64,
+    /// How long it took in all.
+    pub sum: Duration,
+}
+
+impl Histogram {
+    /// In seconds: from less than a key exchange to more than the default timeout.
+    pub const BOUNDS: [f64; 12] = [
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0,
+    ];
+
+    fn observe(&mut self, taken: Option<Duration>) {
+        let Some(taken) = taken else { return };
+        let bounds = Self::BOUNDS.iter().zip(&mut self.buckets);
+        let mut fitting = bounds.filter(|(bound, _)| taken.as_secs_f64() <= **bound);
+        match fitting.next() {
+            Some((_, bucket)) => *bucket += 1,
+            None => self.beyond += 1,
+        }
+        self.sum += taken;
+    }
+
+    /// How often it was.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum::<u64>() + self.beyond
+    }
+}
+
+impl AddAssign<&Self> for Histogram {
+    fn add_assign(&mut self, other: &Self) {
+        for (to, from) in self.buckets.iter_mut().zip(other.buckets) {
+            *to += from;
+        }
+        self.beyond += other.beyond;
+        self.sum += other.sum;
+    }
+}
+
+impl Ledger {
+    /// Enters a connection.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, record: Record) -> Entry {
+        let record = Arc::new(record);
+        let mut books = self.books();
+        let number = books.arrivals;
+        books.arrivals += 1;
+        books.open.insert(number, Arc::clone(&record));
+        Entry {
+            ledger: Arc::clone(self),
+            number,
+            record,
+            outcome: None,
+        }
+    }
+
+    /// How many connections have ever come.
+    #[must_use]
+    pub fn arrivals(&self) -> u64 {
+        self.books().arrivals
+    }
+
+    /// The connections that are open, the oldest first.
+    #[must_use]
+    pub fn open(&self) -> Vec<Arc<Record>> {
+        let books = self.books();
+        let mut open: Vec<_> = books.open.iter().collect();
+        open.sort_unstable_by_key(|(number, _)| **number);
+        open.into_iter()
+            .map(|(_, record)| Arc::clone(record))
+            .collect()
+    }
+
+    /// What all connections came to until now, open ones included, by the key that they used.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeMap<Client, Account> {
+        let books = self.books();
+        let mut accounts = books.ended.clone();
+        let open: Vec<_> = books.open.values().map(Arc::clone).collect();
+        drop(books);
+        for record in open {
+            let account = accounts.entry(record.client().cloned()).or_default();
+            account.open += 1;
+            account.add(&record);
+        }
+        accounts
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        // Nothing in here panics half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection in the books; it is open until this is dropped.
+#[derive(Debug)]
+pub struct Entry {
+    ledger: Arc<Ledger>,
+    number: u64,
+    record: Arc<Record>,
+    /// `None` if whoever served it never came to an end: it is not counted then.
+    outcome: Option<Outcome>,
+}
+
+impl Entry {
+    /// What is known of it.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Enters how it ended.
+    pub fn end(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut books = self.ledger.books();
+        // Both at once, so that whoever adds up sees it in one place.
+        books.open.remove(&self.number);
+        if let Some(outcome) = self.outcome {
+            let client = self.record.client().cloned();
+            let account = books.ended.entry(client).or_default();
+            account.add(&self.record);
+            account.end(outcome);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spiped_tokio::Peer;
+
+    use super::*;
+    use crate::config::settings::Mode;
+
+    fn record() -> Record {
+        Record::new(Mode::Encrypt, Peer::Unix)
+    }
+
+    #[test]
+    fn who_comes_is_open_until_it_has_ended() {
+        let ledger = Arc::new(Ledger::default());
+        let [first, second, third] = [(); 3].map(|()| ledger.enter(record()));
+        second.record().identify(&"bob".into());
+        assert_eq!(ledger.arrivals(), 3);
+        assert_eq!(ledger.open().len(), 3);
+        first.end(Outcome::Done);
+        second.end(Outcome::Idle);
+        drop(third);
+        assert!(ledger.open().is_empty());
+        let accounts = ledger.accounts();
+        let nobody = &accounts[&None];
+        let bob = &accounts[&Some("bob".into())];
+        assert_eq!(
+            (nobody.open, nobody.all_ended(), nobody.ended(Outcome::Done)),
+            (0, 1, 1)
+        );
+        assert_eq!(
+            (bob.open, bob.all_ended(), bob.ended(Outcome::Idle)),
+            (0, 1, 1)
+        );
+        assert_eq!(ledger.arrivals(), 3);
+    }
+
+    #[test]
+    fn what_is_open_counts_as_it_goes() {
+        let ledger = Arc::new(Ledger::default());
+        let entry = ledger.enter(record());
+        assert_eq!(ledger.accounts()[&None].open, 1);
+        entry.record().identify(&"alice".into());
+        let accounts = ledger.accounts();
+        assert_eq!(accounts.len(), 1);
+        assert_eq!(accounts[&Some("alice".into())].open, 1);
+    }
+
+    #[test]
+    fn a_histogram_has_a_place_for_everything() {
+        let mut histogram = Histogram::default();
+        histogram.observe(None);
+        assert_eq!(histogram, Histogram::default());
+        for milliseconds in [0, 1, 2, 5000, 5001] {
+            histogram.observe(Some(Duration::from_millis(milliseconds)));
+        }
+        assert_eq!(histogram.buckets, [1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!((histogram.beyond, histogram.count()), (1, 5));
+        assert_eq!(histogram.sum, Duration::from_millis(10_004));
+        let twice = histogram.clone();
+        histogram += &twice;
+        assert_eq!(histogram.count(), 10);
+    }
+}

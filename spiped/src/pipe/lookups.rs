@@ -1,0 +1,73 @@
+//! Where names lead. Who has an answer goes on with it while others are looked for.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use spiped_tokio::{Address, BindAddress, Endpoint};
+
+use crate::config::start::{self, StartError};
+
+/// What a name led to when it was last looked up well.
+#[derive(Debug)]
+pub struct Found<T>(RwLock<Arc<[T]>>);
+
+impl<T> From<Vec<T>> for Found<T> {
+    fn from(found: Vec<T>) -> Self {
+        Self(RwLock::new(found.into()))
+    }
+}
+
+impl<T> Found<T> {
+    /// All of it.
+    #[must_use]
+    pub fn get(&self) -> Arc<[T]> {
+        let found = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&found)
+    }
+
+    /// The name has been looked up again.
+    pub fn replace(&self, found: Vec<T>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = found.into();
+    }
+}
+
+/// Where names lead, as far as the pipes that run know.
+#[derive(Debug, Default)]
+pub struct Known(HashMap<Address, Vec<Endpoint>>);
+
+impl Known {
+    /// What a pipe knows.
+    pub fn add(&mut self, address: &Address, endpoints: impl IntoIterator<Item = Endpoint>) {
+        let endpoints = endpoints.into_iter().collect();
+        self.0.insert(address.clone(), endpoints);
+    }
+
+    /// Where an address leads; looked up, which blocks, only if no pipe knows.
+    ///
+    /// # Errors
+    ///
+    /// It has to be looked up and cannot.
+    pub fn resolve(
+        &self,
+        role: &'static str,
+        address: &Address,
+    ) -> Result<Vec<Endpoint>, StartError> {
+        match self.0.get(address) {
+            Some(known) => Ok(known.clone()),
+            None => start::resolve(role, address),
+        }
+    }
+
+    /// The addresses that outgoing connections start from; none leaves it to the system. Blocks as
+    /// above.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn resolve_bind(&self, bind: Option<&BindAddress>) -> Result<Vec<SocketAddr>, StartError> {
+        let found = bind.map(|bind| self.resolve("bind", bind.address()));
+        let found = found.transpose()?.unwrap_or_default();
+        Ok(found.iter().filter_map(Endpoint::tcp).collect())
+    }
+}

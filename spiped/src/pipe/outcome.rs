@@ -1,0 +1,236 @@
+//! How a connection ended: in words for people, and in a code for programs.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use spiped_tokio::{DialError, HandshakeError, ProtocolError, RelayError};
+
+use crate::config::settings::Mode;
+use crate::os::reason::reason;
+use crate::pipe::clients::ClientLimit;
+use crate::pipe::proxy_protocol::HeaderError;
+use crate::pipe::strangers::Shortage;
+
+/// Why a connection ended otherwise than by the end of both its directions.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The peer has gone before its first byte, as who only looks whether the port is open does.
+    #[error("closed by the peer before its first byte")]
+    Unused,
+    /// The target does not accept connections.
+    #[error("{}", dial_reason(.0))]
+    Dial(#[from] DialError),
+    /// The handshake failed.
+    #[error("handshake failed: {0}")]
+    Handshake(HandshakeError),
+    /// The peer closed the connection instead of going on with the handshake.
+    #[error("handshake failed: the peer closed the connection (another key, or not spiped?)")]
+    Refused,
+    /// The handshake was not over in time.
+    #[error("handshake failed: not over within {:?} (the peer is silent, or not spiped)", .0)]
+    HandshakeTimeout(Duration),
+    /// The peer had not proved anything yet when there were too many like it.
+    #[error("closed to make room for another, as the key was not proved ({0})")]
+    Evicted(Shortage),
+    /// The peer has gone while it waited for a slot.
+    #[error("the peer has gone while it waited for its turn (connection limit): {}", reason(.0))]
+    Left(io::Error),
+    /// The client has as many connections as it may have.
+    #[error("closed, as {0}")]
+    ClientLimit(#[from] ClientLimit),
+    /// The peer's key is where it was no more.
+    #[error("closed, as its key was removed")]
+    KeyRemoved,
+    /// The connection begins with no header of the PROXY protocol, or a bad one.
+    #[error("bad header of the PROXY protocol: {0} (--accept-proxy)")]
+    Header(#[from] HeaderError),
+    /// It ended or broke before that was there.
+    #[error("no whole header of the PROXY protocol (--accept-proxy): {}", reason(.0))]
+    CutHeader(io::Error),
+    /// The header was not there in time.
+    #[error("no whole header of the PROXY protocol within {0:?} (--accept-proxy)")]
+    HeaderTimeout(Duration),
+    /// It was not there yet when there were too many like it.
+    #[error("closed to make room for another, as it had no header of the PROXY protocol yet ({0})")]
+    HeaderEvicted(Shortage),
+    /// It comes from where no balancer is.
+    #[error("closed, as it is from no network of --accept-proxy")]
+    NoBalancer,
+    /// There was no data for too long.
+    #[error("closed, as no data has come from either side for {:?} (--idle)", .0)]
+    Idle(Duration),
+    /// The stream broke.
+    #[error("{}", relay_reason(.0))]
+    Relay(#[from] RelayError),
+    /// The connection to be served broke before there was a stream.
+    #[error("the connection broke before its stream was up: {}", reason(.0))]
+    Abandoned(io::Error),
+}
+
+pub(crate) fn dial_reason(error: &DialError) -> String {
+    match error {
+        DialError::Connect { endpoint, source } => {
+            format!("cannot connect to {endpoint}: {}", reason(source))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn relay_reason(error: &RelayError) -> String {
+    match error {
+        RelayError::Plain(error) => format!("the plain connection broke: {}", reason(error)),
+        RelayError::Encrypted(error) => {
+            format!("the encrypted connection broke: {}", reason(error))
+        }
+        other => other.to_string(),
+    }
+}
+
+impl From<HandshakeError> for ConnectionError {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::NoClient => Self::Unused,
+            closed if closed.is_end() => Self::Refused,
+            other => Self::Handshake(other),
+        }
+    }
+}
+
+/// How a connection ended. The codes are for programs that read logs and metrics, and stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Both directions ended well.
+    Done,
+    /// The peer has gone without a byte.
+    Unused,
+    /// The peer holds another key, or does not speak the protocol.
+    WrongKey,
+    /// The handshake failed in another way.
+    Handshake,
+    /// The peer closed the connection in the handshake.
+    Refused,
+    /// The handshake was not over in time.
+    HandshakeTimeout,
+    /// The peer had not proved the key, or not sent its header, and had to make room.
+    Evicted,
+    /// The peer left while it waited for a slot.
+    Left,
+    /// Its client had as many connections as it may have.
+    ClientLimit,
+    /// There was no good header of the PROXY protocol.
+    BadProxyHeader,
+    /// The target does not accept connections.
+    Dial,
+    /// The plain connection broke.
+    Plain,
+    /// The encrypted connection broke.
+    Encrypted,
+    /// There was no data for too long.
+    Idle,
+    /// The peer's key was removed.
+    KeyRemoved,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Done,
+        Self::Unused,
+        Self::WrongKey,
+        Self::Handshake,
+        Self::Refused,
+        Self::HandshakeTimeout,
+        Self::Evicted,
+        Self::Left,
+        Self::ClientLimit,
+        Self::BadProxyHeader,
+        Self::Dial,
+        Self::Plain,
+        Self::Encrypted,
+        Self::Idle,
+        Self::KeyRemoved,
+    ];
+
+    /// The code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Unused => "unused",
+            Self::WrongKey => "wrong-key",
+            Self::Handshake => "handshake-failed",
+            Self::Refused => "refused",
+            Self::HandshakeTimeout => "handshake-timeout",
+            Self::Evicted => "evicted",
+            Self::Left => "left",
+            Self::ClientLimit => "client-limit",
+            Self::BadProxyHeader => "bad-proxy-header",
+            Self::Dial => "dial-failed",
+            Self::Plain => "plain-broken",
+            Self::Encrypted => "encrypted-broken",
+            Self::Idle => "idle",
+            Self::KeyRemoved => "key-removed",
+        }
+    }
+
+    /// Whether something went wrong.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        !matches!(self, Self::Done | Self::Unused)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl ConnectionError {
+    /// The same as a code. The mode tells which side the connection came in on.
+    #[must_use]
+    pub fn outcome(&self, mode: Mode) -> Outcome {
+        match self {
+            Self::Unused => Outcome::Unused,
+            Self::Dial(_) => Outcome::Dial,
+            Self::Handshake(HandshakeError::Protocol(ProtocolError::HandshakeMac)) => {
+                Outcome::WrongKey
+            }
+            Self::Handshake(_) => Outcome::Handshake,
+            Self::Refused => Outcome::Refused,
+            Self::HandshakeTimeout(_) => Outcome::HandshakeTimeout,
+            Self::Evicted(_) | Self::HeaderEvicted(_) => Outcome::Evicted,
+            Self::Left(_) => Outcome::Left,
+            Self::ClientLimit(_) => Outcome::ClientLimit,
+            Self::Header(_) | Self::CutHeader(_) | Self::HeaderTimeout(_) | Self::NoBalancer => {
+                Outcome::BadProxyHeader
+            }
+            Self::Idle(_) => Outcome::Idle,
+            Self::KeyRemoved => Outcome::KeyRemoved,
+            Self::Relay(RelayError::Encrypted(_)) => Outcome::Encrypted,
+            Self::Relay(_) => Outcome::Plain,
+            Self::Abandoned(_) => match mode {
+                Mode::Encrypt => Outcome::Plain,
+                Mode::Decrypt => Outcome::Encrypted,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_words_of_their_own() {
+        let codes = Outcome::ALL.map(Outcome::code);
+        assert_eq!(HashSet::from(codes).len(), codes.len());
+        for code in codes {
+            let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+            assert!(code.bytes().all(is_plain), "{code}");
+        }
+    }
+}

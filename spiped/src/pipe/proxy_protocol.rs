@@ -1,0 +1,120 @@
+//! The header of the PROXY protocol, versions 1 and 2, which tells a server behind a proxy who has
+//! connected to that (haproxy's proxy-protocol.txt). Bytes only: who sends and who reads them is
+//! [`connection`](crate::pipe::connection)'s business.
+
+mod crc32c;
+mod fields;
+mod parse;
+
+use std::net::{IpAddr, SocketAddr};
+
+pub use parse::{HeaderError, Progress, parse};
+
+/// What version 2 begins with.
+const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+/// Version 2 and its command: about the connection of the proxy itself,
+const LOCAL: u8 = 0x20;
+/// or about one that it passes on.
+const PROXY: u8 = 0x21;
+/// Address family and protocol.
+const UNSPECIFIED: u8 = 0x00;
+const TCP_OVER_IPV4: u8 = 0x11;
+const TCP_OVER_IPV6: u8 = 0x21;
+/// Type of the field with the client's name, from the range that is left to applications.
+const CLIENT: u8 = 0xe0;
+
+/// Which header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+/// Between which addresses a connection runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// Who has connected.
+    pub source: SocketAddr,
+    /// To where.
+    pub destination: SocketAddr,
+}
+
+impl Ends {
+    /// Both as addresses of one family: IPv4 if they can be.
+    fn alike(self) -> (IpAddr, IpAddr) {
+        let [source, destination] = [self.source, self.destination].map(|end| end.ip());
+        let [source, destination] = [source, destination].map(|ip| ip.to_canonical());
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V6(_)) => (source.to_ipv6_mapped().into(), destination),
+            (IpAddr::V6(_), IpAddr::V4(destination)) => {
+                (source, destination.to_ipv6_mapped().into())
+            }
+            alike => alike,
+        }
+    }
+}
+
+/// The header of a connection between these ends; `None` if they have no addresses. Version 2 has
+/// the name of the client too, where it has one, in a field of type 0xE0; it is cut to 255 bytes.
+#[must_use]
+pub fn header(version: Version, ends: Option<Ends>, client: Option<&str>) -> Vec<u8> {
+    match version {
+        Version::V1 => line(ends).into_bytes(),
+        Version::V2 => binary(ends, client),
+    }
+}
+
+fn line(ends: Option<Ends>) -> String {
+    let Some(ends) = ends else {
+        return "PROXY UNKNOWN\r\n".to_owned();
+    };
+    let (source, destination) = ends.alike();
+    let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
+    let [from, to] = [ends.source.port(), ends.destination.port()];
+    format!("PROXY {family} {source} {destination} {from} {to}\r\n")
+}
+
+fn binary(ends: Option<Ends>, client: Option<&str>) -> Vec<u8> {
+    let mut body = Vec::new();
+    let (command, family) = match ends.map(|ends| (ends, ends.alike())) {
+        None => (LOCAL, UNSPECIFIED),
+        Some((ends, addresses)) => {
+            let family = match addresses {
+                (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                    body.extend([source.octets(), destination.octets()].as_flattened());
+                    TCP_OVER_IPV4
+                }
+                (source, destination) => {
+                    for ip in [source, destination] {
+                        body.extend(match ip {
+                            IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+                            IpAddr::V6(ip) => ip.octets(),
+                        });
+                    }
+                    TCP_OVER_IPV6
+                }
+            };
+            body.extend(ends.source.port().to_be_bytes());
+            body.extend(ends.destination.port().to_be_bytes());
+            (PROXY, family)
+        }
+    };
+    if let Some(client) = client {
+        let name = client.as_bytes().iter().copied().take(u8::MAX.into());
+        let length = u8::try_from(client.len()).unwrap_or(u8::MAX);
+        body.extend([CLIENT, 0, length]);
+        body.extend(name);
+    }
+    // 36 + 3 + 255 bytes at most.
+    let length = u16::try_from(body.len()).unwrap_or(u16::MAX);
+    let mut header = SIGNATURE.to_vec();
+    header.extend([command, family]);
+    header.extend(length.to_be_bytes());
+    header.extend(body);
+    header
+}
+
+#[cfg(test)]
+mod tests;

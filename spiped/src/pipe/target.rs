@@ -1,0 +1,258 @@
+//! Where a pipe's connections go: its targets, the addresses that each resolves to, kept fresh, and
+//! which of them do not work at the moment.
+
+use std::fmt;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use spiped_tokio::{Address, DialError, Endpoint, Socket, dial};
+use tokio::time::Instant;
+
+use crate::config::settings::Balance;
+use crate::log::{self, Class, Level};
+use crate::os::descriptors::is_shortage;
+use crate::pipe::lookups::Found;
+use crate::pipe::outcome;
+
+/// How long a target that has failed comes after all others.
+const SKIPPED: Duration = Duration::from_secs(10);
+/// How long one has to be silent to have failed, when nobody waits any longer.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// The targets of a pipe.
+#[derive(Debug)]
+pub struct Targets {
+    pipe: Arc<str>,
+    all: Vec<Arc<Target>>,
+    balance: Balance,
+    /// Counts the connections, for those that take turns.
+    turn: AtomicUsize,
+}
+
+/// A target address with the endpoints of its last good look-up.
+#[derive(Debug)]
+pub struct Target {
+    address: Address,
+    endpoints: Found<Endpoint>,
+    standing: Mutex<Standing>,
+}
+
+/// What is known of whether a target works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// No connection has tried it.
+    #[default]
+    Untried,
+    /// It accepted the last one.
+    Works,
+    /// It did not.
+    Failed {
+        /// When it is tried in its turn again; others are tried first until then.
+        until: Instant,
+    },
+}
+
+impl Targets {
+    /// All of them work, as far as is known.
+    pub fn new(
+        pipe: Arc<str>,
+        targets: impl IntoIterator<Item = Arc<Target>>,
+        balance: Balance,
+    ) -> Self {
+        Self {
+            pipe,
+            all: targets.into_iter().collect(),
+            balance,
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// All of them, as they were given.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<Target>] {
+        &self.all
+    }
+
+    /// Connects to the first target that works, within a limit for all of them.
+    ///
+    /// They are tried one after the other. Each has an equal share of the time that is left, so that a
+    /// silent one does not use it up. One that fails, not for want of something on this machine, comes
+    /// after all others for 10 seconds, or until it works. A target works when it accepts a
+    /// connection; `from` is as for [`dial`].
+    ///
+    /// # Errors
+    ///
+    /// What the last target said.
+    pub async fn dial(&self, from: &[SocketAddr], limit: Duration) -> Result<Socket, DialError> {
+        let begin = Instant::now();
+        let mut failure = DialError::NoEndpoint;
+        let candidates = self.candidates(begin);
+        for (target, untried) in candidates.iter().zip((1..=candidates.len()).rev()) {
+            let left = limit.saturating_sub(begin.elapsed());
+            let share = left / u32::try_from(untried).unwrap_or(u32::MAX);
+            let attempt = Attempt::begin(self, target);
+            match dial(&target.endpoints.get(), from, share).await {
+                Ok(socket) => {
+                    attempt.works();
+                    return Ok(socket);
+                }
+                Err(error) => {
+                    attempt.fails(&error);
+                    failure = error;
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    /// All of them in the order in which a connection tries them: those that are skipped come last,
+    /// for there may be no other that works.
+    fn candidates(&self, now: Instant) -> Vec<&Target> {
+        let all = self.all.iter().map(|target| &**target);
+        let (mut candidates, skipped): (Vec<_>, Vec<_>) =
+            all.partition(|target| !target.is_skipped(now));
+        if self.balance == Balance::RoundRobin && !candidates.is_empty() {
+            // Turns are taken among those that work, or else the one after a dead one gets two.
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            let first = turn % candidates.len();
+            candidates.rotate_left(first);
+        }
+        candidates.extend(skipped);
+        candidates
+    }
+}
+
+/// A connection that tries a target. If it is given up after a second in which the target was silent,
+/// that is a failure of the target's.
+struct Attempt<'a> {
+    targets: &'a Targets,
+    target: &'a Target,
+    begin: Instant,
+    is_over: bool,
+}
+
+impl<'a> Attempt<'a> {
+    fn begin(targets: &'a Targets, target: &'a Target) -> Self {
+        let begin = Instant::now();
+        target.attempt(begin);
+        Self {
+            targets,
+            target,
+            begin,
+            is_over: false,
+        }
+    }
+
+    fn works(mut self) {
+        self.is_over = true;
+        if self.target.works() {
+            let what = format_args!("target {} works again", self.target.address);
+            self.log(Level::Notice, what);
+        }
+    }
+
+    fn fails(mut self, error: &DialError) {
+        self.is_over = true;
+        let is_short = matches!(error, DialError::Connect { source, .. } if is_shortage(source));
+        if !is_short && !error.is_own() {
+            self.target_fails(format_args!("{}", outcome::dial_reason(error)));
+        }
+    }
+
+    fn target_fails(&self, why: fmt::Arguments<'_>) {
+        if self.target.fails(Instant::now()) {
+            let address = &self.target.address;
+            let what = format_args!("target {address} is passed over from now on: {why}");
+            self.log(Level::Warning, what);
+        }
+    }
+
+    /// An only target is never passed over.
+    fn log(&self, level: Level, what: fmt::Arguments<'_>) {
+        if self.targets.all.len() > 1 {
+            log::event(level, Class::Dial, what, |fields| {
+                fields.text("pipe", &self.targets.pipe);
+            });
+        }
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let silence = self.begin.elapsed();
+        if !self.is_over && silence >= SILENCE {
+            self.target_fails(format_args!("no answer within {silence:.0?}"));
+        }
+    }
+}
+
+/// The only one.
+impl From<Target> for Targets {
+    fn from(target: Target) -> Self {
+        Self::new("".into(), [Arc::new(target)], Balance::default())
+    }
+}
+
+impl Target {
+    /// Starts with a look-up that has been made already.
+    #[must_use]
+    pub fn new(address: Address, endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            address,
+            endpoints: endpoints.into(),
+            standing: Mutex::default(),
+        }
+    }
+
+    /// As it was given.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Where it leads.
+    #[must_use]
+    pub fn endpoints(&self) -> &Found<Endpoint> {
+        &self.endpoints
+    }
+
+    /// Whether it works, as far as is known.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        *self.lock()
+    }
+
+    fn is_skipped(&self, now: Instant) -> bool {
+        matches!(self.standing(), Standing::Failed { until } if now < until)
+    }
+
+    /// A connection tries it. If it failed the last time, others go on skipping it meanwhile.
+    fn attempt(&self, now: Instant) {
+        if let Standing::Failed { until } = &mut *self.lock() {
+            *until = now + SKIPPED;
+        }
+    }
+
+    /// It has accepted a connection. Says whether it did not the last time.
+    fn works(&self) -> bool {
+        let before = mem::replace(&mut *self.lock(), Standing::Works);
+        matches!(before, Standing::Failed { .. })
+    }
+
+    /// It has not. Says whether it did the last time.
+    fn fails(&self, now: Instant) -> bool {
+        let until = now + SKIPPED;
+        let before = mem::replace(&mut *self.lock(), Standing::Failed { until });
+        !matches!(before, Standing::Failed { .. })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
