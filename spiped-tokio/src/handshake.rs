@@ -1,6 +1,10 @@
 //! Drives the protocol's handshake over a stream: sends, receives and has the arithmetic done on
 //! other threads.
 
+mod pool;
+mod priority;
+pub(crate) mod processors;
+
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -9,8 +13,9 @@ use std::task::{Context, Poll, ready};
 use spiped_proto::{Entropy, ForwardSecrecy, Incoming, Keyring, Proved, Session, Step};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::pool::KeyExchangePool;
 use crate::stream::SpipedStream;
+
+pub use pool::KeyExchangePool;
 
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]

@@ -75,28 +75,20 @@
 //! an encrypted one. `spiped` itself is made of them.
 #![forbid(unsafe_code)]
 
-mod accept;
-mod address;
 mod buffer;
-mod dial;
 mod handshake;
-mod listener;
+mod net;
 mod pipeline;
-mod pool;
-mod priority;
 mod processor_time;
-mod processors;
 mod relay;
-mod socket;
 mod stream;
 
 pub use spiped_proto::{Error as ProtocolError, ForwardSecrecy, Keyring, Secret};
 
-pub use address::{Address, AddressError, BindAddress, Endpoint};
-pub use dial::{DialError, dial};
-pub use handshake::{HandshakeError, Handshaker, ProvedPeer};
-pub use listener::{BoundListener, Listener, Peer};
-pub use pool::KeyExchangePool;
+pub use handshake::{HandshakeError, Handshaker, KeyExchangePool, ProvedPeer};
+pub use net::{
+    Address, AddressError, BindAddress, BoundListener, DetachedSocket, DialError, Endpoint,
+    Listener, Peer, Socket, dial,
+};
 pub use relay::{RelayError, Traffic, relay};
-pub use socket::{DetachedSocket, Socket};
 pub use stream::SpipedStream;

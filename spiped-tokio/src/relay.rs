@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use crate::buffer::Buffer;
+use crate::net::Socket;
 use crate::pipeline::Pace;
-use crate::socket::Socket;
 use crate::stream::SpipedStream;
 use crate::stream::bulk::{Reader, Writer};
 

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::buffer::PLAINTEXT_LEN;
+use crate::handshake::processors;
 use crate::processor_time::ProcessorTime;
-use crate::processors;
 
 /// What a read of bulk data brings at least. The receive buffer of a fast connection is emptied every
 /// few reads, and the last of them finds less than it could take.

@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::SpipedStream;
 use crate::buffer::{Buffer, PLAINTEXT_LEN};
+use crate::net::Socket;
 use crate::pipeline::BULK_READ;
-use crate::socket::Socket;
 
 /// A source of data. What is not encrypted has nothing to do ahead.
 pub(crate) trait Reader: AsyncRead + Unpin {

@@ -12,9 +12,9 @@ use socket2::{Domain, SockAddr, SockRef, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::accept::accept;
-use crate::address::Endpoint;
-use crate::socket::{self, DetachedSocket, Socket};
+use crate::net::accept::accept;
+use crate::net::address::Endpoint;
+use crate::net::socket::{self, DetachedSocket, Socket};
 
 /// How many connections may wait to be accepted; the system lowers it to its own limit.
 const BACKLOG: i32 = 4096;

@@ -14,7 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use crate::address::Endpoint;
+use crate::net::address::Endpoint;
 
 /// How long a connection is silent before the system probes the peer. Short enough for address
 /// translators and firewalls, which forget a silent connection after some minutes.

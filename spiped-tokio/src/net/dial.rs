@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use crate::address::Endpoint;
-use crate::socket::Socket;
+use crate::net::address::Endpoint;
+use crate::net::socket::Socket;
 
 /// How long an endpoint may stay silent before the next one is tried beside it (the "Connection
 /// Attempt Delay" of RFC 8305 section 5).

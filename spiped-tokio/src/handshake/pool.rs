@@ -11,7 +11,7 @@ use spiped_proto::{Computation, Error, Step};
 use tokio::sync::oneshot;
 
 use crate::handshake::HandshakeError;
-use crate::{priority, processors};
+use crate::handshake::{priority, processors};
 
 /// Threads for the arithmetic of handshakes, as many as there are processors.
 ///
