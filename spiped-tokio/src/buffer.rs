@@ -73,17 +73,6 @@ impl Buffer {
         }
     }
 
-    /// Takes out all bytes from `at` on, fewer than a packet, for the start of another buffer.
-    pub(crate) fn split_off(&mut self, at: usize) -> Self {
-        let rest = self.filled().get(at..).unwrap_or_default().to_vec();
-        self.end -= rest.len();
-        Self {
-            start: 0,
-            end: rest.len(),
-            bytes: rest,
-        }
-    }
-
     /// Keeps what is filled, usually part of a packet, in no more memory than it takes, for a time
     /// without traffic.
     pub(crate) fn shrink(&mut self) {

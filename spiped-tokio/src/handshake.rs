@@ -3,7 +3,7 @@
 
 mod pool;
 mod priority;
-pub(crate) mod processors;
+mod processors;
 
 use std::future::poll_fn;
 use std::io;

@@ -78,8 +78,6 @@
 mod buffer;
 mod handshake;
 mod net;
-mod pipeline;
-mod processor_time;
 mod relay;
 mod stream;
 

@@ -7,11 +7,11 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use crate::buffer::Buffer;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::buffer::{Buffer, PLAINTEXT_LEN};
 use crate::net::Socket;
-use crate::pipeline::Pace;
 use crate::stream::SpipedStream;
-use crate::stream::bulk::{Reader, Writer};
 
 /// How many plaintext bytes a relay has moved; can be looked at while it does.
 #[derive(Debug, Default)]
@@ -106,7 +106,6 @@ struct Direction {
     state: State,
     /// Read, but not yet taken by the writer.
     data: Buffer,
-    pace: Pace,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -132,44 +131,22 @@ impl Direction {
         moved: &AtomicU64,
     ) -> Poll<Result<(), Fault>>
     where
-        R: Reader,
-        W: Writer,
-    {
-        let began = self.pace.begin();
-        let polled = self.poll_moving(cx, reader, writer, moved);
-        self.pace.end(began);
-        polled
-    }
-
-    fn poll_moving<R, W>(
-        &mut self,
-        cx: &mut Context<'_>,
-        reader: &mut R,
-        writer: &mut W,
-        moved: &AtomicU64,
-    ) -> Poll<Result<(), Fault>>
-    where
-        R: Reader,
-        W: Writer,
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
     {
         let mut reads = 0;
         loop {
             match self.state {
                 State::Moving => {
+                    // Only then is more read: what waits for a slow writer waits in the kernel and
+                    // fills its packets.
                     ready!(self.poll_write_out(cx, writer)).map_err(Fault::Write)?;
                     if reads == READS_PER_TURN {
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
                     reads += 1;
-                    let Poll::Ready(read) = self.poll_fill(cx, reader) else {
-                        self.pace.pause();
-                        // Nothing is held back for data that may never come.
-                        ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(Fault::Write)?;
-                        return Poll::Pending;
-                    };
-                    let len = read.map_err(Fault::Read)?;
-                    self.pace.read(len);
+                    let len = ready!(self.poll_fill(cx, reader)).map_err(Fault::Read)?;
                     count(moved, len);
                     if len == 0 {
                         self.state = State::Ending;
@@ -184,103 +161,34 @@ impl Direction {
         }
     }
 
-    /// Writes all that was read and has the writer send all that it holds. Only then is more read:
-    /// what waits for a slow writer waits in the kernel and fills its packets. With bulk data, a spare
-    /// thread may hold some of it meanwhile.
+    /// Writes all that was read and has the writer send all that it holds.
     fn poll_write_out<W>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>>
     where
-        W: Writer,
+        W: AsyncWrite + Unpin,
     {
-        if self.pace.wants_help() {
-            writer.poll_send_behind(cx, &mut self.data)
-        } else {
-            writer.poll_send(cx, &mut self.data)
+        while !self.data.is_empty() {
+            let len = ready!(Pin::new(&mut *writer).poll_write(cx, self.data.filled()))?;
+            if len == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.data.consume(len);
         }
+        Pin::new(writer).poll_flush(cx)
     }
 
+    /// Reads into the empty buffer; 0 is the end.
     fn poll_fill<R>(&mut self, cx: &mut Context<'_>, reader: &mut R) -> Poll<io::Result<usize>>
     where
-        R: Reader,
+        R: AsyncRead + Unpin,
     {
-        if self.pace.wants_help() {
-            reader.poll_fill_ahead(cx, &mut self.data)
-        } else {
-            reader.poll_fill(cx, &mut self.data)
+        // As much as becomes full packets in one go: the buffer itself has room for their overhead.
+        let mut room = ReadBuf::new(self.data.room().split_at_mut(PLAINTEXT_LEN).0);
+        let polled = Pin::new(reader).poll_read(cx, &mut room);
+        let len = room.filled().len();
+        self.data.fill(len);
+        if len == 0 {
+            self.data.shrink();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use spiped_proto::Secret;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::UnixStream;
-
-    use super::*;
-    use crate::handshake::Handshaker;
-
-    /// Both directions of a relay with help from the start: what one sends in pieces, the other gets
-    /// piece by piece, and then the end.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn with_help_nothing_is_held_back_either() {
-        let handshaker = Handshaker::new(Secret::from_key_file(b"key"));
-        let (encrypted, far) = UnixStream::pair().unwrap();
-        let encrypted = Socket::from(encrypted);
-        let (stream, far) = tokio::join!(handshaker.connect(&encrypted), handshaker.accept(far));
-        let (mut stream, far) = (stream.unwrap(), far.unwrap());
-        let (plain, near) = UnixStream::pair().unwrap();
-        let plain = Socket::from(plain);
-
-        let (mut sealing, mut opening) = (Direction::default(), Direction::default());
-        (sealing.pace, opening.pace) = (Pace::helped(), Pace::helped());
-        let traffic = Traffic::default();
-        let relaying = poll_fn(|cx| {
-            let sealed = sealing.poll(cx, &mut &plain, &mut stream, &traffic.sealed);
-            let opened = opening.poll(cx, &mut stream, &mut &plain, &traffic.opened);
-            assert!(!matches!(&sealed, Poll::Ready(Err(_))));
-            assert!(!matches!(&opened, Poll::Ready(Err(_))));
-            if sealed.is_ready() && opened.is_ready() {
-                return Poll::Ready(());
-            }
-            // A short read ends the help.
-            (sealing.pace, opening.pace) = (Pace::helped(), Pace::helped());
-            Poll::Pending
-        });
-        let data: Vec<u8> = (0..2_000_000_u64).map(|i| ((i * i) >> 5) as u8).collect();
-        let pieces = [2_000_000, 1, 65_536, 131_072, 200_000, 65_536, 1024, 40_000];
-        let (mut from_near, mut to_near) = near.into_split();
-        let (mut from_far, mut to_far) = tokio::io::split(far);
-        let talking = async {
-            for piece in pieces.map(|len| &data[..len]) {
-                let (mut question, mut answer) = (vec![0; piece.len()], vec![0; piece.len()]);
-                let (asked, heard, answered, understood) = tokio::join!(
-                    to_near.write_all(piece),
-                    from_far.read_exact(&mut question),
-                    async {
-                        to_far.write_all(piece).await?;
-                        to_far.flush().await
-                    },
-                    from_near.read_exact(&mut answer)
-                );
-                asked.and(answered).unwrap();
-                heard.and(understood).unwrap();
-                assert!(question == piece && answer == piece, "{}", piece.len());
-            }
-            for piece in pieces.map(|len| &data[..len]) {
-                let mut question = vec![0; piece.len()];
-                let sent = to_near.write_all(piece);
-                let (asked, heard) = tokio::join!(sent, from_far.read_exact(&mut question));
-                asked.and(heard.map(drop)).unwrap();
-                assert!(question == piece, "{}", piece.len());
-            }
-            to_near.shutdown().await.unwrap();
-            to_far.shutdown().await.unwrap();
-            assert_eq!(from_far.read(&mut [0]).await.unwrap(), 0);
-            assert_eq!(from_near.read(&mut [0]).await.unwrap(), 0);
-        };
-        let all = async { tokio::join!(relaying, talking) };
-        tokio::time::timeout(std::time::Duration::from_secs(30), all)
-            .await
-            .expect("all of it arrives");
+        polled.map_ok(|()| len)
     }
 }

@@ -1,7 +1,5 @@
 //! The encrypted stream: `AsyncRead + AsyncWrite` over any other one.
 
-pub(crate) mod bulk;
-
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,7 +8,6 @@ use spiped_proto::{Error, Opener, Sealer, Session};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::buffer::{Buffer, PLAINTEXT_LEN};
-use crate::pipeline::{Batch, Pipeline};
 
 /// An authenticated, encrypted stream, made by a [`Handshaker`](crate::Handshaker).
 ///
@@ -35,7 +32,7 @@ pub struct SpipedStream<IO> {
 
 #[derive(Debug)]
 struct Receiving {
-    opener: Pipeline<Opener>,
+    opener: Opener,
     packets: Buffer,
     /// What the last reader had no room for.
     plaintext: Buffer,
@@ -44,7 +41,7 @@ struct Receiving {
 
 #[derive(Debug)]
 struct Sending {
-    sealer: Pipeline<Sealer>,
+    sealer: Sealer,
     packets: Buffer,
 }
 
@@ -54,13 +51,13 @@ impl<IO> SpipedStream<IO> {
             io,
             forward_secrecy: session.forward_secrecy,
             receiving: Receiving {
-                opener: Pipeline::new(session.opener),
+                opener: session.opener,
                 packets: Buffer::default(),
                 plaintext: Buffer::default(),
                 ended: false,
             },
             sending: Sending {
-                sealer: Pipeline::new(session.sealer),
+                sealer: session.sealer,
                 packets: Buffer::default(),
             },
         }
@@ -107,39 +104,22 @@ impl Receiving {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether more can be read before something is taken.
-    fn may_go_ahead(&self) -> bool {
-        let failed = self
-            .opener
-            .at_home()
-            .is_some_and(|opener| opener.end(0).is_err());
-        !failed && !self.ended && self.plaintext.is_empty() && !self.opener.is_full()
-    }
-
-    /// Waits for the oldest batch that is out; `None` if none is out.
-    fn poll_opened(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Buffer>>> {
-        while let Some(batch) = ready!(self.opener.poll_pop(cx)).transpose()? {
-            // An error after that stays, and so comes next.
-            if !batch.output.is_empty() {
-                return Poll::Ready(Ok(Some(batch.output)));
-            }
-            batch.result.map_err(fault)?;
-        }
-        Poll::Ready(Ok(None))
-    }
-
     /// Opens packets at hand into the reader's buffer; whether anything came out.
     fn open(&mut self, out: &mut ReadBuf<'_>) -> io::Result<bool> {
         if self.plaintext.is_empty() {
-            let opener = self.opener.stage()?;
             if out.remaining() >= Opener::MIN_OUTPUT {
                 let room = out.initialize_unfilled_to(out.remaining().min(PLAINTEXT_LEN));
-                let progress = opener.open(self.packets.filled(), room).map_err(fault)?;
+                let progress = self
+                    .opener
+                    .open(self.packets.filled(), room)
+                    .map_err(fault)?;
                 self.packets.consume(progress.consumed);
                 out.advance(progress.produced);
                 return Ok(progress.produced > 0);
             }
-            let opened = opener.open(self.packets.filled(), self.plaintext.room());
+            let opened = self
+                .opener
+                .open(self.packets.filled(), self.plaintext.room());
             let progress = opened.map_err(fault)?;
             self.packets.consume(progress.consumed);
             self.plaintext.fill(progress.produced);
@@ -161,18 +141,13 @@ impl<IO: AsyncRead + Unpin> AsyncRead for SpipedStream<IO> {
         if out.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        if receiving.plaintext.is_empty()
-            && let Some(plaintext) = ready!(receiving.poll_opened(cx))?
-        {
-            receiving.plaintext = plaintext;
-        }
         loop {
             if receiving.open(out)? {
                 return Poll::Ready(Ok(()));
             }
             if receiving.ended {
                 let unopened = receiving.packets.filled().len();
-                return Poll::Ready(receiving.opener.stage()?.end(unopened).map_err(fault));
+                return Poll::Ready(receiving.opener.end(unopened).map_err(fault));
             }
             match receiving.poll_packets(io, cx) {
                 Poll::Ready(read) => read?,
@@ -199,33 +174,6 @@ impl Sending {
         }
         Poll::Ready(Ok(()))
     }
-
-    /// Takes what has been sealed once nothing else waits to be sent.
-    fn take(&mut self, batch: Batch) -> io::Result<()> {
-        self.packets = batch.output;
-        batch.result.map_err(fault)
-    }
-
-    /// Waits for the oldest batch that is out; false if none is out.
-    fn poll_sealed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let Some(batch) = ready!(self.sealer.poll_pop(cx)).transpose()? else {
-            return Poll::Ready(Ok(false));
-        };
-        Poll::Ready(self.take(batch).map(|()| true))
-    }
-
-    /// Sends all that there is, batches that are out included.
-    fn poll_send_all<IO>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>>
-    where
-        IO: AsyncWrite + Unpin,
-    {
-        loop {
-            ready!(self.poll_drain(io, cx))?;
-            if !ready!(self.poll_sealed(cx))? {
-                return Poll::Ready(Ok(()));
-            }
-        }
-    }
 }
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
@@ -235,13 +183,12 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
         plaintext: &[u8],
     ) -> Poll<io::Result<usize>> {
         let Self { io, sending, .. } = self.get_mut();
-        ready!(sending.poll_send_all(io, cx))?;
+        ready!(sending.poll_drain(io, cx))?;
         if plaintext.is_empty() {
             return Poll::Ready(Ok(0));
         }
         let (plaintext, _) = plaintext.split_at(plaintext.len().min(PLAINTEXT_LEN));
-        let sealer = sending.sealer.stage()?;
-        let sealed = sealer.seal(plaintext, sending.packets.room());
+        let sealed = sending.sealer.seal(plaintext, sending.packets.room());
         let progress = sealed.map_err(fault)?;
         sending.packets.fill(progress.produced);
         match sending.poll_drain(io, cx) {
@@ -252,13 +199,16 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, sending, .. } = self.get_mut();
-        ready!(sending.poll_send_all(io, cx))?;
+        ready!(sending.poll_drain(io, cx))?;
         Pin::new(io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, sending, .. } = self.get_mut();
-        ready!(sending.poll_send_all(io, cx))?;
+        ready!(sending.poll_drain(io, cx))?;
         Pin::new(io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;
