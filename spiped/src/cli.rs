@@ -103,7 +103,7 @@ fn parse<T>(
             let first = first.as_deref().and_then(|name| name.to_str());
             let used = first.and_then(|name| command.find_subcommand(name));
             let used = used.unwrap_or(&command);
-            return Err(wrong(&command, used, &refusal::reason(used, &error)));
+            return Err(wrong(&command, used, &refusal::os_error(used, &error)));
         }
     };
     match end {

@@ -28,9 +28,9 @@ use crate::log::{self, Class, Destination};
 use crate::os::daemonize::{self, Outcome, Readiness, Role};
 use crate::os::descriptors::DescriptorLimit;
 use crate::os::inherited;
+use crate::os::os_error::os_error;
 use crate::os::pidfile::{self, PidfileError};
 use crate::os::privileges::{Identity, IdentityError, PrivilegeError};
-use crate::os::reason::reason;
 use crate::os::sandbox::SandboxError;
 use crate::os::signals;
 use crate::pipe::admission;
@@ -74,7 +74,7 @@ pub enum DaemonError {
     #[error("the daemon was ended by {0} before it was up")]
     Killed(nix::sys::signal::Signal),
     /// The system lacks what it takes to run.
-    #[error("cannot start: {}", reason(.0))]
+    #[error("cannot start: {}", os_error(.0))]
     System(#[from] io::Error),
 }
 

@@ -144,7 +144,7 @@ pub fn open(destination: Destination) {
     LOG.open(opened.unwrap_or_else(|(sink, error)| {
         warning_now(format_args!(
             "{name} is out of reach: {}",
-            crate::os::reason::reason(&error)
+            crate::os::os_error::os_error(&error)
         ));
         sink
     }));

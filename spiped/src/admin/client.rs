@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::status::Status;
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 
 /// A reload looks names up, which may take its time.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -17,7 +17,7 @@ const ANSWER_MAX: u64 = 256 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No daemon listens there, or it is for others only.
-    #[error("cannot ask the daemon at {}: {}", .path.display(), reason(.error))]
+    #[error("cannot ask the daemon at {}: {}", .path.display(), os_error(.error))]
     Connect {
         /// The control socket.
         path: PathBuf,

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::server::{self, Access, Reload};
 use crate::config::start::{self, StartError};
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 use crate::pipe::board::Board;
 
 /// Sockets that listen, and that nobody answers at yet.
@@ -27,7 +27,7 @@ pub enum DeskError {
     #[error(transparent)]
     Address(#[from] StartError),
     /// It cannot be listened on.
-    #[error("cannot listen on {endpoint} ({option}): {}", reason(.error))]
+    #[error("cannot listen on {endpoint} ({option}): {}", os_error(.error))]
     Bind {
         /// What it is for.
         option: &'static str,

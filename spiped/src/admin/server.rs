@@ -20,7 +20,7 @@ use super::places::{Hold, Places};
 use super::status::Status;
 use crate::daemon::fleet::Changes;
 use crate::log::{self, Class};
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 use crate::pipe::board::{Board, Phase};
 
 /// For more connections than these the oldest have to end.
@@ -84,7 +84,7 @@ pub(super) async fn serve(listener: Listener, access: Access, board: Arc<Board>)
             Err(error) => {
                 log::warning(
                     Class::Accept,
-                    format_args!("cannot accept a request: {}", reason(&error)),
+                    format_args!("cannot accept a request: {}", os_error(&error)),
                 );
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

@@ -18,7 +18,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use crate::commands::keygen::{self, KeygenError};
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 use crate::os::tempdir::TempDir;
 use end::{End, Mode};
 use exchange::Digest;
@@ -49,7 +49,7 @@ impl Default for DemoOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// The system refuses something.
-    #[error("{what}: {}", reason(.error))]
+    #[error("{what}: {}", os_error(.error))]
     System {
         /// What was tried.
         what: String,

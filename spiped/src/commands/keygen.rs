@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 
 /// The length of a new key in bytes.
 const KEY_LEN: usize = 32;
@@ -19,7 +19,7 @@ pub enum KeygenError {
     #[error("{} exists already, and a key is never overwritten", .0.display())]
     Exists(PathBuf),
     /// The system refuses to create or write the file.
-    #[error("cannot write key file {}: {}", .path.display(), reason(.error))]
+    #[error("cannot write key file {}: {}", .path.display(), os_error(.error))]
     Write {
         /// The key file.
         path: PathBuf,

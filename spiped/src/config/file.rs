@@ -19,7 +19,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::config::settings::PipeSettings;
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 pub use mistakes::Mistake;
 use mistakes::Wrong;
 use table::Table;
@@ -31,7 +31,7 @@ const LENGTH_MAX: u64 = 16 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// It cannot be read.
-    #[error("cannot read {}: {}", .file.display(), reason(.error))]
+    #[error("cannot read {}: {}", .file.display(), os_error(.error))]
     Read {
         /// The file.
         file: PathBuf,

@@ -14,7 +14,7 @@ use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
 use crate::log::{self, Class, Level};
 use crate::os::inherited::Inherited;
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 use crate::pipe::lookups::Known;
 
 /// Why a pipe cannot run.
@@ -24,7 +24,7 @@ pub enum PrepareError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// The source address cannot be listened on.
-    #[error("cannot listen on {endpoint}: {}", reason(.error))]
+    #[error("cannot listen on {endpoint}: {}", os_error(.error))]
     Bind {
         /// The address.
         endpoint: Endpoint,

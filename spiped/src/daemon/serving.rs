@@ -15,7 +15,7 @@ use crate::daemon::origin::Origin;
 use crate::daemon::prepare::{Keyed, Left, Prepared};
 use crate::log::{self, Class};
 use crate::os::daemonize::Readiness;
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 use crate::os::sandbox::Walls;
 use crate::os::signals::{Request, Requests};
 use crate::pipe::board::{Board, Phase};
@@ -123,7 +123,7 @@ impl Daemon {
             if let Err(error) = locked {
                 log::warning(
                     Class::Daemon,
-                    format_args!("keys are not in locked memory: {}", reason(&error)),
+                    format_args!("keys are not in locked memory: {}", os_error(&error)),
                 );
             }
             Ok(Wanted { prepared, left })

@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 use spiped_proto::{Secret, SecretHasher};
 use zeroize::Zeroizing;
 
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 
 /// A larger key file is taken for a mistake: an endless device, or not a key at all.
 const KEY_MAX: u64 = 64 * 1024 * 1024;
@@ -41,7 +41,7 @@ impl fmt::Display for KeySource {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The system refuses to open or read it.
-    #[error("cannot read {key}: {}", reason(.error))]
+    #[error("cannot read {key}: {}", os_error(.error))]
     Read {
         /// The key.
         key: KeySource,

@@ -15,7 +15,7 @@ use spiped_proto::Secret;
 use super::{Entry, Keys};
 use crate::config::settings::Mode;
 use crate::keys::keyfile::{self, KeyFileError, KeySource, KeyWarning};
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 
 /// More keys are taken for a mistake: each hello of a stranger is tried with each of them.
 pub(super) const KEYS_MAX: usize = 10_000;
@@ -62,7 +62,7 @@ pub enum KeysError {
     #[error(transparent)]
     File(#[from] KeyFileError),
     /// The folder cannot be read.
-    #[error("cannot read key folder {}: {}", .folder.display(), reason(.error))]
+    #[error("cannot read key folder {}: {}", .folder.display(), os_error(.error))]
     Folder {
         /// The folder.
         folder: PathBuf,

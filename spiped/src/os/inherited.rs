@@ -9,7 +9,7 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
 
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 
 /// The first descriptor that is passed.
 const FIRST: RawFd = 3;
@@ -56,7 +56,7 @@ pub fn take(most: usize) -> io::Result<Vec<Inherited>> {
     let numbers = (FIRST..).zip(0..count).map(|(number, _)| number);
     let taken = numbers.map(|number| {
         let socket = own(number).map_err(|error| {
-            let why = reason(&error);
+            let why = os_error(&error);
             io::Error::other(format!(
                 "LISTEN_FDS passes {count} sockets, and descriptor {number} is none: {why}"
             ))

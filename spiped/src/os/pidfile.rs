@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 
 /// Why a pidfile was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum PidfileError {
     /// The system refuses to open or write it.
-    #[error("cannot write pidfile {}: {}", .path.display(), reason(.error))]
+    #[error("cannot write pidfile {}: {}", .path.display(), os_error(.error))]
     Write {
         /// The pidfile.
         path: PathBuf,

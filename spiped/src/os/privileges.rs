@@ -10,7 +10,7 @@ use nix::unistd::{
     Gid, Group, Uid, User, getegid, geteuid, getgid, getuid, setegid, seteuid, setgid, setuid,
 };
 
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 
 /// A user, a group, or both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum IdentityError {
     #[error("no such group: {0:?}")]
     NoGroup(String),
     /// The system's database failed.
-    #[error("cannot look up {name:?}: {}", reason(.error))]
+    #[error("cannot look up {name:?}: {}", os_error(.error))]
     Lookup {
         /// The user or group.
         name: String,
@@ -48,7 +48,7 @@ pub enum IdentityError {
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
     /// A step was refused.
-    #[error("cannot {step}: {}", reason(.error))]
+    #[error("cannot {step}: {}", os_error(.error))]
     Refused {
         /// What was tried.
         step: &'static str,

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use spiped_tokio::Endpoint;
 
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 
 /// How much of the sandbox is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub struct Walls {
 
 /// A wall is missing, and all were required.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot put up the whole sandbox: {wall}: {}", reason(.error))]
+#[error("cannot put up the whole sandbox: {wall}: {}", os_error(.error))]
 pub struct SandboxError {
     wall: &'static str,
     error: io::Error,
@@ -176,7 +176,7 @@ impl fmt::Display for Walls {
         write!(f, "sandbox: {}", self.standing.join(", "))?;
         for (number, (wall, error)) in self.missing.iter().enumerate() {
             let before = if number == 0 { "; without " } else { ", " };
-            write!(f, "{before}{wall} ({})", reason(error))?;
+            write!(f, "{before}{wall} ({})", os_error(error))?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::config::settings::Mode;
 use crate::log::{self, Class, Fields, Level};
 use crate::os::descriptors::is_shortage;
 use crate::os::footprint::{self, Footprint};
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 use crate::pipe::admission::{Gate, Slot};
 use crate::pipe::connection::{Route, unless_gone};
 use crate::pipe::ledger::Ledger;
@@ -143,7 +143,7 @@ impl Pipe {
         log::event(
             Level::Warning,
             Class::Accept,
-            format_args!("cannot accept a connection: {}", reason(error)),
+            format_args!("cannot accept a connection: {}", os_error(error)),
             |fields| fields.text("pipe", &self.name),
         );
     }

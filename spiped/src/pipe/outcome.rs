@@ -7,7 +7,7 @@ use std::time::Duration;
 use spiped_tokio::{DialError, HandshakeError, ProtocolError, RelayError};
 
 use crate::config::settings::Mode;
-use crate::os::reason::reason;
+use crate::os::os_error::os_error;
 use crate::pipe::clients::ClientLimit;
 use crate::pipe::proxy_protocol::HeaderError;
 use crate::pipe::strangers::Shortage;
@@ -34,7 +34,7 @@ pub enum ConnectionError {
     #[error("closed to make room for another, as the key was not proved ({0})")]
     Evicted(Shortage),
     /// The peer has gone while it waited for a slot.
-    #[error("the peer has gone while it waited for its turn (connection limit): {}", reason(.0))]
+    #[error("the peer has gone while it waited for its turn (connection limit): {}", os_error(.0))]
     Left(io::Error),
     /// The client has as many connections as it may have.
     #[error("closed, as {0}")]
@@ -46,7 +46,7 @@ pub enum ConnectionError {
     #[error("bad header of the PROXY protocol: {0} (--accept-proxy)")]
     Header(#[from] HeaderError),
     /// It ended or broke before that was there.
-    #[error("no whole header of the PROXY protocol (--accept-proxy): {}", reason(.0))]
+    #[error("no whole header of the PROXY protocol (--accept-proxy): {}", os_error(.0))]
     CutHeader(io::Error),
     /// The header was not there in time.
     #[error("no whole header of the PROXY protocol within {0:?} (--accept-proxy)")]
@@ -64,14 +64,14 @@ pub enum ConnectionError {
     #[error("{}", relay_reason(.0))]
     Relay(#[from] RelayError),
     /// The connection to be served broke before there was a stream.
-    #[error("the connection broke before its stream was up: {}", reason(.0))]
+    #[error("the connection broke before its stream was up: {}", os_error(.0))]
     Abandoned(io::Error),
 }
 
 pub(crate) fn dial_reason(error: &DialError) -> String {
     match error {
         DialError::Connect { endpoint, source } => {
-            format!("cannot connect to {endpoint}: {}", reason(source))
+            format!("cannot connect to {endpoint}: {}", os_error(source))
         }
         other => other.to_string(),
     }
@@ -79,9 +79,9 @@ pub(crate) fn dial_reason(error: &DialError) -> String {
 
 fn relay_reason(error: &RelayError) -> String {
     match error {
-        RelayError::Plain(error) => format!("the plain connection broke: {}", reason(error)),
+        RelayError::Plain(error) => format!("the plain connection broke: {}", os_error(error)),
         RelayError::Encrypted(error) => {
-            format!("the encrypted connection broke: {}", reason(error))
+            format!("the encrypted connection broke: {}", os_error(error))
         }
         other => other.to_string(),
     }

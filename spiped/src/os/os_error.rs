@@ -7,7 +7,7 @@ use nix::errno::Errno;
 /// The system's reason without its number, begun in lower case so that it ends a sentence:
 /// "permission denied" where [`io::Error`] prints "Permission denied (os error 13)".
 #[must_use]
-pub fn reason(error: &io::Error) -> String {
+pub fn os_error(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => uncapitalized(Errno::from_raw(number).desc()),
         None => error.to_string(),
@@ -31,17 +31,17 @@ mod tests {
     #[test]
     fn system_errors_lose_number_and_capital() {
         let denied = io::Error::from(Errno::EACCES);
-        assert_eq!(reason(&denied), "permission denied");
+        assert_eq!(os_error(&denied), "permission denied");
     }
 
     #[test]
     fn abbreviations_keep_their_capitals() {
         let broken = io::Error::from(Errno::EIO);
-        assert_eq!(reason(&broken), "I/O error");
+        assert_eq!(os_error(&broken), "I/O error");
     }
 
     #[test]
     fn other_errors_speak_for_themselves() {
-        assert_eq!(reason(&io::Error::other("No luck")), "No luck");
+        assert_eq!(os_error(&io::Error::other("No luck")), "No luck");
     }
 }
