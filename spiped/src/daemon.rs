@@ -26,7 +26,7 @@ use crate::daemon::origin::{Origin, OriginError};
 use crate::daemon::prepare::{Keyed, Passed, PrepareError, Prepared, Present};
 use crate::log::{self, Class, Destination};
 use crate::os::daemonize::{self, Outcome, Readiness, Role};
-use crate::os::descriptors::DescriptorLimit;
+use crate::os::fd_limit::FdLimit;
 use crate::os::inherited;
 use crate::os::os_error::os_error;
 use crate::os::pidfile::{self, PidfileError};
@@ -256,10 +256,10 @@ impl Plan {
     }
 
     /// As many as there can be; says so if they are too few for what is asked for.
-    fn descriptors(&self) -> io::Result<DescriptorLimit> {
+    fn descriptors(&self) -> io::Result<FdLimit> {
         // Asked before the sandbox, which hides the limits of a container.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let descriptors = DescriptorLimit::raise(processors)?;
+        let descriptors = FdLimit::raise(processors)?;
         let pipes = self.keyed.iter().map(|keyed| &keyed.settings);
         if let Some(max) = admission::served_by(pipes)
             && !descriptors.suffices_for(max)

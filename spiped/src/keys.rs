@@ -14,7 +14,7 @@ use std::sync::Arc;
 use spiped_proto::{Keyring, Secret};
 use tokio::sync::watch;
 
-use crate::os::locked;
+use crate::os::locked_memory;
 
 pub(crate) use source::links;
 pub use source::{KeysError, KeysSource};
@@ -107,7 +107,7 @@ impl Keys {
 
     /// Moves all of them into locked memory, and says how that went.
     pub fn lock(self) -> (Self, io::Result<()>) {
-        let (ring, outcome) = locked::lock(self.ring);
+        let (ring, outcome) = locked_memory::lock(self.ring);
         let entries = self.entries;
         (Self { ring, entries }, outcome)
     }

@@ -1,10 +1,10 @@
 //! What the operating system gives: all that is unix or Linux alone, and all that is `unsafe`.
 
 pub mod daemonize;
-pub mod descriptors;
-pub mod footprint;
+pub mod fd_limit;
 pub mod inherited;
-pub mod locked;
+pub mod locked_memory;
+pub mod malloc_trim;
 pub mod os_error;
 pub mod pidfile;
 pub mod privileges;

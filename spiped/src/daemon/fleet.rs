@@ -18,8 +18,8 @@ use crate::config::settings::PipeSettings;
 use crate::daemon::prepare::{Keyed, Left, Listens, Prepared, Present};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
-use crate::os::descriptors::DescriptorLimit;
-use crate::os::footprint::Footprint;
+use crate::os::fd_limit::FdLimit;
+use crate::os::malloc_trim::TrimTrigger;
 use crate::pipe::accept::{Pipe, Running};
 use crate::pipe::admission::{Gate, Limits, Shares};
 use crate::pipe::board::{Board, Posted};
@@ -35,9 +35,9 @@ pub struct Fleet {
     board: Arc<Board>,
     /// Pipes that are gone, as long as they have connections.
     retired: Vec<Keyed>,
-    descriptors: DescriptorLimit,
+    descriptors: FdLimit,
     key_exchange: KeyExchangePool,
-    footprint: Arc<Footprint>,
+    trim_trigger: Arc<TrimTrigger>,
     workers: Arc<Workers>,
     /// Whoever looks names up is told here to do so at once.
     again: watch::Sender<()>,
@@ -102,7 +102,7 @@ impl Fleet {
     /// No pipe yet. Those that come are posted on the board.
     #[must_use]
     pub fn new(
-        descriptors: DescriptorLimit,
+        descriptors: FdLimit,
         key_exchange: KeyExchangePool,
         workers: Arc<Workers>,
         board: Arc<Board>,
@@ -114,7 +114,7 @@ impl Fleet {
             retired: Vec::new(),
             descriptors,
             key_exchange,
-            footprint: Arc::default(),
+            trim_trigger: Arc::default(),
             workers,
             again: watch::Sender::default(),
             running,
@@ -321,7 +321,7 @@ impl Fleet {
             keys,
             conduct: settings.conduct.clone(),
         };
-        let footprint = Arc::clone(&self.footprint);
+        let trim_trigger = Arc::clone(&self.trim_trigger);
         let (ledger, gate) = (Arc::clone(ledger), Arc::clone(gate));
         let workers = Arc::clone(&self.workers);
         let pipe = Pipe::new(
@@ -330,7 +330,7 @@ impl Fleet {
             route,
             gate,
             ledger,
-            footprint,
+            trim_trigger,
             workers,
         );
         let pipe = Arc::new(pipe);

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use crate::config::settings::Mode;
 use crate::log::{self, Class, Fields, Level};
-use crate::os::descriptors::is_shortage;
-use crate::os::footprint::{self, Footprint};
+use crate::os::fd_limit::is_shortage;
+use crate::os::malloc_trim::{self, TrimTrigger};
 use crate::os::os_error::os_error;
 use crate::pipe::admission::{Gate, Slot};
 use crate::pipe::connection::{Route, unless_gone};
@@ -24,7 +24,7 @@ use crate::pipe::workers::Workers;
 /// How long accepting pauses when the system has no descriptors or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long memory is kept for others after a crowd has left.
-const FOOTPRINT_PAUSE: Duration = Duration::from_millis(500);
+const TRIM_PAUSE: Duration = Duration::from_millis(500);
 
 /// A running pipe. It never changes: other settings make another pipe with the same gate.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Pipe {
     route: Route,
     gate: Arc<Gate>,
     ledger: Arc<Ledger>,
-    footprint: Arc<Footprint>,
+    trim_trigger: Arc<TrimTrigger>,
     workers: Arc<Workers>,
 }
 
@@ -66,7 +66,7 @@ impl Pipe {
         route: Route,
         gate: Arc<Gate>,
         ledger: Arc<Ledger>,
-        footprint: Arc<Footprint>,
+        trim_trigger: Arc<TrimTrigger>,
         workers: Arc<Workers>,
     ) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl Pipe {
             route,
             gate,
             ledger,
-            footprint,
+            trim_trigger,
             workers,
         }
     }
@@ -114,7 +114,7 @@ impl Pipe {
                     };
                     let pipe = Arc::clone(&self);
                     let running = running.clone();
-                    self.footprint.enter();
+                    self.trim_trigger.connection_opened();
                     let seat = self.workers.seat();
                     seat.events().clone().spawn(async move {
                         match source.attach() {
@@ -122,8 +122,8 @@ impl Pipe {
                             Err(error) => pipe.warn_of_accepting(&error),
                         }
                         drop((running, seat));
-                        if pipe.footprint.leave() {
-                            tokio::spawn(return_memory());
+                        if pipe.trim_trigger.connection_closed() {
+                            tokio::spawn(trim_memory());
                         }
                     });
                 }
@@ -231,10 +231,10 @@ impl Pipe {
     }
 }
 
-async fn return_memory() {
-    tokio::time::sleep(FOOTPRINT_PAUSE).await;
+async fn trim_memory() {
+    tokio::time::sleep(TRIM_PAUSE).await;
     // Not where data is moved.
-    tokio::task::spawn_blocking(footprint::give_back);
+    tokio::task::spawn_blocking(malloc_trim::trim);
 }
 
 /// Whether accepting failed because a client went away while it waited.

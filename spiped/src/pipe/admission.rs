@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::settings::PipeSettings;
 use crate::log::{self, Class, Level};
-use crate::os::descriptors::DescriptorLimit;
+use crate::os::fd_limit::FdLimit;
 use crate::pipe::clients::{ClientLimit, Clients, Place};
 use crate::pipe::strangers::{Bounds, Strangers};
 
@@ -38,7 +38,7 @@ impl Shares {
     #[must_use]
     pub fn among<'a>(
         pipes: impl Iterator<Item = &'a PipeSettings> + Clone,
-        descriptors: DescriptorLimit,
+        descriptors: FdLimit,
     ) -> Self {
         let spare = descriptors.beside(served_by(pipes.clone()));
         let spare = usize::try_from(spare).unwrap_or(usize::MAX);
@@ -235,10 +235,7 @@ mod tests {
     fn limits(options: &str, descriptors: u64) -> (usize, Option<usize>, usize) {
         let pipe = pipe(options);
         let pipes = [&pipe].into_iter();
-        let limits = Limits::new(
-            &pipe,
-            Shares::among(pipes, DescriptorLimit::of(descriptors)),
-        );
+        let limits = Limits::new(&pipe, Shares::among(pipes, FdLimit::of(descriptors)));
         let per_source = limits.unproved.per_source.map(NonZeroUsize::get);
         let unproved = limits.unproved.all.get();
         (unproved, per_source, limits.waiting.get())
@@ -263,7 +260,7 @@ mod tests {
     #[test]
     fn pipes_share_what_those_who_are_served_leave_over() {
         let pipes = [pipe("-n 100"), pipe("-n 150")];
-        let shares = Shares::among(pipes.iter(), DescriptorLimit::of(1064));
+        let shares = Shares::among(pipes.iter(), FdLimit::of(1064));
         assert_eq!(served_by(pipes.iter()), Some(250));
         assert_eq!(Limits::new(&pipes[0], shares).unproved.all.get(), 125);
         let unlimited = [pipe("-n 100"), pipe("-n 0")];
@@ -273,7 +270,7 @@ mod tests {
     fn gate(served: &str) -> (Gate, impl Fn(&str) -> Limits) {
         let of = |served: &str| {
             let pipe = pipe(served);
-            let shares = Shares::among([&pipe].into_iter(), DescriptorLimit::of(1_000_000));
+            let shares = Shares::among([&pipe].into_iter(), FdLimit::of(1_000_000));
             Limits::new(&pipe, shares)
         };
         (Gate::new("web".into(), of(served)), of)

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::config::settings::Balance;
 use crate::log::{self, Class, Level};
-use crate::os::descriptors::is_shortage;
+use crate::os::fd_limit::is_shortage;
 use crate::pipe::lookups::Found;
 use crate::pipe::outcome;
 

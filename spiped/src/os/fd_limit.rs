@@ -16,12 +16,12 @@ const WORKERS_SHARE: u64 = 4;
 
 /// The limit on open file descriptors (`RLIMIT_NOFILE`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DescriptorLimit {
+pub struct FdLimit {
     all: u64,
     workers: u64,
 }
 
-impl DescriptorLimit {
+impl FdLimit {
     /// Raises the soft limit as far as the hard one allows, and returns what is then in force. A worker
     /// for each processor takes some, as far as there are many.
     ///
@@ -89,7 +89,7 @@ impl DescriptorLimit {
 }
 
 /// The bare number of descriptors.
-impl std::fmt::Display for DescriptorLimit {
+impl std::fmt::Display for FdLimit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.all.fmt(f)
     }
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn two_descriptors_a_connection_and_a_reserve() {
-        let limit = DescriptorLimit::of(1024);
+        let limit = FdLimit::of(1024);
         assert_eq!(limit.connections(), 480);
         assert!(limit.suffices_for(480));
         assert!(!limit.suffices_for(481));
@@ -118,35 +118,32 @@ mod tests {
 
     #[test]
     fn those_who_are_not_served_get_what_is_left() {
-        let limit = DescriptorLimit::of(1064);
+        let limit = FdLimit::of(1064);
         assert_eq!(limit.beside(Some(100)), 800);
         assert_eq!(limit.beside(Some(1000)), 125);
         assert_eq!(limit.beside(Some(u64::MAX)), 125);
         assert_eq!(limit.beside(None), 500);
-        assert_eq!(DescriptorLimit::of(10).beside(None), 0);
+        assert_eq!(FdLimit::of(10).beside(None), 0);
     }
 
     #[test]
     fn a_tiny_limit_carries_none() {
-        assert_eq!(DescriptorLimit::of(10).connections(), 0);
-        assert!(DescriptorLimit::of(10).suffices_for(0));
+        assert_eq!(FdLimit::of(10).connections(), 0);
+        assert!(FdLimit::of(10).suffices_for(0));
     }
 
     #[test]
     fn raising_reaches_the_hard_limit() {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, hard / 2, hard).unwrap();
-        assert_eq!(
-            DescriptorLimit::raise(0).unwrap(),
-            DescriptorLimit::of(hard)
-        );
+        assert_eq!(FdLimit::raise(0).unwrap(), FdLimit::of(hard));
         assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
     }
 
     #[test]
     fn workers_take_four_each_and_a_quarter_at_most() {
         let with = |all, processors| {
-            let limit = DescriptorLimit::shared(all, processors);
+            let limit = FdLimit::shared(all, processors);
             (limit.workers(), limit.connections())
         };
         assert_eq!(with(1024, 3), (3, 474));

@@ -10,21 +10,21 @@ const CROWD: usize = 64;
 
 /// Counts connections, to notice that half of a crowd has left.
 #[derive(Debug, Default)]
-pub(crate) struct Footprint {
+pub(crate) struct TrimTrigger {
     present: AtomicUsize,
     /// The most that were present since memory was last returned.
     peak: AtomicUsize,
 }
 
-impl Footprint {
+impl TrimTrigger {
     /// A connection has come.
-    pub(crate) fn enter(&self) {
+    pub(crate) fn connection_opened(&self) {
         let present = self.present.fetch_add(1, Ordering::Relaxed) + 1;
         self.peak.fetch_max(present, Ordering::Relaxed);
     }
 
     /// A connection has gone; true when memory should be returned soon.
-    pub(crate) fn leave(&self) -> bool {
+    pub(crate) fn connection_closed(&self) -> bool {
         let present = self.present.fetch_sub(1, Ordering::Relaxed) - 1;
         let peak = self.peak.load(Ordering::Relaxed);
         let halved = peak >= CROWD && present <= peak / 2;
@@ -39,24 +39,26 @@ impl Footprint {
 
 /// Returns free memory to the system. Takes milliseconds, and allocations elsewhere may wait.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub(crate) fn give_back() {
+pub(crate) fn trim() {
     // SAFETY: it only works on memory that is free.
     unsafe { nix::libc::malloc_trim(0) };
 }
 
 /// The allocator sees to it.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(crate) fn give_back() {}
+pub(crate) fn trim() {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn after_a_crowd_of(size: usize) -> Vec<usize> {
-        let footprint = Footprint::default();
-        (0..size).for_each(|_| footprint.enter());
+        let trim_trigger = TrimTrigger::default();
+        (0..size).for_each(|_| trim_trigger.connection_opened());
         let left_behind = (0..size).rev();
-        left_behind.filter(|_| footprint.leave()).collect()
+        left_behind
+            .filter(|_| trim_trigger.connection_closed())
+            .collect()
     }
 
     #[test]
