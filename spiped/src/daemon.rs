@@ -2,9 +2,9 @@
 //! needed any more, serve.
 
 pub mod fleet;
-pub mod notify;
 pub mod origin;
 pub mod prepare;
+pub mod sd_notify;
 mod serving;
 
 use std::io;
@@ -21,18 +21,18 @@ use crate::cli::{Pipes, SpipedOptions};
 use crate::config::settings::ProcessSettings;
 use crate::config::start::StartError;
 use crate::daemon::fleet::Fleet;
-use crate::daemon::notify::Supervisor;
 use crate::daemon::origin::{Origin, OriginError};
 use crate::daemon::prepare::{Keyed, Passed, PrepareError, Prepared, Present};
+use crate::daemon::sd_notify::Supervisor;
 use crate::log::{self, Class, Destination};
 use crate::os::daemonize::{self, Outcome, Readiness, Role};
 use crate::os::fd_limit::FdLimit;
-use crate::os::inherited;
 use crate::os::os_error::os_error;
 use crate::os::pidfile::{self, PidfileError};
 use crate::os::privileges::{Identity, IdentityError, PrivilegeError};
 use crate::os::sandbox::SandboxError;
 use crate::os::signals;
+use crate::os::socket_activation;
 use crate::pipe::admission;
 use crate::pipe::board::Board;
 use crate::pipe::workers::Workers;
@@ -98,8 +98,10 @@ struct Plan {
 pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     // First, so that their numbers are nothing else's.
     let inherited = match options.pipes {
-        Pipes::One(_) => inherited::take(1)?.pop().map_or(Passed::None, Passed::One),
-        Pipes::File(_) => Passed::Any(inherited::take(usize::MAX)?),
+        Pipes::One(_) => socket_activation::take(1)?
+            .pop()
+            .map_or(Passed::None, Passed::One),
+        Pipes::File(_) => Passed::Any(socket_activation::take(usize::MAX)?),
     };
     let pidfile = options.default_pidfile();
     let process = options.process;

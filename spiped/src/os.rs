@@ -2,7 +2,6 @@
 
 pub mod daemonize;
 pub mod fd_limit;
-pub mod inherited;
 pub mod locked_memory;
 pub mod malloc_trim;
 pub mod os_error;
@@ -10,4 +9,5 @@ pub mod pidfile;
 pub mod privileges;
 pub mod sandbox;
 pub mod signals;
+pub mod socket_activation;
 pub(crate) mod tempdir;

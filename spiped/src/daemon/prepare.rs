@@ -13,8 +13,8 @@ use crate::config::start::{self, StartError};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
 use crate::log::{self, Class, Level};
-use crate::os::inherited::Inherited;
 use crate::os::os_error::os_error;
+use crate::os::socket_activation::InheritedSocket;
 use crate::pipe::lookups::Known;
 
 /// Why a pipe cannot run.
@@ -101,9 +101,9 @@ pub enum Passed {
     #[default]
     None,
     /// The one for the only pipe, which listens nowhere else.
-    One(Inherited),
+    One(InheritedSocket),
     /// Each for the pipe that is to listen there. Other pipes bind their own.
-    Any(Vec<Inherited>),
+    Any(Vec<InheritedSocket>),
 }
 
 /// What is there already, to be taken rather than made again.
@@ -312,7 +312,7 @@ impl Present {
     }
 
     /// Those that were passed and that none of these pipes listens on.
-    pub(crate) fn unwanted(&self, pipes: &[Prepared]) -> Vec<&Inherited> {
+    pub(crate) fn unwanted(&self, pipes: &[Prepared]) -> Vec<&InheritedSocket> {
         let Passed::Any(all) = &self.inherited else {
             return Vec::new();
         };
@@ -323,6 +323,6 @@ impl Present {
     }
 }
 
-fn adopt(passed: &Inherited, endpoint: &Endpoint) -> io::Result<BoundListener> {
+fn adopt(passed: &InheritedSocket, endpoint: &Endpoint) -> io::Result<BoundListener> {
     BoundListener::adopt(passed.socket.try_clone()?, endpoint)
 }

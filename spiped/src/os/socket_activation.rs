@@ -16,7 +16,7 @@ const FIRST: RawFd = 3;
 
 /// A socket that was passed to the process.
 #[derive(Debug)]
-pub struct Inherited {
+pub struct InheritedSocket {
     /// What it is, or something else.
     pub socket: OwnedFd,
     number: RawFd,
@@ -24,7 +24,7 @@ pub struct Inherited {
 }
 
 /// As whoever passed it knows it.
-impl fmt::Display for Inherited {
+impl fmt::Display for InheritedSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "descriptor {}", self.number)?;
         match &self.name {
@@ -40,7 +40,7 @@ impl fmt::Display for Inherited {
 /// # Errors
 ///
 /// More than `most` are passed, or fewer than there should be.
-pub fn take(most: usize) -> io::Result<Vec<Inherited>> {
+pub fn take(most: usize) -> io::Result<Vec<InheritedSocket>> {
     let number = |name| env::var(name).ok()?.parse::<u32>().ok();
     if number("LISTEN_PID") != Some(std::process::id()) {
         return Ok(Vec::new());
@@ -62,7 +62,7 @@ pub fn take(most: usize) -> io::Result<Vec<Inherited>> {
             ))
         })?;
         let name = names.next().filter(|name| !name.is_empty());
-        Ok(Inherited {
+        Ok(InheritedSocket {
             socket,
             number,
             name: name.map(str::to_owned),
