@@ -203,14 +203,15 @@ impl Plan {
         if let Some(identity) = self.identity {
             identity.assume()?;
         }
-        let mut needs = self.origin.needs(&prepared);
-        needs.unix_sockets |= matches!(destination, Destination::Syslog | Destination::Journal);
+        let mut permissions = self.origin.permissions(&prepared);
+        permissions.unix_sockets |=
+            matches!(destination, Destination::Syslog | Destination::Journal);
         // What is kept is what is locked.
         drop(self.keyed);
         let (prepared, key_lock) = Prepared::lock_keys(prepared);
         // Asked before the sandbox, which hides the limits of a container.
         let key_exchange = KeyExchangePool::new();
-        let walls = self.process.sandbox.enter(&needs, key_lock)?;
+        let report = self.process.sandbox.enter(&permissions, key_lock)?;
         log::start()?;
         let workers = Arc::new(Workers::start(descriptors.workers())?);
         // For all but connections.
@@ -230,7 +231,7 @@ impl Plan {
             board,
             supervisor: self.supervisor,
         };
-        runtime.block_on(daemon.serve(prepared, self.desks, readiness, walls))?;
+        runtime.block_on(daemon.serve(prepared, self.desks, readiness, report))?;
         workers.end();
         // A look-up that hangs must not keep the process alive.
         runtime.shutdown_background();

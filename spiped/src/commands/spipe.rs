@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::cli::SpipeOptions;
 use crate::config::settings::Mode;
 use crate::config::start::{self, StartError};
-use crate::os::sandbox::{Needs, Sandbox};
+use crate::os::sandbox::{Permissions, Sandbox};
 use crate::pipe::connection::Route;
 use crate::pipe::lookups::Known;
 use crate::pipe::outcome::ConnectionError;
@@ -57,11 +57,11 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let endpoints = start::resolve("target", &target)?;
     let bind = options.bind.as_deref().map(start::parse_bind).transpose()?;
     let bind = Known::default().resolve_bind(bind.as_ref())?;
-    let needs = Needs::of(&endpoints, &bind);
+    let permissions = Permissions::of(&endpoints, &bind);
     let (keys, key_lock) = keys.lock();
     let route = Route::of_client(options, Target::new(target, endpoints), bind, keys);
     // As much as there is, without a word: standard error is for errors.
-    let _ = Sandbox::On.enter(&needs, key_lock);
+    let _ = Sandbox::On.enter(&permissions, key_lock);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

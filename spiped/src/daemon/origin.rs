@@ -14,7 +14,7 @@ use crate::config::settings::PipeSettings;
 use crate::config::start::StartError;
 use crate::daemon::prepare::Prepared;
 use crate::keys;
-use crate::os::sandbox::Needs;
+use crate::os::sandbox::Permissions;
 
 /// The system follows no more on the way to a file.
 const LINKS_MAX: usize = 40;
@@ -68,12 +68,12 @@ impl Origin {
 
     /// What is left to do once pipes run: to serve them, to look their names up again, to reload.
     #[must_use]
-    pub fn needs(&self, pipes: &[Prepared]) -> Needs {
-        let mut needs = Needs::default();
+    pub fn permissions(&self, pipes: &[Prepared]) -> Permissions {
+        let mut permissions = Permissions::default();
         for pipe in pipes {
             let settings = &pipe.keyed.settings;
             for target in &pipe.targets {
-                needs.join(Needs::of(target, &pipe.bind));
+                permissions.join(Permissions::of(target, &pipe.bind));
             }
             if settings.conduct.resolve_interval.is_some() {
                 let bind = settings.bind.as_ref().map(BindAddress::address);
@@ -82,45 +82,45 @@ impl Origin {
                     .iter()
                     .chain([&settings.source])
                     .chain(bind);
-                needs.names |= addresses.any(Address::is_name);
+                permissions.names |= addresses.any(Address::is_name);
                 if settings.source.is_name() {
-                    needs.listen = true;
+                    permissions.listen = true;
                     let endpoint = pipe.listening.endpoint().ok();
-                    needs
+                    permissions
                         .bind
                         .extend(endpoint.and_then(|endpoint| endpoint.port()));
                 }
             }
             for path in settings.key.paths() {
-                needs.reads.extend(folders(path));
+                permissions.reads.extend(folders(path));
                 let links = keys::links(path);
-                needs
+                permissions
                     .reads
                     .extend(links.iter().flat_map(|link| folders(link)));
             }
             if let Ok(Endpoint::Unix(path)) = pipe.listening.endpoint() {
-                needs.makes.extend(folder(&path));
+                permissions.makes.extend(folder(&path));
             }
         }
         match self {
             Self::CommandLine(_) => {
                 // A path that is listened on never changes.
-                needs.makes.clear();
+                permissions.makes.clear();
                 // Better that root reads no file beside the resolver's than that it can reload.
-                if needs.names && geteuid().is_root() {
-                    needs.reads.clear();
+                if permissions.names && geteuid().is_root() {
+                    permissions.reads.clear();
                 }
             }
             // Anything may be in there next time.
             Self::File(file) => {
-                needs.reads.extend(folders(file));
-                needs.names = true;
-                needs.unix_sockets = true;
-                needs.listen = true;
-                needs.any_port = true;
+                permissions.reads.extend(folders(file));
+                permissions.names = true;
+                permissions.unix_sockets = true;
+                permissions.listen = true;
+                permissions.any_port = true;
             }
         }
-        needs
+        permissions
     }
 }
 

@@ -16,11 +16,11 @@ use crate::daemon::sd_notify::Supervisor;
 use crate::log::{self, Class};
 use crate::os::daemonize::Readiness;
 use crate::os::os_error::os_error;
-use crate::os::sandbox::Walls;
+use crate::os::sandbox::SandboxReport;
 use crate::os::signals::{Request, Requests};
 use crate::pipe::board::{Board, Phase};
 
-/// The daemon behind its walls.
+/// The daemon, once it is in the sandbox.
 pub(super) struct Daemon {
     pub(super) process: ProcessSettings,
     pub(super) origin: Origin,
@@ -43,7 +43,7 @@ impl Daemon {
         prepared: Vec<Prepared>,
         desks: Desks,
         readiness: Option<Readiness>,
-        walls: Option<Walls>,
+        report: Option<SandboxReport>,
     ) -> io::Result<()> {
         let mut requests = Requests::watch(self.process.foreground)?;
         let changes = self.fleet.apply(prepared, &[]).await?;
@@ -58,8 +58,8 @@ impl Daemon {
             readiness.ready()?;
         }
         // Only now, so that nobody who waits for the daemon to be up gets to see it.
-        if let Some(walls) = walls {
-            log::notice(Class::Daemon, format_args!("{walls}"));
+        if let Some(report) = report {
+            log::notice(Class::Daemon, format_args!("{report}"));
         }
         self.obey(&mut requests, asked_to_reload).await;
         self.board.enter(Phase::Draining);

@@ -2,7 +2,7 @@
 //! little: no new privileges, no core dump, no file, no port and no system call that it does not
 //! need. docs/hardening.md has the rules and their reasons.
 //!
-//! The walls are put up by a process that has one thread, and hold for every thread that it starts.
+//! The process has one thread when it enters the sandbox, which holds for every thread that it starts.
 
 #[cfg(target_os = "linux")]
 mod access;
@@ -38,9 +38,9 @@ pub enum Sandbox {
     Require,
 }
 
-/// What the process still has to do.
+/// What the process may do once it is in the sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
+pub struct Permissions {
     /// Whether it asks the system's resolver.
     pub names: bool,
     /// Whether it connects to unix sockets: its target, syslog or the journal.
@@ -60,8 +60,8 @@ pub struct Needs {
     pub any_port: bool,
 }
 
-impl Needs {
-    /// Those of connections to a target from some addresses.
+impl Permissions {
+    /// Permissions for connections from the addresses `from` to the endpoints `target`.
     #[must_use]
     pub fn of(target: &[Endpoint], from: &[SocketAddr]) -> Self {
         Self {
@@ -72,7 +72,7 @@ impl Needs {
         }
     }
 
-    /// These and those.
+    /// Adds all permissions of `others`.
     pub fn join(&mut self, others: Self) {
         self.names |= others.names;
         self.unix_sockets |= others.unix_sockets;
@@ -85,77 +85,81 @@ impl Needs {
     }
 }
 
-/// What stands, and what does not.
+/// The measures that are in force, and those that could not be taken, each with the reason.
 #[derive(Debug, Default)]
-pub struct Walls {
-    standing: Vec<String>,
+pub struct SandboxReport {
+    applied: Vec<String>,
     missing: Vec<(&'static str, io::Error)>,
 }
 
-/// A wall is missing, and all were required.
+/// A measure could not be taken, and all were required (`--sandbox require`).
 #[derive(Debug, thiserror::Error)]
-#[error("cannot put up the whole sandbox: {wall}: {}", os_error(.error))]
+#[error("cannot put up the whole sandbox: {measure}: {}", os_error(.error))]
 pub struct SandboxError {
-    wall: &'static str,
+    measure: &'static str,
     error: io::Error,
 }
 
 impl Sandbox {
-    /// Puts up all walls that are wanted and that the system has, for good. `key` is how locking the
-    /// key went. There is nothing to tell when none is wanted.
+    /// Gives up for good all that `permissions` do not name, as far as the system can. `key` is the
+    /// outcome of locking the keys in memory. Returns `None` if no sandbox is wanted.
     ///
     /// # Errors
     ///
     /// All are required, and one is missing. The process must exit.
-    pub fn enter(self, needs: &Needs, key: io::Result<()>) -> Result<Option<Walls>, SandboxError> {
+    pub fn enter(
+        self,
+        permissions: &Permissions,
+        key: io::Result<()>,
+    ) -> Result<Option<SandboxReport>, SandboxError> {
         if self == Self::Off {
             return Ok(None);
         }
-        let mut walls = Walls::default();
-        walls.note("locked key", key);
-        walls.raise(needs);
-        match walls.missing.pop() {
-            Some((wall, error)) if self == Self::Require => Err(SandboxError { wall, error }),
+        let mut report = SandboxReport::default();
+        report.note("locked key", key);
+        report.apply(permissions);
+        match report.missing.pop() {
+            Some((measure, error)) if self == Self::Require => Err(SandboxError { measure, error }),
             last => {
-                walls.missing.extend(last);
-                Ok(Some(walls))
+                report.missing.extend(last);
+                Ok(Some(report))
             }
         }
     }
 }
 
-impl Walls {
-    fn note(&mut self, wall: &'static str, outcome: io::Result<()>) {
+impl SandboxReport {
+    fn note(&mut self, measure: &'static str, outcome: io::Result<()>) {
         match outcome {
-            Ok(()) => self.standing.push(wall.to_owned()),
-            Err(error) => self.missing.push((wall, error)),
+            Ok(()) => self.applied.push(measure.to_owned()),
+            Err(error) => self.missing.push((measure, error)),
         }
     }
 
-    /// The system calls come last, because the other walls are made of some that it takes away.
+    /// Restricts system calls last, because the other measures take some that are gone then.
     #[cfg(target_os = "linux")]
-    fn raise(&mut self, needs: &Needs) {
-        if needs.names {
+    fn apply(&mut self, permissions: &Permissions) {
+        if permissions.names {
             resolver::load_modules();
             // What is read again may be for the process's own user alone.
-            if needs.reads.is_empty() {
+            if permissions.reads.is_empty() {
                 self.note("files as nobody", resolver::read_as_nobody());
             }
         }
         self.note("no new privileges", process::no_new_privileges());
         self.note("no core dumps", process::no_core_dumps());
-        match access::restrict(needs) {
+        match access::restrict(permissions) {
             Ok(restricted) => {
                 if let Some(what) = restricted.missing() {
                     self.missing.push((what, io::ErrorKind::Unsupported.into()));
                 }
-                self.standing.push(format!("landlock ({restricted})"));
+                self.applied.push(format!("landlock ({restricted})"));
             }
             Err(error) => self.missing.push(("landlock", error)),
         }
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-        match syscalls::restrict(needs) {
-            Ok(left) => self.standing.push(format!("seccomp ({left} system calls)")),
+        match syscalls::restrict(permissions) {
+            Ok(left) => self.applied.push(format!("seccomp ({left} system calls)")),
             Err(error) => self.missing.push(("seccomp", error)),
         }
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -164,19 +168,19 @@ impl Walls {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn raise(&mut self, _: &Needs) {
+    fn apply(&mut self, _: &Permissions) {
         self.missing
             .push(("sandbox", io::ErrorKind::Unsupported.into()));
     }
 }
 
 /// One line for the log.
-impl fmt::Display for Walls {
+impl fmt::Display for SandboxReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sandbox: {}", self.standing.join(", "))?;
-        for (number, (wall, error)) in self.missing.iter().enumerate() {
+        write!(f, "sandbox: {}", self.applied.join(", "))?;
+        for (number, (measure, error)) in self.missing.iter().enumerate() {
             let before = if number == 0 { "; without " } else { ", " };
-            write!(f, "{before}{wall} ({})", os_error(error))?;
+            write!(f, "{before}{measure} ({})", os_error(error))?;
         }
         Ok(())
     }

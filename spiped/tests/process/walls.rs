@@ -11,7 +11,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill, raise};
 use nix::unistd::{ForkResult, execv, fork, geteuid, getppid};
 use socket2::{Domain, Protocol, Socket, Type};
-use spiped::os::sandbox::{Needs, Sandbox};
+use spiped::os::sandbox::{Permissions, Sandbox};
 use spiped_tokio::Address;
 
 use crate::{Dir, Test, subject as command, temporary};
@@ -156,17 +156,17 @@ pub(crate) fn subject(role: &str, argument: &str) -> ExitCode {
     let [attempt, port, with] = argument.splitn(3, ' ').collect::<Vec<_>>()[..] else {
         panic!("not three words: {argument}");
     };
-    let names = Needs {
+    let names = Permissions {
         names: true,
         connect: [port.parse().unwrap()].into(),
-        ..Needs::default()
+        ..Permissions::default()
     };
     let (sandbox, needs) = match role {
         "wall-none" => (Sandbox::Off, names),
         "wall-names" => (Sandbox::Require, names),
         "wall-addresses" => (
             Sandbox::Require,
-            Needs {
+            Permissions {
                 names: false,
                 ..names
             },

@@ -11,7 +11,7 @@ use landlock::{
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 
-use super::Needs;
+use super::Permissions;
 use crate::os::daemonize;
 
 /// What this module knows to ask for: the first with scopes.
@@ -66,25 +66,25 @@ impl fmt::Display for Restricted {
 /// # Errors
 ///
 /// The kernel has no Landlock, or other threads run, which would go free.
-pub(super) fn restrict(needs: &Needs) -> io::Result<Restricted> {
+pub(super) fn restrict(permissions: &Permissions) -> io::Result<Restricted> {
     if daemonize::threads().is_some_and(|count| count > 1) {
         return Err(io::Error::other("other threads are running"));
     }
-    let status = apply(needs).map_err(io::Error::other)?;
+    let status = apply(permissions).map_err(io::Error::other)?;
     match (status.ruleset, status.landlock) {
         (RulesetStatus::NotEnforced, _) => Err(io::ErrorKind::Unsupported.into()),
         (_, LandlockStatus::Available { effective_abi, .. }) => Ok(Restricted {
             abi: effective_abi,
-            any_port: needs.any_port,
+            any_port: permissions.any_port,
         }),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
-fn apply(needs: &Needs) -> Result<landlock::RestrictionStatus, RulesetError> {
-    let reads = with_what_they_link_to(&needs.reads);
+fn apply(permissions: &Permissions) -> Result<landlock::RestrictionStatus, RulesetError> {
+    let reads = with_what_they_link_to(&permissions.reads);
     let listing = AccessFs::ReadFile | AccessFs::ReadDir;
-    let resolver = if needs.names {
+    let resolver = if permissions.names {
         resolver_folders()
     } else {
         BTreeSet::new()
@@ -93,7 +93,7 @@ fn apply(needs: &Needs) -> Result<landlock::RestrictionStatus, RulesetError> {
     let ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
         .scope(Scope::from_all(KNOWN))?;
-    let ruleset = match needs.any_port {
+    let ruleset = match permissions.any_port {
         true => ruleset,
         false => ruleset.handle_access(AccessNet::from_all(KNOWN))?,
     };
@@ -101,20 +101,20 @@ fn apply(needs: &Needs) -> Result<landlock::RestrictionStatus, RulesetError> {
         .create()?
         .add_rules(path_beneath_rules(resolver, AccessFs::ReadFile))?
         .add_rules(path_beneath_rules(reads, listing))?
-        .add_rules(path_beneath_rules(&needs.makes, makes))?
-        .add_rules(ports(needs))?
+        .add_rules(path_beneath_rules(&permissions.makes, makes))?
+        .add_rules(ports(permissions))?
         .restrict_self()
 }
 
 /// The rules for ports, where there are any.
-fn ports(needs: &Needs) -> Vec<Result<NetPort, RulesetError>> {
-    if needs.any_port {
+fn ports(permissions: &Permissions) -> Vec<Result<NetPort, RulesetError>> {
+    if permissions.any_port {
         return Vec::new();
     }
-    let dns = needs.names.then_some(DNS);
-    let connect = needs.connect.iter().copied().chain(dns);
+    let dns = permissions.names.then_some(DNS);
+    let connect = permissions.connect.iter().copied().chain(dns);
     let connect = connect.map(|port| Ok(NetPort::new(port, AccessNet::ConnectTcp)));
-    let bind = needs.bind.iter();
+    let bind = permissions.bind.iter();
     let bind = bind.map(|&port| Ok(NetPort::new(port, AccessNet::BindTcp)));
     connect.chain(bind).collect()
 }

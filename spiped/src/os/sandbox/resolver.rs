@@ -1,4 +1,4 @@
-//! What the system's resolver needs once the walls stand: its modules, which are code, beforehand,
+//! What the system's resolver needs inside the sandbox: its modules, which are code, beforehand,
 //! and its configuration as whoever reads it now.
 
 use std::io;

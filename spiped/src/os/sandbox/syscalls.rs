@@ -13,7 +13,7 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-use super::Needs;
+use super::Permissions;
 
 #[cfg(target_arch = "x86_64")]
 const ARCH: TargetArch = TargetArch::x86_64;
@@ -216,10 +216,10 @@ type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 /// # Errors
 ///
 /// The kernel has no seccomp, or refuses.
-pub(super) fn restrict(needs: &Needs) -> io::Result<usize> {
+pub(super) fn restrict(permissions: &Permissions) -> io::Result<usize> {
     let deadly = [DEADLY, DEADLY_OLD].concat();
     let deadly: Rules = deadly.into_iter().map(|call| (call, Vec::new())).collect();
-    let left = left(needs).map_err(io::Error::other)?;
+    let left = left(permissions).map_err(io::Error::other)?;
     let count = left.len();
     let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     for (rules, otherwise, action) in [
@@ -242,33 +242,33 @@ fn system_error(error: seccompiler::Error) -> io::Error {
     }
 }
 
-fn left(needs: &Needs) -> Result<Rules, seccompiler::BackendError> {
+fn left(permissions: &Permissions) -> Result<Rules, seccompiler::BackendError> {
     let mut rules = Rules::new();
     let mut always = ALWAYS.concat();
     always.extend(ALWAYS_OLD);
-    let opens = needs.names || !needs.reads.is_empty();
+    let opens = permissions.names || !permissions.reads.is_empty();
     if opens {
         always.extend([FILES, FILES_OLD].concat());
     }
-    if needs.names {
+    if permissions.names {
         always.extend([NAMES, NAMES_OLD].concat());
     }
-    if needs.listen {
+    if permissions.listen {
         always.extend([LISTENING, LISTENING_OLD].concat());
     }
-    if !needs.bind.is_empty() {
+    if !permissions.bind.is_empty() {
         always.push(libc::SYS_bind);
     }
     rules.extend(always.into_iter().map(|call| (call, Vec::new())));
-    rules.insert(libc::SYS_socket, sockets(needs)?);
-    rules.extend(for_all(needs)?);
+    rules.insert(libc::SYS_socket, sockets(permissions)?);
+    rules.extend(for_all(permissions)?);
     if opens {
         rules.extend(for_files()?);
     }
     Ok(rules)
 }
 
-fn sockets(needs: &Needs) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+fn sockets(permissions: &Permissions) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
     let kind = |kind: c_int| masked(1, TYPE_MASK, kind);
     let mut rules = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
@@ -277,17 +277,17 @@ fn sockets(needs: &Needs) -> Result<Vec<SeccompRule>, seccompiler::BackendError>
             let stream = [is(0, family)?, kind(libc::SOCK_STREAM)?, is(2, protocol)?];
             rules.push(all(stream)?);
         }
-        if needs.names {
+        if permissions.names {
             for protocol in [0, libc::IPPROTO_UDP] {
                 let datagram = [is(0, family)?, kind(libc::SOCK_DGRAM)?, is(2, protocol)?];
                 rules.push(all(datagram)?);
             }
         }
     }
-    if needs.unix_sockets || needs.names {
+    if permissions.unix_sockets || permissions.names {
         rules.push(all([is(0, libc::AF_UNIX)?])?);
     }
-    if needs.names {
+    if permissions.names {
         // The resolver asks which addresses this machine has.
         rules.push(all([
             is(0, libc::AF_NETLINK)?,
@@ -298,7 +298,7 @@ fn sockets(needs: &Needs) -> Result<Vec<SeccompRule>, seccompiler::BackendError>
 }
 
 /// Calls that are left for certain arguments.
-fn for_all(needs: &Needs) -> Result<Rules, seccompiler::BackendError> {
+fn for_all(permissions: &Permissions) -> Result<Rules, seccompiler::BackendError> {
     // No new code: what is executable was so at the start.
     let no_code = || Ok(vec![all([masked(2, libc::PROT_EXEC as u64, 0)?])?]);
     // A datagram or a stream that opens with data connects without Landlock being asked.
@@ -351,7 +351,7 @@ fn for_all(needs: &Needs) -> Result<Rules, seccompiler::BackendError> {
     if cfg!(target_env = "musl") {
         rules.insert(libc::SYS_tkill, Vec::new());
     }
-    if needs.names {
+    if permissions.names {
         rules.insert(libc::SYS_sendmmsg, no_fast_open(3)?);
     }
     Ok(rules)
