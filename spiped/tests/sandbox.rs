@@ -1,5 +1,5 @@
 //! The sandbox of running daemons, seen from outside, and what they say of it. What it keeps in is
-//! tried from inside, in `process/walls.rs`.
+//! tried from inside, in `process/sandbox.rs`.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -12,9 +12,9 @@ mod daemon;
 mod demo;
 mod keygen;
 mod logging;
-mod users;
 #[cfg(target_os = "linux")]
-mod walls;
+mod sandbox;
+mod users;
 
 use std::fs;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             "log" => logging::subject(role),
             "user" => users::subject(role, argument),
             #[cfg(target_os = "linux")]
-            "wall" => walls::subject(role, argument),
+            "sandbox" => sandbox::subject(role, argument),
             _ => panic!("no such role: {role}"),
         };
     }
@@ -88,7 +88,7 @@ fn harness(arguments: &[String]) -> ExitCode {
         logging::TESTS,
         users::TESTS,
         #[cfg(target_os = "linux")]
-        walls::TESTS,
+        sandbox::TESTS,
     ]
     .concat();
     let selected = tests.iter().filter(|(name, _)| match filter {

@@ -162,9 +162,9 @@ pub(crate) fn subject(role: &str, argument: &str) -> ExitCode {
         ..Permissions::default()
     };
     let (sandbox, needs) = match role {
-        "wall-none" => (Sandbox::Off, names),
-        "wall-names" => (Sandbox::Require, names),
-        "wall-addresses" => (
+        "sandbox-none" => (Sandbox::Off, names),
+        "sandbox-names" => (Sandbox::Require, names),
+        "sandbox-addresses" => (
             Sandbox::Require,
             Permissions {
                 names: false,
@@ -247,12 +247,12 @@ impl Scene {
     /// Tries without the sandbox, and then in both kinds of it.
     fn expect(&self, attempt: &str, with: &str, names: End, addresses: End) {
         assert_eq!(
-            self.end("wall-none", attempt, with),
+            self.end("sandbox-none", attempt, with),
             End::Works,
             "{attempt}"
         );
-        assert_eq!(self.end("wall-names", attempt, with), names, "{attempt}");
-        let end = self.end("wall-addresses", attempt, with);
+        assert_eq!(self.end("sandbox-names", attempt, with), names, "{attempt}");
+        let end = self.end("sandbox-addresses", attempt, with);
         assert_eq!(end, addresses, "{attempt} without names");
     }
 
@@ -267,7 +267,7 @@ fn port(listener: &TcpListener) -> String {
 
 /// Says so where the kernel lacks what the tests are about.
 fn skipped(scene: &Scene) -> bool {
-    let output = scene.output("wall-names", "nothing", "");
+    let output = scene.output("sandbox-names", "nothing", "");
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stdout);
         println!("skipped: {}", why.trim());
@@ -292,9 +292,12 @@ fn walls_around_files() {
     }
     // Last, because without the sandbox it is gone then.
     fs::write(scene.dir.0.join("file"), "precious").unwrap();
-    assert_eq!(scene.end("wall-names", "remove", &scene.file()), ABSENT);
+    assert_eq!(scene.end("sandbox-names", "remove", &scene.file()), ABSENT);
     assert_eq!(fs::read(scene.file()).unwrap(), b"precious");
-    assert_eq!(scene.end("wall-none", "remove", &scene.file()), End::Works);
+    assert_eq!(
+        scene.end("sandbox-none", "remove", &scene.file()),
+        End::Works
+    );
 }
 
 fn walls_around_ports() {
@@ -305,7 +308,7 @@ fn walls_around_ports() {
     let other = port(&scene.other);
     scene.expect("connect", &other, DENIED, DENIED);
     scene.expect("connect-fast-open", &other, ABSENT, ABSENT);
-    if scene.end("wall-none", "connect-mptcp", &other) == End::Works {
+    if scene.end("sandbox-none", "connect-mptcp", &other) == End::Works {
         scene.expect("connect-mptcp", &other, ABSENT, ABSENT);
     }
     scene.expect("bind", "0", DENIED, ABSENT);
@@ -343,7 +346,7 @@ fn walls_around_memory() {
         assert_eq!(status.signal(), Some(Signal::SIGABRT as i32), "{role}");
         status.core_dumped()
     };
-    let (without, within) = (dumps("wall-none"), dumps("wall-names"));
+    let (without, within) = (dumps("sandbox-none"), dumps("sandbox-names"));
     assert!(!within);
     if !without {
         println!("skipped: there are no core files here anyway");
@@ -360,7 +363,7 @@ fn walls_leave_what_is_needed() {
     scene.expect("runtime", &target, End::Works, End::Works);
     scene.expect("read", "/etc/hosts", End::Works, ABSENT);
     assert_eq!(
-        scene.end("wall-names", "resolve", "localhost:http"),
+        scene.end("sandbox-names", "resolve", "localhost:http"),
         End::Works
     );
 }
@@ -379,7 +382,7 @@ fn walls_need_a_single_thread() {
     if skipped(&scene) {
         return;
     }
-    let output = scene.output("wall-names", "second-thread", "");
+    let output = scene.output("sandbox-names", "second-thread", "");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
