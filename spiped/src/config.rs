@@ -3,4 +3,4 @@
 pub mod file;
 pub mod network;
 pub mod settings;
-pub mod start;
+pub mod setup;

@@ -19,7 +19,7 @@ use spiped_tokio::KeyExchangePool;
 use crate::admin::{DeskError, Desks};
 use crate::cli::{Pipes, SpipedOptions};
 use crate::config::settings::ProcessSettings;
-use crate::config::start::StartError;
+use crate::config::setup::SetupError;
 use crate::daemon::fleet::Fleet;
 use crate::daemon::origin::{Origin, OriginError};
 use crate::daemon::prepare::{Keyed, Passed, PrepareError, Prepared, Present};
@@ -158,8 +158,8 @@ impl Plan {
     fn prepare_when_resolvable(&self) -> Result<Vec<Prepared>, DaemonError> {
         loop {
             match self.prepare() {
-                Err(DaemonError::Prepare(PrepareError::Start(
-                    error @ StartError::Resolve { .. },
+                Err(DaemonError::Prepare(PrepareError::Setup(
+                    error @ SetupError::Resolve { .. },
                 ))) => {
                     let why = format_args!("{error}; trying again");
                     log::warning(Class::Lookup, why);

@@ -9,7 +9,7 @@ use spiped_tokio::{BoundListener, Endpoint};
 use tokio::sync::mpsc;
 
 use super::server::{self, Access, Reload};
-use crate::config::start::{self, StartError};
+use crate::config::setup::{self, SetupError};
 use crate::os::os_error::os_error;
 use crate::pipe::board::Board;
 
@@ -25,7 +25,7 @@ pub struct Desks {
 pub enum DeskError {
     /// The address for metrics is no good.
     #[error(transparent)]
-    Address(#[from] StartError),
+    Address(#[from] SetupError),
     /// It cannot be listened on.
     #[error("cannot listen on {endpoint} ({option}): {}", os_error(.error))]
     Bind {
@@ -56,8 +56,8 @@ impl Desks {
         let metrics = match metrics {
             None => None,
             Some(text) => {
-                let address = start::parse_address("metrics", text)?;
-                let endpoint = start::resolve("metrics", &address)?.into_iter().next();
+                let address = setup::parse_address("metrics", text)?;
+                let endpoint = setup::resolve("metrics", &address)?.into_iter().next();
                 endpoint
                     .map(|endpoint| bind("--metrics", endpoint))
                     .transpose()?

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::SpipeOptions;
 use crate::config::settings::Mode;
-use crate::config::start::{self, StartError};
+use crate::config::setup::{self, SetupError};
 use crate::pipe::connection::Route;
 use crate::pipe::lookups::Known;
 use crate::pipe::outcome::ConnectionError;
@@ -18,7 +18,7 @@ use crate::pipe::target::Target;
 pub enum ProbeError {
     /// The key or an address is no good.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Setup(#[from] SetupError),
     /// It is not there, or not what it should be.
     #[error("{target}: {error}")]
     Connection {
@@ -67,12 +67,12 @@ impl fmt::Display for Report {
 ///
 /// What to tell the user before exiting with status 1.
 pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
-    let keys = start::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
-    let address = start::parse_address("target", &options.target)?;
-    let bind = options.bind.as_deref().map(start::parse_bind).transpose()?;
+    let keys = setup::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
+    let address = setup::parse_address("target", &options.target)?;
+    let bind = options.bind.as_deref().map(setup::parse_bind).transpose()?;
     let bind = Known::default().resolve_bind(bind.as_ref())?;
     let begin = Instant::now();
-    let endpoints = start::resolve("target", &address)?;
+    let endpoints = setup::resolve("target", &address)?;
     let resolve = begin.elapsed();
     let route = Route::of_client(options, Target::new(address, endpoints), bind, keys);
     let runtime = tokio::runtime::Builder::new_current_thread()

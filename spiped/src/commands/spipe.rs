@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::cli::SpipeOptions;
 use crate::config::settings::Mode;
-use crate::config::start::{self, StartError};
+use crate::config::setup::{self, SetupError};
 use crate::os::sandbox::{Permissions, Sandbox};
 use crate::pipe::connection::Route;
 use crate::pipe::lookups::Known;
@@ -26,7 +26,7 @@ use crate::pipe::target::Target;
 pub enum SpipeError {
     /// It could not begin.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Setup(#[from] SetupError),
     /// No connection, or a broken one.
     #[error("{target}: {error}")]
     Connection {
@@ -52,10 +52,10 @@ pub enum SpipeError {
 ///
 /// What to tell the user before exiting with status 1.
 pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
-    let keys = start::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
-    let target = start::parse_address("target", &options.target)?;
-    let endpoints = start::resolve("target", &target)?;
-    let bind = options.bind.as_deref().map(start::parse_bind).transpose()?;
+    let keys = setup::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
+    let target = setup::parse_address("target", &options.target)?;
+    let endpoints = setup::resolve("target", &target)?;
+    let bind = options.bind.as_deref().map(setup::parse_bind).transpose()?;
     let bind = Known::default().resolve_bind(bind.as_ref())?;
     let permissions = Permissions::of(&endpoints, &bind);
     let (keys, key_lock) = keys.lock();

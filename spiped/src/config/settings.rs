@@ -10,7 +10,7 @@ use spiped_tokio::{Address, BindAddress, ForwardSecrecy};
 
 use crate::cli::PipeOptions;
 use crate::config::network::{self, Network};
-use crate::config::start::{self, StartError};
+use crate::config::setup::{self, SetupError};
 use crate::keys::KeysSource;
 use crate::log::{Destination, Level};
 use crate::os::sandbox::Sandbox;
@@ -99,17 +99,17 @@ impl PipeSettings {
     /// # Errors
     ///
     /// An address is written wrongly, or none of the networks suits the source.
-    pub fn from_options(options: PipeOptions) -> Result<Self, StartError> {
-        let source = start::parse_address("source", &options.source)?;
+    pub fn from_options(options: PipeOptions) -> Result<Self, SetupError> {
+        let source = setup::parse_address("source", &options.source)?;
         network::check(&options.conduct.accept_proxy, &source)?;
         Ok(Self {
             name: options.source.as_str().into(),
             mode: options.mode,
             source,
-            targets: vec![start::parse_address("target", &options.target)?],
+            targets: vec![setup::parse_address("target", &options.target)?],
             balance: Balance::default(),
             key: options.key.into(),
-            bind: options.bind.as_deref().map(start::parse_bind).transpose()?,
+            bind: options.bind.as_deref().map(setup::parse_bind).transpose()?,
             conduct: options.conduct,
         })
     }

@@ -11,7 +11,7 @@ use spiped_tokio::{Address, BindAddress, Endpoint};
 use crate::cli::Pipes;
 use crate::config::file::{self, ConfigError, KeyFiles};
 use crate::config::settings::PipeSettings;
-use crate::config::start::StartError;
+use crate::config::setup::SetupError;
 use crate::daemon::prepare::Prepared;
 use crate::keys;
 use crate::os::sandbox::Permissions;
@@ -33,7 +33,7 @@ pub enum Origin {
 pub enum OriginError {
     /// An address on the command line is written wrongly.
     #[error(transparent)]
-    CommandLine(#[from] StartError),
+    CommandLine(#[from] SetupError),
     /// The file is no good.
     #[error(transparent)]
     Config(#[from] ConfigError),

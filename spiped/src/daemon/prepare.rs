@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use spiped_tokio::{Address, BoundListener, Endpoint, Listener};
 
 use crate::config::settings::PipeSettings;
-use crate::config::start::{self, StartError};
+use crate::config::setup::{self, SetupError};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
 use crate::log::{self, Class, Level};
@@ -22,7 +22,7 @@ use crate::pipe::lookups::Known;
 pub enum PrepareError {
     /// A key or an address is no good.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Setup(#[from] SetupError),
     /// The source address cannot be listened on.
     #[error("cannot listen on {endpoint}: {}", os_error(.error))]
     Bind {
@@ -141,7 +141,7 @@ impl Keyed {
         let read = |settings: PipeSettings| {
             let keys = match (&settings.key, from_stdin) {
                 (KeysSource::One(KeySource::Stdin), Some(keys)) => keys.clone(),
-                (source, _) => start::read_keys(source, settings.mode)?,
+                (source, _) => setup::read_keys(source, settings.mode)?,
             };
             Ok(Self { settings, keys })
         };
@@ -222,10 +222,10 @@ pub(crate) fn may_stay(wanted: &Endpoint, here: &Endpoint) -> bool {
 fn first<'a>(
     settings: &PipeSettings,
     endpoints: &'a [Endpoint],
-) -> Result<&'a Endpoint, StartError> {
+) -> Result<&'a Endpoint, SetupError> {
     let endpoint = endpoints.first().ok_or_else(|| {
         let error = io::ErrorKind::AddrNotAvailable.into();
-        StartError::resolve("source", &settings.source, error)
+        SetupError::resolve("source", &settings.source, error)
     })?;
     if endpoints.len() > 1 {
         log::event(
@@ -279,7 +279,7 @@ impl Present {
         if let Some(there) = self.running.iter().find(|there| there.source == *source) {
             return Ok(take(there));
         }
-        let endpoints = start::resolve("source", source)?;
+        let endpoints = setup::resolve("source", source)?;
         let is_left = |there: &&Listens| {
             !sources.contains(&there.source) && endpoints.contains(&there.endpoint)
         };

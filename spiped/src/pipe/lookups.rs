@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use spiped_tokio::{Address, BindAddress, Endpoint};
 
-use crate::config::start::{self, StartError};
+use crate::config::setup::{self, SetupError};
 
 /// What a name led to when it was last looked up well.
 #[derive(Debug)]
@@ -52,10 +52,10 @@ impl Known {
         &self,
         role: &'static str,
         address: &Address,
-    ) -> Result<Vec<Endpoint>, StartError> {
+    ) -> Result<Vec<Endpoint>, SetupError> {
         match self.0.get(address) {
             Some(known) => Ok(known.clone()),
-            None => start::resolve(role, address),
+            None => setup::resolve(role, address),
         }
     }
 
@@ -65,7 +65,7 @@ impl Known {
     /// # Errors
     ///
     /// As above.
-    pub fn resolve_bind(&self, bind: Option<&BindAddress>) -> Result<Vec<SocketAddr>, StartError> {
+    pub fn resolve_bind(&self, bind: Option<&BindAddress>) -> Result<Vec<SocketAddr>, SetupError> {
         let found = bind.map(|bind| self.resolve("bind", bind.address()));
         let found = found.transpose()?.unwrap_or_default();
         Ok(found.iter().filter_map(Endpoint::tcp).collect())

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::settings::PipeSettings;
-use crate::config::start::StartError;
+use crate::config::setup::SetupError;
 use crate::daemon::prepare::{PrepareError, may_stay};
 use crate::log::{self, Class, Level};
 use crate::pipe::accept::Pipe;
@@ -100,7 +100,7 @@ async fn move_source(
 ) -> Result<(), PrepareError> {
     let source = &settings.source;
     let found = source.resolve().await;
-    let found = found.map_err(|error| StartError::resolve("source", source, error))?;
+    let found = found.map_err(|error| SetupError::resolve("source", source, error))?;
     let here = current.borrow().local_endpoint().ok();
     let stays = |wanted| here.as_ref().is_some_and(|here| may_stay(wanted, here));
     let Some(endpoint) = found.first().filter(|_| !found.iter().any(stays)) else {

@@ -11,7 +11,7 @@ use crate::log::{self, Class};
 
 /// Why a program cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum SetupError {
     /// The key cannot be read.
     #[error(transparent)]
     Key(#[from] KeysError),
@@ -38,7 +38,7 @@ pub enum StartError {
     },
 }
 
-impl StartError {
+impl SetupError {
     pub(crate) fn resolve(role: &'static str, address: &Address, error: io::Error) -> Self {
         Self::Resolve {
             role,
@@ -49,7 +49,7 @@ impl StartError {
 }
 
 /// Reads the key, or keys, and warns of what is unwise about it.
-pub(crate) fn read_keys(source: &KeysSource, mode: Mode) -> Result<Keys, StartError> {
+pub(crate) fn read_keys(source: &KeysSource, mode: Mode) -> Result<Keys, SetupError> {
     let (keys, warnings) = Keys::read(source, mode)?;
     for warning in warnings {
         log::warning(Class::Daemon, format_args!("{warning}"));
@@ -57,19 +57,19 @@ pub(crate) fn read_keys(source: &KeysSource, mode: Mode) -> Result<Keys, StartEr
     Ok(keys)
 }
 
-pub(crate) fn parse_address(role: &'static str, text: &str) -> Result<Address, StartError> {
+pub(crate) fn parse_address(role: &'static str, text: &str) -> Result<Address, SetupError> {
     text.parse()
-        .map_err(|error| StartError::Address { role, error })
+        .map_err(|error| SetupError::Address { role, error })
 }
 
 /// Looks an address up; blocks.
-pub(crate) fn resolve(role: &'static str, address: &Address) -> Result<Vec<Endpoint>, StartError> {
+pub(crate) fn resolve(role: &'static str, address: &Address) -> Result<Vec<Endpoint>, SetupError> {
     let found = address.resolve_blocking();
-    found.map_err(|error| StartError::resolve(role, address, error))
+    found.map_err(|error| SetupError::resolve(role, address, error))
 }
 
-pub(crate) fn parse_bind(text: &str) -> Result<BindAddress, StartError> {
-    text.parse().map_err(|error| StartError::Address {
+pub(crate) fn parse_bind(text: &str) -> Result<BindAddress, SetupError> {
+    text.parse().map_err(|error| SetupError::Address {
         role: "bind",
         error,
     })
