@@ -14,7 +14,7 @@ use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 use spiped::cli::{spipe_command, spiped_command};
-use spiped::pipe::outcome::Outcome;
+use spiped::pipe::close_reason::CloseReason;
 
 fn packaging() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging")
@@ -224,9 +224,9 @@ fn the_list_of_log_fields_and_outcomes_is_complete() {
     let words: Vec<_> = section
         .split(|c: char| c.is_whitespace() || c == '"')
         .collect();
-    for outcome in Outcome::ALL {
-        let code = outcome.code().replace('-', "\\-");
-        assert!(words.contains(&&*code), "{outcome}");
+    for reason in CloseReason::ALL {
+        let code = reason.code().replace('-', "\\-");
+        assert!(words.contains(&&*code), "{reason}");
     }
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let source = |file| fs::read_to_string(sources.join(file)).unwrap();

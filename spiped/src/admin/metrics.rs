@@ -14,8 +14,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::log;
 use crate::pipe::board::{Board, Phase, Posted};
+use crate::pipe::close_reason::CloseReason;
 use crate::pipe::ledger::{Account, Client, Histogram};
-use crate::pipe::outcome::Outcome;
 use crate::pipe::target::{Standing, Target};
 
 /// What a scraper understands.
@@ -113,12 +113,12 @@ fn standing(target: &Arc<Target>) -> (String, Standing) {
 
 /// What handshakes that failed are counted as. A connection without a good header of the PROXY
 /// protocol gets to none, and is counted among those that have ended.
-const FAILED_HANDSHAKES: [Outcome; 5] = [
-    Outcome::WrongKey,
-    Outcome::Handshake,
-    Outcome::Refused,
-    Outcome::HandshakeTimeout,
-    Outcome::Evicted,
+const FAILED_HANDSHAKES: [CloseReason; 5] = [
+    CloseReason::WrongKey,
+    CloseReason::Handshake,
+    CloseReason::Refused,
+    CloseReason::HandshakeTimeout,
+    CloseReason::Evicted,
 ];
 
 impl Collector for Snapshot {
@@ -184,8 +184,8 @@ impl Snapshot {
             active,
         )?;
         let ended = self.accounts().flat_map(|(labels, account)| {
-            let outcomes = account.outcomes();
-            outcomes.map(move |(outcome, count)| ((labels, [("outcome", outcome.code())]), count))
+            let by_reason = account.by_reason();
+            by_reason.map(move |(reason, count)| ((labels, [("outcome", reason.code())]), count))
         });
         let help = "Connections that have ended, by how they did";
         writer.counters("connections_ended", help, None, ended)?;
@@ -217,7 +217,7 @@ impl Snapshot {
     fn handshakes(&self, writer: &mut Writer<'_>) -> fmt::Result {
         let results = self.accounts().flat_map(|(labels, account)| {
             let failed = FAILED_HANDSHAKES;
-            let failed = failed.map(|outcome| (outcome.code(), account.ended(outcome)));
+            let failed = failed.map(|reason| (reason.code(), account.ended(reason)));
             let all = [("done", account.handshakes.count())]
                 .into_iter()
                 .chain(failed);

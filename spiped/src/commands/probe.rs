@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use crate::cli::SpipeOptions;
 use crate::config::settings::Mode;
 use crate::config::setup::{self, SetupError};
+use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection::Route;
 use crate::pipe::lookups::Known;
-use crate::pipe::outcome::ConnectionError;
 use crate::pipe::target::Target;
 
 /// Why the other end cannot be used.

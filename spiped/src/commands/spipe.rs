@@ -16,9 +16,9 @@ use crate::cli::SpipeOptions;
 use crate::config::settings::Mode;
 use crate::config::setup::{self, SetupError};
 use crate::os::sandbox::{Permissions, Sandbox};
+use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection::Route;
 use crate::pipe::lookups::Known;
-use crate::pipe::outcome::ConnectionError;
 use crate::pipe::target::Target;
 
 /// Why `spipe` did not end well.

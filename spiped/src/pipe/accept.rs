@@ -14,9 +14,9 @@ use crate::os::fd_limit::is_shortage;
 use crate::os::malloc_trim::{self, TrimTrigger};
 use crate::os::os_error::os_error;
 use crate::pipe::admission::{Gate, Slot};
+use crate::pipe::close_reason::{CloseReason, ConnectionError};
 use crate::pipe::connection::{Route, unless_gone};
 use crate::pipe::ledger::Ledger;
-use crate::pipe::outcome::{ConnectionError, Outcome};
 use crate::pipe::record::Record;
 use crate::pipe::strangers::Stay;
 use crate::pipe::workers::Workers;
@@ -201,33 +201,33 @@ impl Pipe {
         let entry = self.ledger.enter(Record::new(self.mode, peer));
         let record = entry.record();
         let served = self.run(&source, entrance, record).await;
-        let outcome = match &served {
-            Ok(()) => Outcome::Done,
-            Err(error) => error.outcome(self.mode),
+        let reason = match &served {
+            Ok(()) => CloseReason::Done,
+            Err(error) => error.close_reason(self.mode),
         };
         let fields = |fields: &mut Fields| {
             fields.text("pipe", &self.name);
-            record.tell(outcome, fields);
+            record.tell(reason, fields);
         };
-        let level = match outcome.is_failure() {
+        let level = match reason.is_failure() {
             true => Level::Warning,
             false => Level::Info,
         };
         match &served {
             Ok(()) => log::event(
                 level,
-                class(outcome),
+                class(reason),
                 format_args!("connection from {} has ended: {record}", record.who()),
                 fields,
             ),
             Err(error) => log::event(
                 level,
-                class(outcome),
+                class(reason),
                 format_args!("connection from {}: {error}", record.who()),
                 fields,
             ),
         }
-        entry.end(outcome);
+        entry.end(reason);
     }
 }
 
@@ -245,18 +245,21 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn class(outcome: Outcome) -> Class {
-    match outcome {
-        Outcome::Done => Class::Closed,
-        Outcome::Unused => Class::Unused,
-        Outcome::Dial => Class::Dial,
-        Outcome::Evicted => Class::Unproved,
-        Outcome::Left | Outcome::ClientLimit => Class::Limit,
-        Outcome::BadProxyHeader
-        | Outcome::WrongKey
-        | Outcome::Handshake
-        | Outcome::Refused
-        | Outcome::HandshakeTimeout => Class::Handshake,
-        Outcome::Plain | Outcome::Encrypted | Outcome::Idle | Outcome::KeyRemoved => Class::Broken,
+fn class(reason: CloseReason) -> Class {
+    match reason {
+        CloseReason::Done => Class::Closed,
+        CloseReason::Unused => Class::Unused,
+        CloseReason::Dial => Class::Dial,
+        CloseReason::Evicted => Class::Unproved,
+        CloseReason::Left | CloseReason::ClientLimit => Class::Limit,
+        CloseReason::BadProxyHeader
+        | CloseReason::WrongKey
+        | CloseReason::Handshake
+        | CloseReason::Refused
+        | CloseReason::HandshakeTimeout => Class::Handshake,
+        CloseReason::Plain
+        | CloseReason::Encrypted
+        | CloseReason::Idle
+        | CloseReason::KeyRemoved => Class::Broken,
     }
 }

@@ -7,7 +7,7 @@ use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::pipe::outcome::Outcome;
+use crate::pipe::close_reason::CloseReason;
 use crate::pipe::record::Record;
 
 /// The books of one pipe. They outlast a change of its settings.
@@ -29,8 +29,8 @@ pub type Client = Option<Arc<str>>;
 pub struct Account {
     /// Connections that are open.
     pub open: u64,
-    /// Those that have ended, in the order of [`Outcome::ALL`].
-    ended: [u64; Outcome::ALL.len()],
+    /// Those that have ended, in the order of [`CloseReason::ALL`].
+    ended: [u64; CloseReason::ALL.len()],
     /// Plaintext bytes that came from the source.
     pub from_source: u64,
     /// Plaintext bytes that went back there.
@@ -50,30 +50,30 @@ impl Account {
         self.dials.observe(record.dial.elapsed());
     }
 
-    fn end(&mut self, outcome: Outcome) {
-        let mut places = Outcome::ALL.into_iter().zip(&mut self.ended);
-        if let Some((_, count)) = places.find(|(place, _)| *place == outcome) {
+    fn end(&mut self, reason: CloseReason) {
+        let mut places = CloseReason::ALL.into_iter().zip(&mut self.ended);
+        if let Some((_, count)) = places.find(|(place, _)| *place == reason) {
             *count += 1;
         }
     }
 
-    /// How many have ended, by outcome.
-    pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> + use<> {
-        Outcome::ALL.into_iter().zip(self.ended)
+    /// How many have ended, by close reason.
+    pub fn by_reason(&self) -> impl Iterator<Item = (CloseReason, u64)> + use<> {
+        CloseReason::ALL.into_iter().zip(self.ended)
     }
 
     /// Those that have ended in one way.
     #[must_use]
-    pub fn ended(&self, outcome: Outcome) -> u64 {
-        let mut outcomes = self.outcomes();
-        let found = outcomes.find(|(place, _)| *place == outcome);
+    pub fn ended(&self, reason: CloseReason) -> u64 {
+        let mut by_reason = self.by_reason();
+        let found = by_reason.find(|(place, _)| *place == reason);
         found.map_or(0, |(_, count)| count)
     }
 
     /// Those that have ended otherwise than they should.
     #[must_use]
     pub fn failed(&self) -> u64 {
-        let failed = self.outcomes().filter(|(outcome, _)| outcome.is_failure());
+        let failed = self.by_reason().filter(|(reason, _)| reason.is_failure());
         failed.map(|(_, count)| count).sum()
     }
 
@@ -156,7 +156,7 @@ impl Ledger {
             ledger: Arc::clone(self),
             number,
             record,
-            outcome: None,
+            reason: None,
         }
     }
 
@@ -205,7 +205,7 @@ pub struct Entry {
     number: u64,
     record: Arc<Record>,
     /// `None` if whoever served it never came to an end: it is not counted then.
-    outcome: Option<Outcome>,
+    reason: Option<CloseReason>,
 }
 
 impl Entry {
@@ -216,8 +216,8 @@ impl Entry {
     }
 
     /// Enters how it ended.
-    pub fn end(mut self, outcome: Outcome) {
-        self.outcome = Some(outcome);
+    pub fn end(mut self, reason: CloseReason) {
+        self.reason = Some(reason);
     }
 }
 
@@ -226,11 +226,11 @@ impl Drop for Entry {
         let mut books = self.ledger.books();
         // Both at once, so that whoever adds up sees it in one place.
         books.open.remove(&self.number);
-        if let Some(outcome) = self.outcome {
+        if let Some(reason) = self.reason {
             let client = self.record.client().cloned();
             let account = books.ended.entry(client).or_default();
             account.add(&self.record);
-            account.end(outcome);
+            account.end(reason);
         }
     }
 }
@@ -253,19 +253,23 @@ mod tests {
         second.record().identify(&"bob".into());
         assert_eq!(ledger.arrivals(), 3);
         assert_eq!(ledger.open().len(), 3);
-        first.end(Outcome::Done);
-        second.end(Outcome::Idle);
+        first.end(CloseReason::Done);
+        second.end(CloseReason::Idle);
         drop(third);
         assert!(ledger.open().is_empty());
         let accounts = ledger.accounts();
         let nobody = &accounts[&None];
         let bob = &accounts[&Some("bob".into())];
         assert_eq!(
-            (nobody.open, nobody.all_ended(), nobody.ended(Outcome::Done)),
+            (
+                nobody.open,
+                nobody.all_ended(),
+                nobody.ended(CloseReason::Done)
+            ),
             (0, 1, 1)
         );
         assert_eq!(
-            (bob.open, bob.all_ended(), bob.ended(Outcome::Idle)),
+            (bob.open, bob.all_ended(), bob.ended(CloseReason::Idle)),
             (0, 1, 1)
         );
         assert_eq!(ledger.arrivals(), 3);

@@ -9,7 +9,7 @@ use spiped_tokio::{Peer, Socket, Traffic};
 
 use crate::config::settings::Mode;
 use crate::log::Fields;
-use crate::pipe::outcome::Outcome;
+use crate::pipe::close_reason::CloseReason;
 use crate::pipe::proxy_protocol::Ends;
 
 /// One connection.
@@ -93,14 +93,14 @@ impl Record {
     }
 
     /// Who has connected, what it was and how it ended, for programs. The names stay.
-    pub fn tell(&self, outcome: Outcome, fields: &mut Fields) {
+    pub fn tell(&self, reason: CloseReason, fields: &mut Fields) {
         let (from_source, to_source) = self.bytes();
         fields.text("mode", self.mode);
         fields.text("peer", self.peer());
         if let Some(client) = self.client() {
             fields.text("key", client);
         }
-        fields.text("outcome", outcome);
+        fields.text("outcome", reason);
         fields.count("bytes_from_source", from_source);
         fields.count("bytes_to_source", to_source);
         fields.time("duration_seconds", self.since.elapsed());

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use crate::config::settings::Balance;
 use crate::log::{self, Class, Level};
 use crate::os::fd_limit::is_shortage;
+use crate::pipe::close_reason;
 use crate::pipe::lookups::Found;
-use crate::pipe::outcome;
 
 /// How long a target that has failed comes after all others.
 const SKIPPED: Duration = Duration::from_secs(10);
@@ -158,7 +158,7 @@ impl<'a> Attempt<'a> {
         self.is_over = true;
         let is_short = matches!(error, DialError::Connect { source, .. } if is_shortage(source));
         if !is_short && !error.is_own() {
-            self.target_fails(format_args!("{}", outcome::dial_reason(error)));
+            self.target_fails(format_args!("{}", close_reason::dial_error(error)));
         }
     }
 

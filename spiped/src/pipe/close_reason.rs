@@ -19,7 +19,7 @@ pub enum ConnectionError {
     #[error("closed by the peer before its first byte")]
     Unused,
     /// The target does not accept connections.
-    #[error("{}", dial_reason(.0))]
+    #[error("{}", dial_error(.0))]
     Dial(#[from] DialError),
     /// The handshake failed.
     #[error("handshake failed: {0}")]
@@ -61,14 +61,14 @@ pub enum ConnectionError {
     #[error("closed, as no data has come from either side for {:?} (--idle)", .0)]
     Idle(Duration),
     /// The stream broke.
-    #[error("{}", relay_reason(.0))]
+    #[error("{}", relay_error(.0))]
     Relay(#[from] RelayError),
     /// The connection to be served broke before there was a stream.
     #[error("the connection broke before its stream was up: {}", os_error(.0))]
     Abandoned(io::Error),
 }
 
-pub(crate) fn dial_reason(error: &DialError) -> String {
+pub(crate) fn dial_error(error: &DialError) -> String {
     match error {
         DialError::Connect { endpoint, source } => {
             format!("cannot connect to {endpoint}: {}", os_error(source))
@@ -77,7 +77,7 @@ pub(crate) fn dial_reason(error: &DialError) -> String {
     }
 }
 
-fn relay_reason(error: &RelayError) -> String {
+fn relay_error(error: &RelayError) -> String {
     match error {
         RelayError::Plain(error) => format!("the plain connection broke: {}", os_error(error)),
         RelayError::Encrypted(error) => {
@@ -99,7 +99,7 @@ impl From<HandshakeError> for ConnectionError {
 
 /// How a connection ended. The codes are for programs that read logs and metrics, and stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum CloseReason {
     /// Both directions ended well.
     Done,
     /// The peer has gone without a byte.
@@ -132,7 +132,7 @@ pub enum Outcome {
     KeyRemoved,
 }
 
-impl Outcome {
+impl CloseReason {
     /// All of them.
     pub const ALL: [Self; 15] = [
         Self::Done,
@@ -181,7 +181,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
     }
@@ -190,29 +190,29 @@ impl fmt::Display for Outcome {
 impl ConnectionError {
     /// The same as a code. The mode tells which side the connection came in on.
     #[must_use]
-    pub fn outcome(&self, mode: Mode) -> Outcome {
+    pub fn close_reason(&self, mode: Mode) -> CloseReason {
         match self {
-            Self::Unused => Outcome::Unused,
-            Self::Dial(_) => Outcome::Dial,
+            Self::Unused => CloseReason::Unused,
+            Self::Dial(_) => CloseReason::Dial,
             Self::Handshake(HandshakeError::Protocol(ProtocolError::HandshakeMac)) => {
-                Outcome::WrongKey
+                CloseReason::WrongKey
             }
-            Self::Handshake(_) => Outcome::Handshake,
-            Self::Refused => Outcome::Refused,
-            Self::HandshakeTimeout(_) => Outcome::HandshakeTimeout,
-            Self::Evicted(_) | Self::HeaderEvicted(_) => Outcome::Evicted,
-            Self::Left(_) => Outcome::Left,
-            Self::ClientLimit(_) => Outcome::ClientLimit,
+            Self::Handshake(_) => CloseReason::Handshake,
+            Self::Refused => CloseReason::Refused,
+            Self::HandshakeTimeout(_) => CloseReason::HandshakeTimeout,
+            Self::Evicted(_) | Self::HeaderEvicted(_) => CloseReason::Evicted,
+            Self::Left(_) => CloseReason::Left,
+            Self::ClientLimit(_) => CloseReason::ClientLimit,
             Self::Header(_) | Self::CutHeader(_) | Self::HeaderTimeout(_) | Self::NoBalancer => {
-                Outcome::BadProxyHeader
+                CloseReason::BadProxyHeader
             }
-            Self::Idle(_) => Outcome::Idle,
-            Self::KeyRemoved => Outcome::KeyRemoved,
-            Self::Relay(RelayError::Encrypted(_)) => Outcome::Encrypted,
-            Self::Relay(_) => Outcome::Plain,
+            Self::Idle(_) => CloseReason::Idle,
+            Self::KeyRemoved => CloseReason::KeyRemoved,
+            Self::Relay(RelayError::Encrypted(_)) => CloseReason::Encrypted,
+            Self::Relay(_) => CloseReason::Plain,
             Self::Abandoned(_) => match mode {
-                Mode::Encrypt => Outcome::Plain,
-                Mode::Decrypt => Outcome::Encrypted,
+                Mode::Encrypt => CloseReason::Plain,
+                Mode::Decrypt => CloseReason::Encrypted,
             },
         }
     }
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn codes_are_words_of_their_own() {
-        let codes = Outcome::ALL.map(Outcome::code);
+        let codes = CloseReason::ALL.map(CloseReason::code);
         assert_eq!(HashSet::from(codes).len(), codes.len());
         for code in codes {
             let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
