@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use crate::cli::table::aligned;
 use crate::pipe::board::{Board, Posted};
+use crate::pipe::connection_info::ConnectionInfo;
 use crate::pipe::ledger::Account;
-use crate::pipe::record::Record;
 use crate::pipe::target::{Standing, Target, Targets};
 
 /// The whole process. Times are in seconds, amounts of data in bytes.
@@ -135,7 +135,7 @@ impl PipeStatus {
                 .ledger
                 .open()
                 .iter()
-                .map(|record| ConnectionStatus::of(record))
+                .map(|info| ConnectionStatus::of(info))
                 .collect(),
         }
     }
@@ -207,18 +207,18 @@ impl TargetStatus {
 }
 
 impl ConnectionStatus {
-    fn of(record: &Record) -> Self {
-        let (from_source, to_source) = record.bytes();
+    fn of(info: &ConnectionInfo) -> Self {
+        let (from_source, to_source) = info.bytes();
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
         Self {
-            peer: match record.peer() {
+            peer: match info.peer() {
                 Peer::Tcp(address) => Some(address),
                 Peer::Unix => None,
             },
-            key: record.client().map(ToString::to_string),
-            age: record.since.elapsed().as_secs_f64(),
-            handshake: seconds(record.handshake.elapsed()),
-            dial: seconds(record.dial.elapsed()),
+            key: info.client().map(ToString::to_string),
+            age: info.since.elapsed().as_secs_f64(),
+            handshake: seconds(info.handshake.elapsed()),
+            dial: seconds(info.dial.elapsed()),
             from_source,
             to_source,
         }

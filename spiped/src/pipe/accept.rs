@@ -16,8 +16,8 @@ use crate::os::os_error::os_error;
 use crate::pipe::admission::{Gate, Slot};
 use crate::pipe::close_reason::{CloseReason, ConnectionError};
 use crate::pipe::connection::{Route, unless_gone};
+use crate::pipe::connection_info::ConnectionInfo;
 use crate::pipe::ledger::Ledger;
-use crate::pipe::record::Record;
 use crate::pipe::strangers::Stay;
 use crate::pipe::workers::Workers;
 
@@ -169,45 +169,43 @@ impl Pipe {
         &self,
         source: &Socket,
         entrance: Entrance,
-        record: &Record,
+        info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
         // One for header and proof, as the same peer sends both.
         let deadline = Instant::now() + self.route.conduct.timeout;
         let admission = match entrance {
             Entrance::Unknown(stay) => {
-                Box::pin(self.route.take_header(source, stay, deadline, record)).await?;
+                Box::pin(self.route.take_header(source, stay, deadline, info)).await?;
                 match self.mode {
                     Mode::Encrypt => {
                         let slot = async { Ok(self.gate.slot().await) };
                         Admission::Served(unless_gone(source, slot).await?)
                     }
-                    Mode::Decrypt => Admission::Stranger(self.gate.strangers.enter(record.peer())),
+                    Mode::Decrypt => Admission::Stranger(self.gate.strangers.enter(info.peer())),
                 }
             }
             Entrance::Known(admission) => admission,
         };
         match admission {
-            Admission::Served(_slot) => self.route.encrypt(source, record).await,
+            Admission::Served(_slot) => self.route.encrypt(source, info).await,
             Admission::Stranger(stay) => {
-                let decrypted = self
-                    .route
-                    .decrypt(source, stay, deadline, &self.gate, record);
+                let decrypted = self.route.decrypt(source, stay, deadline, &self.gate, info);
                 decrypted.await
             }
         }
     }
 
     async fn serve(&self, source: Socket, peer: Peer, entrance: Entrance) {
-        let entry = self.ledger.enter(Record::new(self.mode, peer));
-        let record = entry.record();
-        let served = self.run(&source, entrance, record).await;
+        let entry = self.ledger.enter(ConnectionInfo::new(self.mode, peer));
+        let info = entry.info();
+        let served = self.run(&source, entrance, info).await;
         let reason = match &served {
             Ok(()) => CloseReason::Done,
             Err(error) => error.close_reason(self.mode),
         };
         let fields = |fields: &mut Fields| {
             fields.text("pipe", &self.name);
-            record.tell(reason, fields);
+            info.log_fields(reason, fields);
         };
         let level = match reason.is_failure() {
             true => Level::Warning,
@@ -217,13 +215,16 @@ impl Pipe {
             Ok(()) => log::event(
                 level,
                 class(reason),
-                format_args!("connection from {} has ended: {record}", record.who()),
+                format_args!(
+                    "connection from {} has ended: {info}",
+                    info.peer_and_client()
+                ),
                 fields,
             ),
             Err(error) => log::event(
                 level,
                 class(reason),
-                format_args!("connection from {}: {error}", record.who()),
+                format_args!("connection from {}: {error}", info.peer_and_client()),
                 fields,
             ),
         }

@@ -17,10 +17,10 @@ use crate::config::settings::Conduct;
 use crate::keys::{Entry, Keys};
 use crate::pipe::admission::Gate;
 use crate::pipe::close_reason::ConnectionError;
+use crate::pipe::connection_info::ConnectionInfo;
 use crate::pipe::idle::{self, Idle};
 use crate::pipe::lookups::Found;
-use crate::pipe::proxy_protocol::{self, Ends, Progress};
-use crate::pipe::record::Record;
+use crate::pipe::proxy_protocol::{self, AddressPair, Progress};
 use crate::pipe::strangers::Stay;
 use crate::pipe::target::{Target, Targets};
 
@@ -83,21 +83,27 @@ impl Route {
     /// # Errors
     ///
     /// Why the connection failed; `source` closes by reset then.
-    pub async fn encrypt(&self, source: &Socket, record: &Record) -> Result<(), ConnectionError> {
+    pub async fn encrypt(
+        &self,
+        source: &Socket,
+        info: &ConnectionInfo,
+    ) -> Result<(), ConnectionError> {
         self.choose_keepalive(source);
         // Each stage has a box of its own, here and below: what leads to the stream takes several
         // times the memory of the relay, which may last for days, and a stranger needs neither.
-        let dial = record.dial.time(self.dial());
+        let dial = info.dial.time(self.dial());
         let peer = Box::pin(unless_gone(source, dial)).await?;
         let deadline = Instant::now() + self.conduct.timeout;
         let connect = async {
-            let mut stream = record.handshake.time(self.connect(&peer)).await?;
-            let introduced = self.introduce(source, record, &mut stream, deadline).await;
-            introduced.map_err(RelayError::Encrypted)?;
+            let mut stream = info.handshake.time(self.connect(&peer)).await?;
+            let sent = self
+                .send_proxy_header(source, info, &mut stream, deadline)
+                .await;
+            sent.map_err(RelayError::Encrypted)?;
             Ok(stream)
         };
         let mut stream = Box::pin(unless_gone(source, connect)).await?;
-        Box::pin(self.relay(source, &mut stream, &record.traffic)).await
+        Box::pin(self.relay(source, &mut stream, &info.traffic)).await
     }
 
     /// Serves an encrypted connection: shakes hands, dials and relays (`spiped -d`).
@@ -117,16 +123,16 @@ impl Route {
         stay: Stay,
         deadline: Instant,
         gate: &Gate,
-        record: &Record,
+        info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
         self.choose_keepalive(source);
         let proved = Box::pin(self.prove(source, stay, deadline)).await?;
         let key = self.keys.entry(proved.peer.key());
         let of_client = key.and_then(|key| Some((key, key.client()?)));
         if let Some((_, client)) = of_client {
-            record.identify(client);
+            info.identify(client);
         }
-        let served = self.serve(source, proved, gate, record);
+        let served = self.serve(source, proved, gate, info);
         match of_client {
             Some((key, _)) => Box::pin(unless_removed(key, served)).await,
             None => served.await,
@@ -139,13 +145,13 @@ impl Route {
         source: &'a Socket,
         proved: Proved<'a>,
         gate: &Gate,
-        record: &Record,
+        info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
-        let admitted = gate.admit(record.client());
+        let admitted = gate.admit(info.client());
         let _admitted = Box::pin(unless_left(source, admitted)).await??;
-        let reached = self.reach(proved, record);
+        let reached = self.reach(proved, info);
         let (target, mut stream) = Box::pin(unless_broken(source, reached)).await?;
-        Box::pin(self.relay(&target, &mut stream, &record.traffic)).await
+        Box::pin(self.relay(&target, &mut stream, &info.traffic)).await
     }
 
     /// The first half of a handshake, to its end or to that of the stay.
@@ -181,7 +187,7 @@ impl Route {
     async fn reach<'a>(
         &self,
         proved: Proved<'a>,
-        record: &Record,
+        info: &ConnectionInfo,
     ) -> Result<(Socket, SpipedStream<&'a Socket>), ConnectionError> {
         let deadline = Instant::now() + proved.left;
         let finish = async {
@@ -189,14 +195,16 @@ impl Route {
             Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.conduct.timeout))??)
         };
         let (target, stream) = tokio::try_join!(
-            record.dial.time(self.dial()),
-            record.handshake.time_on(proved.took, finish)
+            info.dial.time(self.dial()),
+            info.handshake.time_on(proved.took, finish)
         )?;
         // The dial may have taken longer.
         let deadline = Instant::now() + self.conduct.timeout;
         let source = *stream.get_ref();
-        let introduced = self.introduce(source, record, &mut &target, deadline).await;
-        introduced.map_err(RelayError::Plain)?;
+        let sent = self
+            .send_proxy_header(source, info, &mut &target, deadline)
+            .await;
+        sent.map_err(RelayError::Plain)?;
         Ok((target, stream))
     }
 
@@ -211,13 +219,13 @@ impl Route {
         source: &Socket,
         mut stay: Stay,
         deadline: Instant,
-        record: &Record,
+        info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
         let mut balancers = self.conduct.accept_proxy.iter();
-        if !balancers.any(|all| all.contains(record.peer())) {
+        if !balancers.any(|all| all.contains(info.peer())) {
             return Err(ConnectionError::NoBalancer);
         }
-        let ends = tokio::select! {
+        let addresses = tokio::select! {
             biased;
             read = timeout_at(deadline, read_header(source)) => {
                 read.map_err(|_| ConnectionError::HeaderTimeout(self.conduct.timeout))??
@@ -226,25 +234,25 @@ impl Route {
                 return Err(ConnectionError::HeaderEvicted(shortage));
             }
         };
-        if let Some(ends) = ends {
-            record.introduce(ends);
+        if let Some(addresses) = addresses {
+            info.set_proxied(addresses);
         }
         Ok(())
     }
 
     /// Tells the target who has connected, if it is to know.
-    async fn introduce(
+    async fn send_proxy_header(
         &self,
         source: &Socket,
-        record: &Record,
+        info: &ConnectionInfo,
         target: &mut (impl AsyncWrite + Unpin),
         deadline: Instant,
     ) -> io::Result<()> {
         let Some(version) = self.conduct.proxy_protocol else {
             return Ok(());
         };
-        let client = record.client().map(|client| &**client);
-        let header = proxy_protocol::header(version, record.ends(source), client);
+        let client = info.client().map(|client| &**client);
+        let header = proxy_protocol::header(version, info.addresses(source), client);
         let sent = timeout_at(deadline, async {
             target.write_all(&header).await?;
             target.flush().await
@@ -303,11 +311,11 @@ impl Route {
     }
 }
 
-async fn read_header(mut source: &Socket) -> Result<Option<Ends>, ConnectionError> {
+async fn read_header(mut source: &Socket) -> Result<Option<AddressPair>, ConnectionError> {
     let mut header = Vec::new();
     loop {
         let missing = match proxy_protocol::parse(&header)? {
-            Progress::Whole(ends) => return Ok(ends),
+            Progress::Whole(addresses) => return Ok(addresses),
             Progress::Missing(missing) => missing,
         };
         let mut more = source.take(u64::try_from(missing).unwrap_or(1));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::pipe::close_reason::CloseReason;
-use crate::pipe::record::Record;
+use crate::pipe::connection_info::ConnectionInfo;
 
 /// The books of one pipe. They outlast a change of its settings.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub struct Ledger(Mutex<Books>);
 #[derive(Debug, Default)]
 struct Books {
     arrivals: u64,
-    open: HashMap<u64, Arc<Record>>,
+    open: HashMap<u64, Arc<ConnectionInfo>>,
     ended: BTreeMap<Client, Account>,
 }
 
@@ -42,12 +42,12 @@ pub struct Account {
 }
 
 impl Account {
-    fn add(&mut self, record: &Record) {
-        let (from_source, to_source) = record.bytes();
+    fn add(&mut self, info: &ConnectionInfo) {
+        let (from_source, to_source) = info.bytes();
         self.from_source += from_source;
         self.to_source += to_source;
-        self.handshakes.observe(record.handshake.elapsed());
-        self.dials.observe(record.dial.elapsed());
+        self.handshakes.observe(info.handshake.elapsed());
+        self.dials.observe(info.dial.elapsed());
     }
 
     fn end(&mut self, reason: CloseReason) {
@@ -146,16 +146,16 @@ impl AddAssign<&Self> for Histogram {
 impl Ledger {
     /// Enters a connection.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, record: Record) -> Entry {
-        let record = Arc::new(record);
+    pub fn enter(self: &Arc<Self>, info: ConnectionInfo) -> Entry {
+        let info = Arc::new(info);
         let mut books = self.books();
         let number = books.arrivals;
         books.arrivals += 1;
-        books.open.insert(number, Arc::clone(&record));
+        books.open.insert(number, Arc::clone(&info));
         Entry {
             ledger: Arc::clone(self),
             number,
-            record,
+            info,
             reason: None,
         }
     }
@@ -168,13 +168,11 @@ impl Ledger {
 
     /// The connections that are open, the oldest first.
     #[must_use]
-    pub fn open(&self) -> Vec<Arc<Record>> {
+    pub fn open(&self) -> Vec<Arc<ConnectionInfo>> {
         let books = self.books();
         let mut open: Vec<_> = books.open.iter().collect();
         open.sort_unstable_by_key(|(number, _)| **number);
-        open.into_iter()
-            .map(|(_, record)| Arc::clone(record))
-            .collect()
+        open.into_iter().map(|(_, info)| Arc::clone(info)).collect()
     }
 
     /// What all connections came to until now, open ones included, by the key that they used.
@@ -184,10 +182,10 @@ impl Ledger {
         let mut accounts = books.ended.clone();
         let open: Vec<_> = books.open.values().map(Arc::clone).collect();
         drop(books);
-        for record in open {
-            let account = accounts.entry(record.client().cloned()).or_default();
+        for info in open {
+            let account = accounts.entry(info.client().cloned()).or_default();
             account.open += 1;
-            account.add(&record);
+            account.add(&info);
         }
         accounts
     }
@@ -203,7 +201,7 @@ impl Ledger {
 pub struct Entry {
     ledger: Arc<Ledger>,
     number: u64,
-    record: Arc<Record>,
+    info: Arc<ConnectionInfo>,
     /// `None` if whoever served it never came to an end: it is not counted then.
     reason: Option<CloseReason>,
 }
@@ -211,8 +209,8 @@ pub struct Entry {
 impl Entry {
     /// What is known of it.
     #[must_use]
-    pub fn record(&self) -> &Record {
-        &self.record
+    pub fn info(&self) -> &ConnectionInfo {
+        &self.info
     }
 
     /// Enters how it ended.
@@ -227,9 +225,9 @@ impl Drop for Entry {
         // Both at once, so that whoever adds up sees it in one place.
         books.open.remove(&self.number);
         if let Some(reason) = self.reason {
-            let client = self.record.client().cloned();
+            let client = self.info.client().cloned();
             let account = books.ended.entry(client).or_default();
-            account.add(&self.record);
+            account.add(&self.info);
             account.end(reason);
         }
     }
@@ -242,15 +240,15 @@ mod tests {
     use super::*;
     use crate::config::settings::Mode;
 
-    fn record() -> Record {
-        Record::new(Mode::Encrypt, Peer::Unix)
+    fn info() -> ConnectionInfo {
+        ConnectionInfo::new(Mode::Encrypt, Peer::Unix)
     }
 
     #[test]
     fn who_comes_is_open_until_it_has_ended() {
         let ledger = Arc::new(Ledger::default());
-        let [first, second, third] = [(); 3].map(|()| ledger.enter(record()));
-        second.record().identify(&"bob".into());
+        let [first, second, third] = [(); 3].map(|()| ledger.enter(info()));
+        second.info().identify(&"bob".into());
         assert_eq!(ledger.arrivals(), 3);
         assert_eq!(ledger.open().len(), 3);
         first.end(CloseReason::Done);
@@ -278,9 +276,9 @@ mod tests {
     #[test]
     fn what_is_open_counts_as_it_goes() {
         let ledger = Arc::new(Ledger::default());
-        let entry = ledger.enter(record());
+        let entry = ledger.enter(info());
         assert_eq!(ledger.accounts()[&None].open, 1);
-        entry.record().identify(&"alice".into());
+        entry.info().identify(&"alice".into());
         let accounts = ledger.accounts();
         assert_eq!(accounts.len(), 1);
         assert_eq!(accounts[&Some("alice".into())].open, 1);

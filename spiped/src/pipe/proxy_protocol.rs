@@ -34,16 +34,16 @@ pub enum Version {
 
 /// Between which addresses a connection runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
+pub struct AddressPair {
     /// Who has connected.
     pub source: SocketAddr,
     /// To where.
     pub destination: SocketAddr,
 }
 
-impl Ends {
+impl AddressPair {
     /// Both as addresses of one family: IPv4 if they can be.
-    fn alike(self) -> (IpAddr, IpAddr) {
+    fn of_one_family(self) -> (IpAddr, IpAddr) {
         let [source, destination] = [self.source, self.destination].map(|end| end.ip());
         let [source, destination] = [source, destination].map(|ip| ip.to_canonical());
         match (source, destination) {
@@ -59,28 +59,28 @@ impl Ends {
 /// The header of a connection between these ends; `None` if they have no addresses. Version 2 has
 /// the name of the client too, where it has one, in a field of type 0xE0; it is cut to 255 bytes.
 #[must_use]
-pub fn header(version: Version, ends: Option<Ends>, client: Option<&str>) -> Vec<u8> {
+pub fn header(version: Version, pair: Option<AddressPair>, client: Option<&str>) -> Vec<u8> {
     match version {
-        Version::V1 => line(ends).into_bytes(),
-        Version::V2 => binary(ends, client),
+        Version::V1 => line(pair).into_bytes(),
+        Version::V2 => binary(pair, client),
     }
 }
 
-fn line(ends: Option<Ends>) -> String {
-    let Some(ends) = ends else {
+fn line(pair: Option<AddressPair>) -> String {
+    let Some(pair) = pair else {
         return "PROXY UNKNOWN\r\n".to_owned();
     };
-    let (source, destination) = ends.alike();
+    let (source, destination) = pair.of_one_family();
     let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
-    let [from, to] = [ends.source.port(), ends.destination.port()];
+    let [from, to] = [pair.source.port(), pair.destination.port()];
     format!("PROXY {family} {source} {destination} {from} {to}\r\n")
 }
 
-fn binary(ends: Option<Ends>, client: Option<&str>) -> Vec<u8> {
+fn binary(pair: Option<AddressPair>, client: Option<&str>) -> Vec<u8> {
     let mut body = Vec::new();
-    let (command, family) = match ends.map(|ends| (ends, ends.alike())) {
+    let (command, family) = match pair.map(|pair| (pair, pair.of_one_family())) {
         None => (LOCAL, UNSPECIFIED),
-        Some((ends, addresses)) => {
+        Some((pair, addresses)) => {
             let family = match addresses {
                 (IpAddr::V4(source), IpAddr::V4(destination)) => {
                     body.extend([source.octets(), destination.octets()].as_flattened());
@@ -96,8 +96,8 @@ fn binary(ends: Option<Ends>, client: Option<&str>) -> Vec<u8> {
                     TCP_OVER_IPV6
                 }
             };
-            body.extend(ends.source.port().to_be_bytes());
-            body.extend(ends.destination.port().to_be_bytes());
+            body.extend(pair.source.port().to_be_bytes());
+            body.extend(pair.destination.port().to_be_bytes());
             (PROXY, family)
         }
     };

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Ends, LOCAL, PROXY, SIGNATURE, TCP_OVER_IPV4, TCP_OVER_IPV6, UNSPECIFIED, fields};
+use super::{
+    AddressPair, LOCAL, PROXY, SIGNATURE, TCP_OVER_IPV4, TCP_OVER_IPV6, UNSPECIFIED, fields,
+};
 
 /// The longest line, with its end.
 const LINE_MAX: usize = 107;
@@ -20,7 +22,7 @@ pub enum Progress {
     /// At least so many bytes of it are missing: reading them does not go beyond its end.
     Missing(usize),
     /// It ends with the last byte; the connection's own ends count if it has none.
-    Whole(Option<Ends>),
+    Whole(Option<AddressPair>),
 }
 
 /// What is wrong with a header.
@@ -95,7 +97,7 @@ fn line(bytes: &[u8]) -> Result<Progress, HeaderError> {
 }
 
 /// `None` if it is wrong; `Some(None)` if the ends are unknown.
-fn ends_of_line(line: &[u8]) -> Option<Option<Ends>> {
+fn ends_of_line(line: &[u8]) -> Option<Option<AddressPair>> {
     let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let [_, family, rest @ ..] = &words[..] else {
         return None;
@@ -111,7 +113,7 @@ fn ends_of_line(line: &[u8]) -> Option<Option<Ends>> {
         b"TCP6" => text(word)?.parse().ok().map(IpAddr::V6),
         _ => None,
     };
-    Some(Some(Ends {
+    Some(Some(AddressPair {
         source: SocketAddr::new(ip(source)?, port(from)?),
         destination: SocketAddr::new(ip(destination)?, port(to)?),
     }))
@@ -172,21 +174,21 @@ fn binary(bytes: &[u8]) -> Result<Progress, HeaderError> {
         return Err(HeaderError::Addresses);
     }
     // Addresses that no stream over TCP has are none.
-    let ends = match (command, family) {
+    let pair = match (command, family) {
         (PROXY, TCP_OVER_IPV4) => ends_of::<4>(rest, |ip| Ipv4Addr::from(ip).into()),
         (PROXY, TCP_OVER_IPV6) => ends_of::<16>(rest, |ip| Ipv6Addr::from(ip).into()),
         _ => None,
     };
-    Ok(Progress::Whole(ends))
+    Ok(Progress::Whole(pair))
 }
 
 /// Two addresses and two ports.
-fn ends_of<const IP: usize>(rest: &[u8], ip: impl Fn([u8; IP]) -> IpAddr) -> Option<Ends> {
+fn ends_of<const IP: usize>(rest: &[u8], ip: impl Fn([u8; IP]) -> IpAddr) -> Option<AddressPair> {
     let (source, rest) = rest.split_first_chunk::<IP>()?;
     let (destination, rest) = rest.split_first_chunk::<IP>()?;
     let (from, rest) = rest.split_first_chunk::<2>()?;
     let (to, _) = rest.split_first_chunk::<2>()?;
-    Some(Ends {
+    Some(AddressPair {
         source: SocketAddr::new(ip(*source), u16::from_be_bytes(*from)),
         destination: SocketAddr::new(ip(*destination), u16::from_be_bytes(*to)),
     })

@@ -1,24 +1,24 @@
 use super::*;
 
-fn ends(source: &str, destination: &str) -> Option<Ends> {
-    Some(Ends {
+fn pair(source: &str, destination: &str) -> Option<AddressPair> {
+    Some(AddressPair {
         source: source.parse().unwrap(),
         destination: destination.parse().unwrap(),
     })
 }
 
-fn text(ends: Option<Ends>) -> String {
-    String::from_utf8(header(Version::V1, ends, Some("alice"))).unwrap()
+fn text(pair: Option<AddressPair>) -> String {
+    String::from_utf8(header(Version::V1, pair, Some("alice"))).unwrap()
 }
 
 #[test]
 fn version_1_is_a_line() {
     assert_eq!(
-        text(ends("255.255.255.255:65535", "192.0.2.1:443")),
+        text(pair("255.255.255.255:65535", "192.0.2.1:443")),
         "PROXY TCP4 255.255.255.255 192.0.2.1 65535 443\r\n"
     );
     assert_eq!(
-        text(ends("[2001:db8::1]:1", "[::1]:2")),
+        text(pair("[2001:db8::1]:1", "[::1]:2")),
         "PROXY TCP6 2001:db8::1 ::1 1 2\r\n"
     );
     assert_eq!(text(None), "PROXY UNKNOWN\r\n");
@@ -27,15 +27,15 @@ fn version_1_is_a_line() {
 #[test]
 fn ipv4_in_ipv6_is_ipv4_unless_the_other_end_is_not() {
     assert_eq!(
-        text(ends("[::ffff:192.0.2.1]:1", "[::ffff:192.0.2.2]:2")),
+        text(pair("[::ffff:192.0.2.1]:1", "[::ffff:192.0.2.2]:2")),
         "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
     );
     assert_eq!(
-        text(ends("192.0.2.1:1", "[::1]:2")),
+        text(pair("192.0.2.1:1", "[::1]:2")),
         "PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n"
     );
     assert_eq!(
-        text(ends("[::1]:1", "192.0.2.1:2")),
+        text(pair("[::1]:1", "192.0.2.1:2")),
         "PROXY TCP6 ::1 ::ffff:192.0.2.1 1 2\r\n"
     );
 }
@@ -43,11 +43,11 @@ fn ipv4_in_ipv6_is_ipv4_unless_the_other_end_is_not() {
 #[test]
 fn version_2_is_binary_and_names_the_client() {
     let signature = b"\r\n\r\n\0\r\nQUIT\n";
-    let of = |ends, client, rest: &[u8]| {
+    let of = |pair, client, rest: &[u8]| {
         let expected = [signature, rest].concat();
-        assert_eq!(header(Version::V2, ends, client), expected);
+        assert_eq!(header(Version::V2, pair, client), expected);
     };
-    let v4 = ends("192.0.2.1:258", "192.0.2.2:772");
+    let v4 = pair("192.0.2.1:258", "192.0.2.2:772");
     of(
         v4,
         None,
@@ -60,7 +60,7 @@ fn version_2_is_binary_and_names_the_client() {
     );
     let ip = [[0; 15].as_slice(), &[1]].concat();
     let v6 = [b"\x21\x21\0\x24", &*ip, &*ip, b"\0\x01\0\x02"].concat();
-    of(ends("[::1]:1", "[::1]:2"), None, &v6);
+    of(pair("[::1]:1", "[::1]:2"), None, &v6);
     of(None, None, b"\x20\0\0\0");
     of(None, Some("bob"), b"\x20\0\0\x06\xe0\0\x03bob");
 }
@@ -73,11 +73,11 @@ fn a_name_that_is_too_long_is_cut() {
 }
 
 /// Takes a header as it would be read, with something behind it.
-fn take(mut stream: &[u8]) -> Result<(Option<Ends>, &[u8]), HeaderError> {
+fn take(mut stream: &[u8]) -> Result<(Option<AddressPair>, &[u8]), HeaderError> {
     let mut header = Vec::new();
     loop {
         match parse(&header)? {
-            Progress::Whole(ends) => return Ok((ends, stream)),
+            Progress::Whole(pair) => return Ok((pair, stream)),
             Progress::Missing(missing) => {
                 assert!(missing > 0);
                 let (more, rest) = stream.split_at_checked(missing).expect("beyond the stream");
@@ -90,15 +90,15 @@ fn take(mut stream: &[u8]) -> Result<(Option<Ends>, &[u8]), HeaderError> {
 
 #[test]
 fn what_is_written_is_read_and_nothing_behind_it() {
-    for ends in [
-        ends("192.0.2.1:1", "192.0.2.2:65535"),
-        ends("[2001:db8::1]:0", "[::1]:2"),
+    for pair in [
+        pair("192.0.2.1:1", "192.0.2.2:65535"),
+        pair("[2001:db8::1]:0", "[::1]:2"),
         None,
     ] {
         for version in [Version::V1, Version::V2] {
-            let whole = header(version, ends, Some("alice"));
+            let whole = header(version, pair, Some("alice"));
             let stream = [&whole, &b"\r\nbehind"[..]].concat();
-            assert_eq!(take(&stream), Ok((ends, &b"\r\nbehind"[..])));
+            assert_eq!(take(&stream), Ok((pair, &b"\r\nbehind"[..])));
             for len in 0..whole.len() {
                 let progress = parse(&whole[..len]);
                 let Ok(Progress::Missing(missing)) = progress else {
@@ -174,12 +174,12 @@ fn bad_binaries_are_refused_before_they_are_read() {
 }
 
 /// A header of version 2, with something behind it.
-fn take_binary(start: [u8; 2], rest: &[u8]) -> Result<Option<Ends>, HeaderError> {
+fn take_binary(start: [u8; 2], rest: &[u8]) -> Result<Option<AddressPair>, HeaderError> {
     let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
     let stream = [&SIGNATURE[..], &start, &length, rest, b"behind"].concat();
-    take(&stream).map(|(ends, behind)| {
+    take(&stream).map(|(pair, behind)| {
         assert_eq!(behind, b"behind");
-        ends
+        pair
     })
 }
 
@@ -205,14 +205,14 @@ fn addresses_of_no_stream_over_tcp_count_for_nothing() {
 
 const ADDRESSES: [u8; 12] = [192, 0, 2, 1, 192, 0, 2, 2, 0, 1, 0, 2];
 
-fn take_fields(fields: &[u8]) -> Result<Option<Ends>, HeaderError> {
+fn take_fields(fields: &[u8]) -> Result<Option<AddressPair>, HeaderError> {
     let rest = [&ADDRESSES[..], fields].concat();
     take_binary([PROXY, TCP_OVER_IPV4], &rest)
 }
 
 #[test]
 fn fields_are_skipped_and_have_to_end_with_the_header() {
-    let v4 = ends("192.0.2.1:1", "192.0.2.2:2");
+    let v4 = pair("192.0.2.1:1", "192.0.2.2:2");
     let longest = [&b"\x04\x0f\xe1"[..], &[7; 4065]].concat();
     for fields in [
         &b""[..],
@@ -252,7 +252,7 @@ const LOCAL_WITH_CHECKSUM: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\x07\x03\0\x04\
 
 #[test]
 fn a_checksum_has_to_be_right() {
-    let client = ends("127.0.0.1:58324", "127.0.0.1:39971");
+    let client = pair("127.0.0.1:58324", "127.0.0.1:39971");
     for (header, taken) in [(WITH_CHECKSUM, client), (LOCAL_WITH_CHECKSUM, None)] {
         assert_eq!(parse(header), Ok(Progress::Whole(taken)));
         let beyond = [header, b"x"].concat();
@@ -288,7 +288,7 @@ fn a_checksum_counts_wherever_it_is_among_the_fields() {
         b"\x04\0\x01x\x03\0\x04\0\0\0\0\xe0\0\x03bob",
     ];
     let right = crc32c::crc32c(&whole).to_be_bytes();
-    assert_eq!(taken(right), Ok(ends("192.0.2.1:1", "192.0.2.2:2")));
+    assert_eq!(taken(right), Ok(pair("192.0.2.1:1", "192.0.2.2:2")));
 }
 
 proptest::proptest! {

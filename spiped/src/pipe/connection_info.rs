@@ -10,17 +10,17 @@ use spiped_tokio::{Peer, Socket, Traffic};
 use crate::config::settings::Mode;
 use crate::log::Fields;
 use crate::pipe::close_reason::CloseReason;
-use crate::pipe::proxy_protocol::Ends;
+use crate::pipe::proxy_protocol::AddressPair;
 
 /// One connection.
 #[derive(Debug)]
-pub struct Record {
+pub struct ConnectionInfo {
     /// Which end of the pipe it came in on.
     pub mode: Mode,
-    /// Who has connected here,
-    neighbour: Peer,
-    /// and for whom, if that is a balancer.
-    introduced: OnceLock<Ends>,
+    /// The peer of the accepted socket: the client itself, or a balancer.
+    direct_peer: Peer,
+    /// The addresses that a balancer's PROXY header gave.
+    proxied: OnceLock<AddressPair>,
     /// The client whose key it has proved to hold, where keys are clients'.
     client: OnceLock<Arc<str>>,
     /// When.
@@ -33,14 +33,14 @@ pub struct Record {
     pub traffic: Traffic,
 }
 
-impl Record {
+impl ConnectionInfo {
     /// Of a connection that has just been accepted.
     #[must_use]
     pub fn new(mode: Mode, peer: Peer) -> Self {
         Self {
             mode,
-            neighbour: peer,
-            introduced: OnceLock::new(),
+            direct_peer: peer,
+            proxied: OnceLock::new(),
             client: OnceLock::new(),
             since: Instant::now(),
             handshake: Stopwatch::default(),
@@ -61,26 +61,26 @@ impl Record {
     }
 
     /// Notes for whom a balancer has connected; once.
-    pub fn introduce(&self, ends: Ends) {
-        let _ = self.introduced.set(ends);
+    pub fn set_proxied(&self, addresses: AddressPair) {
+        let _ = self.proxied.set(addresses);
     }
 
     /// Who has connected.
     #[must_use]
     pub fn peer(&self) -> Peer {
-        let introduced = self.introduced.get();
-        introduced.map_or(self.neighbour, |ends| Peer::Tcp(ends.source))
+        let proxied = self.proxied.get();
+        proxied.map_or(self.direct_peer, |addresses| Peer::Tcp(addresses.source))
     }
 
     /// Between which addresses the connection that came in runs, if it has any.
     #[must_use]
-    pub fn ends(&self, connection: &Socket) -> Option<Ends> {
-        if let Some(ends) = self.introduced.get() {
-            return Some(*ends);
+    pub fn addresses(&self, connection: &Socket) -> Option<AddressPair> {
+        if let Some(addresses) = self.proxied.get() {
+            return Some(*addresses);
         }
-        match self.neighbour {
+        match self.direct_peer {
             Peer::Unix => None,
-            Peer::Tcp(source) => Some(Ends {
+            Peer::Tcp(source) => Some(AddressPair {
                 source,
                 destination: connection.local_address()?,
             }),
@@ -88,12 +88,12 @@ impl Record {
     }
 
     /// Who has connected, for people: `[192.0.2.1]:5 (alice)`.
-    pub fn who(&self) -> impl fmt::Display {
-        Who(self)
+    pub fn peer_and_client(&self) -> impl fmt::Display {
+        PeerAndClient(self)
     }
 
     /// Who has connected, what it was and how it ended, for programs. The names stay.
-    pub fn tell(&self, reason: CloseReason, fields: &mut Fields) {
+    pub fn log_fields(&self, reason: CloseReason, fields: &mut Fields) {
         let (from_source, to_source) = self.bytes();
         fields.text("mode", self.mode);
         fields.text("peer", self.peer());
@@ -123,9 +123,9 @@ impl Record {
     }
 }
 
-struct Who<'a>(&'a Record);
+struct PeerAndClient<'a>(&'a ConnectionInfo);
 
-impl fmt::Display for Who<'_> {
+impl fmt::Display for PeerAndClient<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.client() {
             None => write!(f, "{}", self.0.peer()),
@@ -135,7 +135,7 @@ impl fmt::Display for Who<'_> {
 }
 
 /// For people: how much went which way, and what took how long.
-impl fmt::Display for Record {
+impl fmt::Display for ConnectionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, to) = self.bytes();
         write!(
@@ -215,11 +215,10 @@ mod tests {
     #[test]
     fn bytes_are_counted_from_the_source() {
         for mode in [Mode::Encrypt, Mode::Decrypt] {
-            let record = Record::new(mode, Peer::Unix);
-            assert_eq!(record.bytes(), (0, 0));
+            let info = ConnectionInfo::new(mode, Peer::Unix);
+            assert_eq!(info.bytes(), (0, 0));
             assert!(
-                record
-                    .to_string()
+                info.to_string()
                     .starts_with("0 bytes to the target, 0 back, ")
             );
         }
