@@ -230,7 +230,7 @@ fn the_list_of_log_fields_and_outcomes_is_complete() {
     }
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let source = |file| fs::read_to_string(sources.join(file)).unwrap();
-    let code = ["pipe/record.rs", "pipe/accept.rs", "log/writer.rs"]
+    let code = ["pipe/connection_info.rs", "pipe/accept.rs", "log/writer.rs"]
         .map(source)
         .concat();
     let noted = code.split("fields.").skip(1);
