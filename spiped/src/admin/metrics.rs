@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::log;
 use crate::pipe::board::{Board, Phase, Posted};
 use crate::pipe::close_reason::CloseReason;
-use crate::pipe::ledger::{Account, Client, Histogram};
+use crate::pipe::stats::{Client, Histogram, Totals};
 use crate::pipe::target::{Standing, Target};
 
 /// What a scraper understands.
@@ -61,9 +61,9 @@ struct Snapshot {
 #[derive(Debug)]
 struct Pipe {
     name: Arc<str>,
-    arrivals: u64,
+    accepted: u64,
     unproved: u64,
-    accounts: BTreeMap<Client, Account>,
+    totals: BTreeMap<Client, Totals>,
     /// What is known of each target.
     targets: Vec<(String, Standing)>,
 }
@@ -81,11 +81,11 @@ impl Snapshot {
     }
 
     /// What is told of each pipe and key.
-    fn accounts(&self) -> impl Iterator<Item = ([(&str, &str); 2], &Account)> {
+    fn totals(&self) -> impl Iterator<Item = ([(&str, &str); 2], &Totals)> {
         self.pipes.iter().flat_map(|pipe| {
-            pipe.accounts.iter().map(|(key, account)| {
+            pipe.totals.iter().map(|(key, totals)| {
                 let key = key.as_deref().unwrap_or_default();
-                ([("pipe", &*pipe.name), ("key", key)], account)
+                ([("pipe", &*pipe.name), ("key", key)], totals)
             })
         })
     }
@@ -95,9 +95,9 @@ impl Pipe {
     fn of((name, posted): (Arc<str>, Posted)) -> Self {
         Self {
             name,
-            arrivals: posted.ledger.arrivals(),
+            accepted: posted.stats.accepted(),
             unproved: posted.gate.strangers.count() as u64,
-            accounts: posted.ledger.accounts(),
+            totals: posted.stats.totals(),
             // Nobody will try again those of a pipe that is gone.
             targets: match posted.removed {
                 true => Vec::new(),
@@ -168,31 +168,31 @@ impl Snapshot {
         let accepted = self
             .pipes
             .iter()
-            .map(|pipe| ([("pipe", &*pipe.name)], pipe.arrivals));
+            .map(|pipe| ([("pipe", &*pipe.name)], pipe.accepted));
         let help = "Connections that have come";
         writer.counters("connections_accepted", help, None, accepted)?;
         let unproved = self.pipes.iter();
         let unproved = unproved.map(|pipe| ([("pipe", &*pipe.name)], pipe.unproved as f64));
         let help = "Connections that have not proved a key, or sent the header of a balancer";
         writer.gauges("connections_unproved", help, None, unproved)?;
-        let active = self.accounts();
-        let active = active.map(|(labels, account)| (labels, account.open as f64));
+        let active = self.totals();
+        let active = active.map(|(labels, totals)| (labels, totals.open as f64));
         writer.gauges(
             "connections_active",
             "Connections that are open",
             None,
             active,
         )?;
-        let ended = self.accounts().flat_map(|(labels, account)| {
-            let by_reason = account.by_reason();
+        let ended = self.totals().flat_map(|(labels, totals)| {
+            let by_reason = totals.by_reason();
             by_reason.map(move |(reason, count)| ((labels, [("outcome", reason.code())]), count))
         });
         let help = "Connections that have ended, by how they did";
         writer.counters("connections_ended", help, None, ended)?;
-        let bytes = self.accounts().flat_map(|(labels, account)| {
+        let bytes = self.totals().flat_map(|(labels, totals)| {
             [
-                ("from_source", account.from_source),
-                ("to_source", account.to_source),
+                ("from_source", totals.from_source),
+                ("to_source", totals.to_source),
             ]
             .map(|(direction, count)| ((labels, [("direction", direction)]), count))
         });
@@ -215,10 +215,10 @@ impl Snapshot {
     }
 
     fn handshakes(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        let results = self.accounts().flat_map(|(labels, account)| {
+        let results = self.totals().flat_map(|(labels, totals)| {
             let failed = FAILED_HANDSHAKES;
-            let failed = failed.map(|reason| (reason.code(), account.ended(reason)));
-            let all = [("done", account.handshakes.count())]
+            let failed = failed.map(|reason| (reason.code(), totals.ended(reason)));
+            let all = [("done", totals.handshakes.count())]
                 .into_iter()
                 .chain(failed);
             all.map(move |(result, count)| ((labels, [("result", result)]), count))
@@ -226,14 +226,14 @@ impl Snapshot {
         let help = "Handshakes, by what came of them; evicted ones made room for others";
         writer.counters("handshakes", help, None, results)?;
         let help = "How long handshakes took";
-        let times = self.accounts();
+        let times = self.totals();
         writer.times(
             "handshake",
             help,
             times.map(|(labels, it)| (labels, &it.handshakes)),
         )?;
         let help = "How long it took to connect to the target";
-        let times = self.accounts();
+        let times = self.totals();
         writer.times("dial", help, times.map(|(labels, it)| (labels, &it.dials)))
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::cli::table::aligned;
 use crate::pipe::board::{Board, Posted};
 use crate::pipe::connection_info::ConnectionInfo;
-use crate::pipe::ledger::Account;
+use crate::pipe::stats::Totals;
 use crate::pipe::target::{Standing, Target, Targets};
 
 /// The whole process. Times are in seconds, amounts of data in bytes.
@@ -114,9 +114,9 @@ impl Status {
 
 impl PipeStatus {
     fn of(pipe: Posted) -> Self {
-        let mut all = Account::default();
-        for account in pipe.ledger.accounts().values() {
-            all += account;
+        let mut all = Totals::default();
+        for totals in pipe.stats.totals().values() {
+            all += totals;
         }
         Self {
             name: pipe.settings.name.to_string(),
@@ -124,7 +124,7 @@ impl PipeStatus {
             source: pipe.settings.source.to_string(),
             targets: TargetStatus::all(&pipe.targets),
             removed: pipe.removed,
-            accepted: pipe.ledger.arrivals(),
+            accepted: pipe.stats.accepted(),
             active: all.open,
             unproved: pipe.gate.strangers.count() as u64,
             ended: all.all_ended(),
@@ -132,8 +132,8 @@ impl PipeStatus {
             from_source: all.from_source,
             to_source: all.to_source,
             connections: pipe
-                .ledger
-                .open()
+                .stats
+                .open_connections()
                 .iter()
                 .map(|info| ConnectionStatus::of(info))
                 .collect(),

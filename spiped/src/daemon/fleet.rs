@@ -24,7 +24,7 @@ use crate::pipe::accept::{Pipe, Running};
 use crate::pipe::admission::{Gate, Limits, Shares};
 use crate::pipe::board::{Board, Posted};
 use crate::pipe::connection::Route;
-use crate::pipe::ledger::Ledger;
+use crate::pipe::stats::PipeStats;
 use crate::pipe::target::{Target, Targets};
 use crate::pipe::workers::Workers;
 
@@ -200,11 +200,11 @@ impl Fleet {
         for mut ready in started {
             let name = Arc::clone(&ready.keyed.settings.name);
             let limits = Limits::new(&ready.keyed.settings, shares);
-            let (ledger, gate) = self.books(&ready.keyed.settings, limits);
+            let (stats, gate) = self.stats_and_gate(&ready.keyed.settings, limits);
             let member = match before.remove(&name) {
                 None => {
                     changes.added += 1;
-                    self.member(ready, &ledger, &gate, &[])
+                    self.member(ready, &stats, &gate, &[])
                 }
                 Some(member) if member.is(&ready) => member,
                 Some(member) => {
@@ -213,13 +213,13 @@ impl Fleet {
                     let before = Arc::clone(&member.pipe);
                     member.end().await;
                     gone.iter().for_each(|key| key.remove());
-                    self.member(ready, &ledger, &gate, before.route().targets.all())
+                    self.member(ready, &stats, &gate, before.route().targets.all())
                 }
             };
             self.board.post(Posted {
                 settings: member.keyed.settings.clone(),
                 removed: false,
-                ledger,
+                stats,
                 gate,
                 targets: Arc::clone(&member.pipe.route().targets),
             });
@@ -284,11 +284,15 @@ impl Fleet {
     }
 
     /// The books and the gate of a pipe: those of one of its name if there was one.
-    fn books(&self, settings: &PipeSettings, limits: Limits) -> (Arc<Ledger>, Arc<Gate>) {
+    fn stats_and_gate(
+        &self,
+        settings: &PipeSettings,
+        limits: Limits,
+    ) -> (Arc<PipeStats>, Arc<Gate>) {
         match self.board.find(&settings.name) {
-            Some((ledger, gate)) => {
+            Some((stats, gate)) => {
                 gate.adjust(limits);
-                (ledger, gate)
+                (stats, gate)
             }
             None => {
                 let name = Arc::clone(&settings.name);
@@ -301,7 +305,7 @@ impl Fleet {
     fn member(
         &self,
         ready: Ready,
-        ledger: &Arc<Ledger>,
+        stats: &Arc<PipeStats>,
         gate: &Arc<Gate>,
         before: &[Arc<Target>],
     ) -> Member {
@@ -322,14 +326,14 @@ impl Fleet {
             conduct: settings.conduct.clone(),
         };
         let trim_trigger = Arc::clone(&self.trim_trigger);
-        let (ledger, gate) = (Arc::clone(ledger), Arc::clone(gate));
+        let (stats, gate) = (Arc::clone(stats), Arc::clone(gate));
         let workers = Arc::clone(&self.workers);
         let pipe = Pipe::new(
             name(),
             settings.mode,
             route,
             gate,
-            ledger,
+            stats,
             trim_trigger,
             workers,
         );

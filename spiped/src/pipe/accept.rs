@@ -17,7 +17,7 @@ use crate::pipe::admission::{Gate, Slot};
 use crate::pipe::close_reason::{CloseReason, ConnectionError};
 use crate::pipe::connection::{Route, unless_gone};
 use crate::pipe::connection_info::ConnectionInfo;
-use crate::pipe::ledger::Ledger;
+use crate::pipe::stats::PipeStats;
 use crate::pipe::strangers::Stay;
 use crate::pipe::workers::Workers;
 
@@ -33,7 +33,7 @@ pub struct Pipe {
     mode: Mode,
     route: Route,
     gate: Arc<Gate>,
-    ledger: Arc<Ledger>,
+    stats: Arc<PipeStats>,
     trim_trigger: Arc<TrimTrigger>,
     workers: Arc<Workers>,
 }
@@ -65,7 +65,7 @@ impl Pipe {
         mode: Mode,
         route: Route,
         gate: Arc<Gate>,
-        ledger: Arc<Ledger>,
+        stats: Arc<PipeStats>,
         trim_trigger: Arc<TrimTrigger>,
         workers: Arc<Workers>,
     ) -> Self {
@@ -74,7 +74,7 @@ impl Pipe {
             mode,
             route,
             gate,
-            ledger,
+            stats,
             trim_trigger,
             workers,
         }
@@ -196,8 +196,10 @@ impl Pipe {
     }
 
     async fn serve(&self, source: Socket, peer: Peer, entrance: Entrance) {
-        let entry = self.ledger.enter(ConnectionInfo::new(self.mode, peer));
-        let info = entry.info();
+        let guard = self
+            .stats
+            .open_connection(ConnectionInfo::new(self.mode, peer));
+        let info = guard.info();
         let served = self.run(&source, entrance, info).await;
         let reason = match &served {
             Ok(()) => CloseReason::Done,
@@ -228,7 +230,7 @@ impl Pipe {
                 fields,
             ),
         }
-        entry.end(reason);
+        guard.end(reason);
     }
 }
 

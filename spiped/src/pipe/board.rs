@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::settings::PipeSettings;
 use crate::pipe::admission::Gate;
-use crate::pipe::ledger::Ledger;
+use crate::pipe::stats::PipeStats;
 use crate::pipe::target::Targets;
 
 /// How far the process is.
@@ -64,7 +64,7 @@ pub struct Posted {
     /// Whether it is there no more, but connections of it are.
     pub removed: bool,
     /// What passes through it.
-    pub ledger: Arc<Ledger>,
+    pub stats: Arc<PipeStats>,
     /// Who waits in front of it.
     pub gate: Arc<Gate>,
     /// Where its connections go.
@@ -107,7 +107,7 @@ impl Board {
     #[must_use]
     pub fn pipes(&self) -> BTreeMap<Arc<str>, Posted> {
         let mut state = self.state();
-        let is_left = |pipe: &Posted| !pipe.removed || !pipe.ledger.open().is_empty();
+        let is_left = |pipe: &Posted| !pipe.removed || !pipe.stats.open_connections().is_empty();
         state.pipes.retain(|_, pipe| is_left(pipe));
         state.pipes.clone()
     }
@@ -125,10 +125,10 @@ impl Board {
     }
 
     /// The books and the gate of a pipe of that name, if there are any.
-    pub(crate) fn find(&self, name: &str) -> Option<(Arc<Ledger>, Arc<Gate>)> {
+    pub(crate) fn find(&self, name: &str) -> Option<(Arc<PipeStats>, Arc<Gate>)> {
         let state = self.state();
         let pipe = state.pipes.get(name)?;
-        Some((Arc::clone(&pipe.ledger), Arc::clone(&pipe.gate)))
+        Some((Arc::clone(&pipe.stats), Arc::clone(&pipe.gate)))
     }
 
     pub(crate) fn post(&self, pipe: Posted) {

@@ -12,13 +12,13 @@ use crate::pipe::connection_info::ConnectionInfo;
 
 /// The books of one pipe. They outlast a change of its settings.
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<Books>);
+pub struct PipeStats(Mutex<State>);
 
 #[derive(Debug, Default)]
-struct Books {
-    arrivals: u64,
+struct State {
+    accepted: u64,
     open: HashMap<u64, Arc<ConnectionInfo>>,
-    ended: BTreeMap<Client, Account>,
+    ended: BTreeMap<Client, Totals>,
 }
 
 /// Whose key it was, where keys are clients'; strangers have none.
@@ -26,7 +26,7 @@ pub type Client = Option<Arc<str>>;
 
 /// What connections came to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Account {
+pub struct Totals {
     /// Connections that are open.
     pub open: u64,
     /// Those that have ended, in the order of [`CloseReason::ALL`].
@@ -41,7 +41,7 @@ pub struct Account {
     pub dials: Histogram,
 }
 
-impl Account {
+impl Totals {
     fn add(&mut self, info: &ConnectionInfo) {
         let (from_source, to_source) = info.bytes();
         self.from_source += from_source;
@@ -84,7 +84,7 @@ impl Account {
     }
 }
 
-impl AddAssign<&Self> for Account {
+impl AddAssign<&Self> for Totals {
     fn add_assign(&mut self, other: &Self) {
         self.open += other.open;
         self.from_source += other.from_source;
@@ -143,17 +143,17 @@ impl AddAssign<&Self> for Histogram {
     }
 }
 
-impl Ledger {
+impl PipeStats {
     /// Enters a connection.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, info: ConnectionInfo) -> Entry {
+    pub fn open_connection(self: &Arc<Self>, info: ConnectionInfo) -> ConnectionGuard {
         let info = Arc::new(info);
-        let mut books = self.books();
-        let number = books.arrivals;
-        books.arrivals += 1;
-        books.open.insert(number, Arc::clone(&info));
-        Entry {
-            ledger: Arc::clone(self),
+        let mut state = self.state();
+        let number = state.accepted;
+        state.accepted += 1;
+        state.open.insert(number, Arc::clone(&info));
+        ConnectionGuard {
+            stats: Arc::clone(self),
             number,
             info,
             reason: None,
@@ -162,35 +162,35 @@ impl Ledger {
 
     /// How many connections have ever come.
     #[must_use]
-    pub fn arrivals(&self) -> u64 {
-        self.books().arrivals
+    pub fn accepted(&self) -> u64 {
+        self.state().accepted
     }
 
     /// The connections that are open, the oldest first.
     #[must_use]
-    pub fn open(&self) -> Vec<Arc<ConnectionInfo>> {
-        let books = self.books();
-        let mut open: Vec<_> = books.open.iter().collect();
+    pub fn open_connections(&self) -> Vec<Arc<ConnectionInfo>> {
+        let state = self.state();
+        let mut open: Vec<_> = state.open.iter().collect();
         open.sort_unstable_by_key(|(number, _)| **number);
         open.into_iter().map(|(_, info)| Arc::clone(info)).collect()
     }
 
     /// What all connections came to until now, open ones included, by the key that they used.
     #[must_use]
-    pub fn accounts(&self) -> BTreeMap<Client, Account> {
-        let books = self.books();
-        let mut accounts = books.ended.clone();
-        let open: Vec<_> = books.open.values().map(Arc::clone).collect();
-        drop(books);
+    pub fn totals(&self) -> BTreeMap<Client, Totals> {
+        let state = self.state();
+        let mut totals = state.ended.clone();
+        let open: Vec<_> = state.open.values().map(Arc::clone).collect();
+        drop(state);
         for info in open {
-            let account = accounts.entry(info.client().cloned()).or_default();
-            account.open += 1;
-            account.add(&info);
+            let totals = totals.entry(info.client().cloned()).or_default();
+            totals.open += 1;
+            totals.add(&info);
         }
-        accounts
+        totals
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -198,15 +198,15 @@ impl Ledger {
 
 /// A connection in the books; it is open until this is dropped.
 #[derive(Debug)]
-pub struct Entry {
-    ledger: Arc<Ledger>,
+pub struct ConnectionGuard {
+    stats: Arc<PipeStats>,
     number: u64,
     info: Arc<ConnectionInfo>,
     /// `None` if whoever served it never came to an end: it is not counted then.
     reason: Option<CloseReason>,
 }
 
-impl Entry {
+impl ConnectionGuard {
     /// What is known of it.
     #[must_use]
     pub fn info(&self) -> &ConnectionInfo {
@@ -219,16 +219,16 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        let mut books = self.ledger.books();
+        let mut state = self.stats.state();
         // Both at once, so that whoever adds up sees it in one place.
-        books.open.remove(&self.number);
+        state.open.remove(&self.number);
         if let Some(reason) = self.reason {
             let client = self.info.client().cloned();
-            let account = books.ended.entry(client).or_default();
-            account.add(&self.info);
-            account.end(reason);
+            let totals = state.ended.entry(client).or_default();
+            totals.add(&self.info);
+            totals.end(reason);
         }
     }
 }
@@ -246,18 +246,18 @@ mod tests {
 
     #[test]
     fn who_comes_is_open_until_it_has_ended() {
-        let ledger = Arc::new(Ledger::default());
-        let [first, second, third] = [(); 3].map(|()| ledger.enter(info()));
+        let stats = Arc::new(PipeStats::default());
+        let [first, second, third] = [(); 3].map(|()| stats.open_connection(info()));
         second.info().identify(&"bob".into());
-        assert_eq!(ledger.arrivals(), 3);
-        assert_eq!(ledger.open().len(), 3);
+        assert_eq!(stats.accepted(), 3);
+        assert_eq!(stats.open_connections().len(), 3);
         first.end(CloseReason::Done);
         second.end(CloseReason::Idle);
         drop(third);
-        assert!(ledger.open().is_empty());
-        let accounts = ledger.accounts();
-        let nobody = &accounts[&None];
-        let bob = &accounts[&Some("bob".into())];
+        assert!(stats.open_connections().is_empty());
+        let totals = stats.totals();
+        let nobody = &totals[&None];
+        let bob = &totals[&Some("bob".into())];
         assert_eq!(
             (
                 nobody.open,
@@ -270,18 +270,18 @@ mod tests {
             (bob.open, bob.all_ended(), bob.ended(CloseReason::Idle)),
             (0, 1, 1)
         );
-        assert_eq!(ledger.arrivals(), 3);
+        assert_eq!(stats.accepted(), 3);
     }
 
     #[test]
     fn what_is_open_counts_as_it_goes() {
-        let ledger = Arc::new(Ledger::default());
-        let entry = ledger.enter(info());
-        assert_eq!(ledger.accounts()[&None].open, 1);
+        let stats = Arc::new(PipeStats::default());
+        let entry = stats.open_connection(info());
+        assert_eq!(stats.totals()[&None].open, 1);
         entry.info().identify(&"alice".into());
-        let accounts = ledger.accounts();
-        assert_eq!(accounts.len(), 1);
-        assert_eq!(accounts[&Some("alice".into())].open, 1);
+        let totals = stats.totals();
+        assert_eq!(totals.len(), 1);
+        assert_eq!(totals[&Some("alice".into())].open, 1);
     }
 
     #[test]
