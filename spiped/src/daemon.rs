@@ -34,7 +34,7 @@ use crate::os::sandbox::SandboxError;
 use crate::os::signals;
 use crate::os::socket_activation;
 use crate::pipe::admission;
-use crate::pipe::board::Board;
+use crate::pipe::registry::Registry;
 use crate::pipe::workers::Workers;
 
 /// How long `-D` waits between look-ups that fail.
@@ -218,7 +218,7 @@ impl Plan {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let board = Arc::new(Board::default());
+        let registry = Arc::new(Registry::default());
         let daemon = Daemon {
             process: self.process,
             origin: self.origin,
@@ -226,9 +226,9 @@ impl Plan {
                 descriptors,
                 key_exchange,
                 Arc::clone(&workers),
-                Arc::clone(&board),
+                Arc::clone(&registry),
             ),
-            board,
+            registry,
             supervisor: self.supervisor,
         };
         runtime.block_on(daemon.serve(prepared, self.desks, readiness, report))?;

@@ -2,7 +2,6 @@
 
 pub mod accept;
 pub mod admission;
-pub mod board;
 pub mod clients;
 pub mod close_reason;
 pub mod connection;
@@ -10,6 +9,7 @@ pub mod connection_info;
 mod idle;
 pub mod lookups;
 pub mod proxy_protocol;
+pub mod registry;
 pub mod stats;
 pub mod strangers;
 pub mod target;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::server::{self, Access, Reload};
 use crate::config::setup::{self, SetupError};
 use crate::os::os_error::os_error;
-use crate::pipe::board::Board;
+use crate::pipe::registry::Registry;
 
 /// Sockets that listen, and that nobody answers at yet.
 #[derive(Debug, Default)]
@@ -78,14 +78,18 @@ impl Desks {
     /// # Errors
     ///
     /// The runtime cannot watch a socket.
-    pub fn open(self, board: &Arc<Board>, reloads: mpsc::Sender<Reload>) -> io::Result<()> {
+    pub fn open(self, registry: &Arc<Registry>, reloads: mpsc::Sender<Reload>) -> io::Result<()> {
         let desks = [
             (self.metrics, Access::Metrics),
             (self.control, Access::Control(reloads)),
         ];
         for (listener, access) in desks {
             if let Some(listener) = listener {
-                tokio::spawn(server::serve(listener.start()?, access, Arc::clone(board)));
+                tokio::spawn(server::serve(
+                    listener.start()?,
+                    access,
+                    Arc::clone(registry),
+                ));
             }
         }
         Ok(())

@@ -10,11 +10,11 @@ use prometheus_client::encoding::{
     DescriptorEncoder, EncodeLabelSet, NoLabelSet, prometheus_text, text,
 };
 use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Registry as MetricRegistry, Unit};
 
 use crate::log;
-use crate::pipe::board::{Board, Phase, Posted};
 use crate::pipe::close_reason::CloseReason;
+use crate::pipe::registry::{Phase, PipeEntry, Registry};
 use crate::pipe::stats::{Client, Histogram, Totals};
 use crate::pipe::target::{Standing, Target};
 
@@ -37,18 +37,18 @@ impl Format {
 }
 
 /// All counters as they are now.
-pub(super) fn render(board: &Arc<Board>, format: Format) -> Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix("spiped");
-    registry.register_collector(Box::new(Snapshot::of(board)));
+pub(super) fn render(registry: &Arc<Registry>, format: Format) -> Result<String, fmt::Error> {
+    let mut metrics = MetricRegistry::with_prefix("spiped");
+    metrics.register_collector(Box::new(Snapshot::of(registry)));
     let mut rendered = String::new();
     match format {
-        Format::OpenMetrics => text::encode(&mut rendered, &registry)?,
-        Format::Prometheus => prometheus_text::encode(&mut rendered, &registry)?,
+        Format::OpenMetrics => text::encode(&mut rendered, &metrics)?,
+        Format::Prometheus => prometheus_text::encode(&mut rendered, &metrics)?,
     }
     Ok(rendered)
 }
 
-/// What the board said at one time, so that all figures of a scrape agree.
+/// The registry at one time, so that all figures of a scrape agree.
 #[derive(Debug)]
 struct Snapshot {
     uptime: Duration,
@@ -69,14 +69,14 @@ struct Pipe {
 }
 
 impl Snapshot {
-    fn of(board: &Board) -> Self {
-        let reloads = board.reloads();
+    fn of(registry: &Registry) -> Self {
+        let reloads = registry.reloads();
         Self {
-            uptime: board.uptime(),
-            phase: board.phase(),
+            uptime: registry.uptime(),
+            phase: registry.phase(),
             reloads: [("done", reloads.done), ("failed", reloads.failed)],
             log_lines_lost: log::lost(),
-            pipes: board.pipes().into_iter().map(Pipe::of).collect(),
+            pipes: registry.pipes().into_iter().map(Pipe::of).collect(),
         }
     }
 
@@ -92,16 +92,16 @@ impl Snapshot {
 }
 
 impl Pipe {
-    fn of((name, posted): (Arc<str>, Posted)) -> Self {
+    fn of((name, entry): (Arc<str>, PipeEntry)) -> Self {
         Self {
             name,
-            accepted: posted.stats.accepted(),
-            unproved: posted.gate.strangers.count() as u64,
-            totals: posted.stats.totals(),
+            accepted: entry.stats.accepted(),
+            unproved: entry.gate.strangers.count() as u64,
+            totals: entry.stats.totals(),
             // Nobody will try again those of a pipe that is gone.
-            targets: match posted.removed {
+            targets: match entry.removed {
                 true => Vec::new(),
-                false => posted.targets.all().iter().map(standing).collect(),
+                false => entry.targets.all().iter().map(standing).collect(),
             },
         }
     }

@@ -21,7 +21,7 @@ use super::status::Status;
 use crate::daemon::fleet::Changes;
 use crate::log::{self, Class};
 use crate::os::os_error::os_error;
-use crate::pipe::board::{Board, Phase};
+use crate::pipe::registry::{Phase, Registry};
 
 /// For more connections than these the oldest have to end.
 const CONNECTIONS_MAX: usize = 16;
@@ -54,20 +54,20 @@ pub(super) enum Access {
 #[derive(Debug)]
 struct Desk {
     access: Access,
-    board: Arc<Board>,
+    registry: Arc<Registry>,
     /// Reloads that may still be asked for at once.
     reloads: Semaphore,
 }
 
 /// Answers at a socket for ever.
-pub(super) async fn serve(listener: Listener, access: Access, board: Arc<Board>) {
+pub(super) async fn serve(listener: Listener, access: Access, registry: Arc<Registry>) {
     let patience = match access {
         Access::Metrics => PATIENCE,
         Access::Control(_) => CONTROL_PATIENCE,
     };
     let desk = Arc::new(Desk {
         access,
-        board,
+        registry,
         reloads: Semaphore::new(RELOADS_MAX),
     });
     let mut places = Places::new(CONNECTIONS_MAX);
@@ -121,13 +121,13 @@ impl Desk {
                 text(StatusCode::NOT_FOUND, "there is no such page")
             }
             _ if !reading => refuse("GET, HEAD"),
-            ("/metrics", _) => metrics(request.headers(), &self.board),
+            ("/metrics", _) => metrics(request.headers(), &self.registry),
             ("/healthz", _) => text(StatusCode::OK, "alive"),
-            ("/readyz", _) => match self.board.phase() {
+            ("/readyz", _) => match self.registry.phase() {
                 Phase::Serving => text(StatusCode::OK, "ready"),
                 other => text(StatusCode::SERVICE_UNAVAILABLE, other.word()),
             },
-            _ => json(&Status::of(&self.board)),
+            _ => json(&Status::of(&self.registry)),
         }
     }
 
@@ -159,7 +159,7 @@ fn is_known(path: &str, access: &Access) -> bool {
     }
 }
 
-fn metrics(headers: &HeaderMap, board: &Arc<Board>) -> Answer {
+fn metrics(headers: &HeaderMap, registry: &Arc<Registry>) -> Answer {
     let accepts = headers.get_all(ACCEPT).iter();
     let accepts = accepts.filter_map(|value| value.to_str().ok());
     let format = match accepts
@@ -169,7 +169,7 @@ fn metrics(headers: &HeaderMap, board: &Arc<Board>) -> Answer {
         true => Format::OpenMetrics,
         false => Format::Prometheus,
     };
-    match metrics::render(board, format) {
+    match metrics::render(registry, format) {
         Ok(rendered) => response(StatusCode::OK, format.content_type(), rendered),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }

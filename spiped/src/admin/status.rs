@@ -10,8 +10,8 @@ use spiped_tokio::Peer;
 use tokio::time::Instant;
 
 use crate::cli::table::aligned;
-use crate::pipe::board::{Board, Posted};
 use crate::pipe::connection_info::ConnectionInfo;
+use crate::pipe::registry::{PipeEntry, Registry};
 use crate::pipe::stats::Totals;
 use crate::pipe::target::{Standing, Target, Targets};
 
@@ -73,16 +73,16 @@ struct ConnectionStatus {
 }
 
 impl Status {
-    pub(super) fn of(board: &Board) -> Self {
-        let reloads = board.reloads();
+    pub(super) fn of(registry: &Registry) -> Self {
+        let reloads = registry.reloads();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            phase: board.phase().word().to_owned(),
-            uptime: board.uptime().as_secs_f64(),
+            phase: registry.phase().word().to_owned(),
+            uptime: registry.uptime().as_secs_f64(),
             reloads: reloads.done,
             failed_reloads: reloads.failed,
-            pipes: board.pipes().into_values().map(PipeStatus::of).collect(),
+            pipes: registry.pipes().into_values().map(PipeStatus::of).collect(),
         }
     }
 
@@ -113,7 +113,7 @@ impl Status {
 }
 
 impl PipeStatus {
-    fn of(pipe: Posted) -> Self {
+    fn of(pipe: PipeEntry) -> Self {
         let mut all = Totals::default();
         for totals in pipe.stats.totals().values() {
             all += totals;

@@ -22,8 +22,8 @@ use crate::os::fd_limit::FdLimit;
 use crate::os::malloc_trim::TrimTrigger;
 use crate::pipe::accept::{Pipe, Running};
 use crate::pipe::admission::{Gate, Limits, Shares};
-use crate::pipe::board::{Board, Posted};
 use crate::pipe::connection::Route;
+use crate::pipe::registry::{PipeEntry, Registry};
 use crate::pipe::stats::PipeStats;
 use crate::pipe::target::{Target, Targets};
 use crate::pipe::workers::Workers;
@@ -32,7 +32,7 @@ use crate::pipe::workers::Workers;
 #[derive(Debug)]
 pub struct Fleet {
     pipes: BTreeMap<Arc<str>, Member>,
-    board: Arc<Board>,
+    registry: Arc<Registry>,
     /// Pipes that are gone, as long as they have connections.
     retired: Vec<Keyed>,
     descriptors: FdLimit,
@@ -99,18 +99,18 @@ impl fmt::Display for Changes {
 }
 
 impl Fleet {
-    /// No pipe yet. Those that come are posted on the board.
+    /// No pipe yet. Those that come are entered in the registry.
     #[must_use]
     pub fn new(
         descriptors: FdLimit,
         key_exchange: KeyExchangePool,
         workers: Arc<Workers>,
-        board: Arc<Board>,
+        registry: Arc<Registry>,
     ) -> Self {
         let (running, none_running) = mpsc::channel(1);
         Self {
             pipes: BTreeMap::new(),
-            board,
+            registry,
             retired: Vec::new(),
             descriptors,
             key_exchange,
@@ -216,7 +216,7 @@ impl Fleet {
                     self.member(ready, &stats, &gate, before.route().targets.all())
                 }
             };
-            self.board.post(Posted {
+            self.registry.insert(PipeEntry {
                 settings: member.keyed.settings.clone(),
                 removed: false,
                 stats,
@@ -227,7 +227,7 @@ impl Fleet {
         }
         changes.removed = before.len();
         for (name, member) in before {
-            self.board.remove(&name);
+            self.registry.remove(&name);
             self.retired.push(member.keyed.clone());
             member.end().await;
         }
@@ -289,7 +289,7 @@ impl Fleet {
         settings: &PipeSettings,
         limits: Limits,
     ) -> (Arc<PipeStats>, Arc<Gate>) {
-        match self.board.find(&settings.name) {
+        match self.registry.find(&settings.name) {
             Some((stats, gate)) => {
                 gate.adjust(limits);
                 (stats, gate)

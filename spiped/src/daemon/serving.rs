@@ -18,14 +18,14 @@ use crate::os::daemonize::Readiness;
 use crate::os::os_error::os_error;
 use crate::os::sandbox::SandboxReport;
 use crate::os::signals::{Request, Requests};
-use crate::pipe::board::{Board, Phase};
+use crate::pipe::registry::{Phase, Registry};
 
 /// The daemon, once it is in the sandbox.
 pub(super) struct Daemon {
     pub(super) process: ProcessSettings,
     pub(super) origin: Origin,
     pub(super) fleet: Fleet,
-    pub(super) board: Arc<Board>,
+    pub(super) registry: Arc<Registry>,
     pub(super) supervisor: Supervisor,
 }
 
@@ -48,8 +48,8 @@ impl Daemon {
         let mut requests = Requests::watch(self.process.foreground)?;
         let changes = self.fleet.apply(prepared, &[]).await?;
         let (reloads, asked_to_reload) = mpsc::channel(1);
-        desks.open(&self.board, reloads)?;
-        self.board.enter(Phase::Serving);
+        desks.open(&self.registry, reloads)?;
+        self.registry.enter(Phase::Serving);
         // Before the process that was started goes away, which looks like the end to who does not know
         // the one that comes after it.
         self.supervisor.ready(changes).await;
@@ -62,7 +62,7 @@ impl Daemon {
             log::notice(Class::Daemon, format_args!("{report}"));
         }
         self.obey(&mut requests, asked_to_reload).await;
-        self.board.enter(Phase::Draining);
+        self.registry.enter(Phase::Draining);
         self.supervisor.stopping().await;
         let drained = self.fleet.drain(self.process.drain);
         let left = tokio::select! {
@@ -151,7 +151,7 @@ impl Daemon {
             }
             Err(error) => Err(error),
         };
-        self.board.reloaded(changes.is_ok());
+        self.registry.reloaded(changes.is_ok());
         self.fleet.look_up_again();
         match changes {
             Ok(changes) => {

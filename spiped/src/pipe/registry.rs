@@ -35,7 +35,7 @@ impl Phase {
 
 /// All that there is to see.
 #[derive(Debug)]
-pub struct Board {
+pub struct Registry {
     started: Instant,
     state: Mutex<State>,
 }
@@ -44,7 +44,7 @@ pub struct Board {
 struct State {
     phase: Phase,
     reloads: Reloads,
-    pipes: BTreeMap<Arc<str>, Posted>,
+    pipes: BTreeMap<Arc<str>, PipeEntry>,
 }
 
 /// How often settings were read again.
@@ -58,7 +58,7 @@ pub struct Reloads {
 
 /// A pipe.
 #[derive(Clone, Debug)]
-pub struct Posted {
+pub struct PipeEntry {
     /// What it is, or was.
     pub settings: PipeSettings,
     /// Whether it is there no more, but connections of it are.
@@ -71,7 +71,7 @@ pub struct Posted {
     pub targets: Arc<Targets>,
 }
 
-impl Default for Board {
+impl Default for Registry {
     fn default() -> Self {
         Self {
             started: Instant::now(),
@@ -84,7 +84,7 @@ impl Default for Board {
     }
 }
 
-impl Board {
+impl Registry {
     /// How long the process has been serving.
     #[must_use]
     pub fn uptime(&self) -> Duration {
@@ -105,9 +105,9 @@ impl Board {
 
     /// All pipes by name, and those that are gone and have connections still.
     #[must_use]
-    pub fn pipes(&self) -> BTreeMap<Arc<str>, Posted> {
+    pub fn pipes(&self) -> BTreeMap<Arc<str>, PipeEntry> {
         let mut state = self.state();
-        let is_left = |pipe: &Posted| !pipe.removed || !pipe.stats.open_connections().is_empty();
+        let is_left = |pipe: &PipeEntry| !pipe.removed || !pipe.stats.open_connections().is_empty();
         state.pipes.retain(|_, pipe| is_left(pipe));
         state.pipes.clone()
     }
@@ -131,7 +131,7 @@ impl Board {
         Some((Arc::clone(&pipe.stats), Arc::clone(&pipe.gate)))
     }
 
-    pub(crate) fn post(&self, pipe: Posted) {
+    pub(crate) fn insert(&self, pipe: PipeEntry) {
         let name = Arc::clone(&pipe.settings.name);
         self.state().pipes.insert(name, pipe);
     }
