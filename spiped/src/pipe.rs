@@ -11,6 +11,6 @@ pub mod lookups;
 pub mod proxy_protocol;
 pub mod registry;
 pub mod stats;
-pub mod strangers;
 pub mod target;
+pub mod unproved;
 pub mod workers;

@@ -18,7 +18,7 @@ use crate::pipe::close_reason::{CloseReason, ConnectionError};
 use crate::pipe::connection::{Route, unless_gone};
 use crate::pipe::connection_info::ConnectionInfo;
 use crate::pipe::stats::PipeStats;
-use crate::pipe::strangers::Stay;
+use crate::pipe::unproved::UnprovedGuard;
 use crate::pipe::workers::Workers;
 
 /// How long accepting pauses when the system has no descriptors or memory for a connection.
@@ -46,7 +46,7 @@ enum Entrance {
     /// It is for whom it is from.
     Known(Admission),
     /// A balancer has to say first for whom it is.
-    Unknown(Stay),
+    Unknown(UnprovedGuard),
 }
 
 /// What a connection has to do before it is served.
@@ -54,7 +54,7 @@ enum Admission {
     /// Nothing: it is a plaintext one.
     Served(Option<Slot>),
     /// It is an encrypted one, and has to prove the key.
-    Stranger(Stay),
+    Stranger(UnprovedGuard),
 }
 
 impl Pipe {
@@ -102,15 +102,13 @@ impl Pipe {
             };
             match accepted {
                 Ok((source, peer)) => {
-                    let strangers = &self.gate.strangers;
+                    let unproved = &self.gate.unproved;
                     let entrance = match self.mode {
                         _ if self.is_behind_balancer() => {
-                            Entrance::Unknown(strangers.enter_unknown())
+                            Entrance::Unknown(unproved.add_behind_balancer())
                         }
                         Mode::Encrypt => Entrance::Known(Admission::Served(slot)),
-                        Mode::Decrypt => {
-                            Entrance::Known(Admission::Stranger(strangers.enter(peer)))
-                        }
+                        Mode::Decrypt => Entrance::Known(Admission::Stranger(unproved.add(peer))),
                     };
                     let pipe = Arc::clone(&self);
                     let running = running.clone();
@@ -131,7 +129,7 @@ impl Pipe {
                 Err(error) => {
                     self.warn_of_accepting(&error);
                     match is_shortage(&error) {
-                        true => self.gate.strangers.relieve(ACCEPT_PAUSE).await,
+                        true => self.gate.unproved.evict_silent(ACCEPT_PAUSE).await,
                         false => tokio::time::sleep(ACCEPT_PAUSE).await,
                     }
                 }
@@ -174,22 +172,24 @@ impl Pipe {
         // One for header and proof, as the same peer sends both.
         let deadline = Instant::now() + self.route.conduct.timeout;
         let admission = match entrance {
-            Entrance::Unknown(stay) => {
-                Box::pin(self.route.take_header(source, stay, deadline, info)).await?;
+            Entrance::Unknown(guard) => {
+                Box::pin(self.route.take_header(source, guard, deadline, info)).await?;
                 match self.mode {
                     Mode::Encrypt => {
                         let slot = async { Ok(self.gate.slot().await) };
                         Admission::Served(unless_gone(source, slot).await?)
                     }
-                    Mode::Decrypt => Admission::Stranger(self.gate.strangers.enter(info.peer())),
+                    Mode::Decrypt => Admission::Stranger(self.gate.unproved.add(info.peer())),
                 }
             }
             Entrance::Known(admission) => admission,
         };
         match admission {
             Admission::Served(_slot) => self.route.encrypt(source, info).await,
-            Admission::Stranger(stay) => {
-                let decrypted = self.route.decrypt(source, stay, deadline, &self.gate, info);
+            Admission::Stranger(guard) => {
+                let decrypted = self
+                    .route
+                    .decrypt(source, guard, deadline, &self.gate, info);
                 decrypted.await
             }
         }

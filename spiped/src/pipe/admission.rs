@@ -9,7 +9,7 @@ use crate::config::settings::PipeSettings;
 use crate::log::{self, Class, Level};
 use crate::os::fd_limit::FdLimit;
 use crate::pipe::clients::{ClientLimit, Clients, Place};
-use crate::pipe::strangers::{Bounds, Strangers};
+use crate::pipe::unproved::{Bounds, UnprovedConnections};
 
 /// No more than these wait for a slot of `-n`; further ones wait in the system's queue.
 const WAITING_MAX: usize = 4096;
@@ -92,7 +92,7 @@ pub struct Gate {
     /// One for each connection that may wait for a slot after it has proved the key.
     waiting: Arc<Semaphore>,
     /// Connections that have not.
-    pub strangers: Arc<Strangers>,
+    pub unproved: Arc<UnprovedConnections>,
     clients: Arc<Clients>,
     /// How many permits the two have, whether they are taken or not.
     sizes: Mutex<[usize; 2]>,
@@ -118,7 +118,7 @@ impl Gate {
             name,
             slots,
             waiting,
-            strangers: Arc::new(Strangers::new(limits.unproved)),
+            unproved: Arc::new(UnprovedConnections::new(limits.unproved)),
             clients: Arc::new(Clients::new(limits.per_client)),
             sizes: Mutex::new(sizes),
         }
@@ -147,7 +147,7 @@ impl Gate {
             }
         }
         *sizes = wanted;
-        self.strangers.set_bounds(limits.unproved);
+        self.unproved.set_bounds(limits.unproved);
         self.clients.set_bound(limits.per_client);
     }
 

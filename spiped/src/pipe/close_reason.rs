@@ -10,7 +10,7 @@ use crate::config::settings::Mode;
 use crate::os::os_error::os_error;
 use crate::pipe::clients::ClientLimit;
 use crate::pipe::proxy_protocol::HeaderError;
-use crate::pipe::strangers::Shortage;
+use crate::pipe::unproved::EvictionReason;
 
 /// Why a connection ended otherwise than by the end of both its directions.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum ConnectionError {
     HandshakeTimeout(Duration),
     /// The peer had not proved anything yet when there were too many like it.
     #[error("closed to make room for another, as the key was not proved ({0})")]
-    Evicted(Shortage),
+    Evicted(EvictionReason),
     /// The peer has gone while it waited for a slot.
     #[error("the peer has gone while it waited for its turn (connection limit): {}", os_error(.0))]
     Left(io::Error),
@@ -53,7 +53,7 @@ pub enum ConnectionError {
     HeaderTimeout(Duration),
     /// It was not there yet when there were too many like it.
     #[error("closed to make room for another, as it had no header of the PROXY protocol yet ({0})")]
-    HeaderEvicted(Shortage),
+    HeaderEvicted(EvictionReason),
     /// It comes from where no balancer is.
     #[error("closed, as it is from no network of --accept-proxy")]
     NoBalancer,

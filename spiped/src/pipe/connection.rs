@@ -21,8 +21,8 @@ use crate::pipe::connection_info::ConnectionInfo;
 use crate::pipe::idle::{self, Idle};
 use crate::pipe::lookups::Found;
 use crate::pipe::proxy_protocol::{self, AddressPair, Progress};
-use crate::pipe::strangers::Stay;
 use crate::pipe::target::{Target, Targets};
+use crate::pipe::unproved::UnprovedGuard;
 
 /// What all connections of a pipe have in common.
 #[derive(Debug)]
@@ -120,13 +120,13 @@ impl Route {
     pub async fn decrypt(
         &self,
         source: &Socket,
-        stay: Stay,
+        guard: UnprovedGuard,
         deadline: Instant,
         gate: &Gate,
         info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
         self.choose_keepalive(source);
-        let proved = Box::pin(self.prove(source, stay, deadline)).await?;
+        let proved = Box::pin(self.prove(source, guard, deadline)).await?;
         let key = self.keys.entry(proved.peer.key());
         let of_client = key.and_then(|key| Some((key, key.client()?)));
         if let Some((_, client)) = of_client {
@@ -158,7 +158,7 @@ impl Route {
     async fn prove<'a>(
         &self,
         source: &'a Socket,
-        mut stay: Stay,
+        mut guard: UnprovedGuard,
         deadline: Instant,
     ) -> Result<Proved<'a>, ConnectionError> {
         let begin = Instant::now();
@@ -173,7 +173,7 @@ impl Route {
                     proved => proved?,
                 }
             }
-            shortage = stay.evicted(source) => return Err(ConnectionError::Evicted(shortage)),
+            reason = guard.evicted(source) => return Err(ConnectionError::Evicted(reason)),
         };
         let now = Instant::now();
         Ok(Proved {
@@ -217,7 +217,7 @@ impl Route {
     pub async fn take_header(
         &self,
         source: &Socket,
-        mut stay: Stay,
+        mut guard: UnprovedGuard,
         deadline: Instant,
         info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
@@ -230,8 +230,8 @@ impl Route {
             read = timeout_at(deadline, read_header(source)) => {
                 read.map_err(|_| ConnectionError::HeaderTimeout(self.conduct.timeout))??
             }
-            shortage = stay.evicted(source) => {
-                return Err(ConnectionError::HeaderEvicted(shortage));
+            reason = guard.evicted(source) => {
+                return Err(ConnectionError::HeaderEvicted(reason));
             }
         };
         if let Some(addresses) = addresses {

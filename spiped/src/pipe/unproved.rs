@@ -28,7 +28,7 @@ pub struct Bounds {
 
 /// Why one had to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shortage {
+pub enum EvictionReason {
     /// There were as many as there may be.
     All,
     /// There were as many from this source as there may be.
@@ -37,7 +37,7 @@ pub enum Shortage {
     System,
 }
 
-impl fmt::Display for Shortage {
+impl fmt::Display for EvictionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::All => "--max-unproved",
@@ -68,47 +68,47 @@ impl Source {
 /// The order in which they go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    has_spoken: bool,
+    has_sent: bool,
     arrival: u64,
 }
 
 /// All of them.
 #[derive(Debug)]
-pub struct Strangers {
-    present: Mutex<Present>,
+pub struct UnprovedConnections {
+    state: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct Present {
+struct State {
     bounds: Bounds,
     arrivals: u64,
-    strangers: BTreeMap<Rank, Stranger>,
+    unproved: BTreeMap<Rank, Unproved>,
     by_source: HashMap<Source, BTreeSet<Rank>>,
 }
 
 #[derive(Debug)]
-struct Stranger {
+struct Unproved {
     source: Option<Source>,
-    evict: oneshot::Sender<Shortage>,
+    evict: oneshot::Sender<EvictionReason>,
 }
 
 /// One's presence among them, which ends when this is dropped.
 #[derive(Debug)]
-pub struct Stay {
-    strangers: Arc<Strangers>,
+pub struct UnprovedGuard {
+    unproved: Arc<UnprovedConnections>,
     rank: Rank,
-    evicted: oneshot::Receiver<Shortage>,
+    evicted: oneshot::Receiver<EvictionReason>,
 }
 
-impl Strangers {
+impl UnprovedConnections {
     /// Nobody yet.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Self {
-            present: Mutex::new(Present {
+            state: Mutex::new(State {
                 bounds,
                 arrivals: 0,
-                strangers: BTreeMap::new(),
+                unproved: BTreeMap::new(),
                 by_source: HashMap::new(),
             }),
         }
@@ -116,39 +116,39 @@ impl Strangers {
 
     /// Changes the bounds, for those who come from now on.
     pub fn set_bounds(&self, bounds: Bounds) {
-        self.present().bounds = bounds;
+        self.state().bounds = bounds;
     }
 
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.present().strangers.len()
+        self.state().unproved.len()
     }
 
     /// Lets one in. If a bound is reached, another one goes.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, peer: Peer) -> Stay {
-        self.admit(Source::of(peer))
+    pub fn add(self: &Arc<Self>, peer: Peer) -> UnprovedGuard {
+        self.insert_from(Source::of(peer))
     }
 
     /// The same for one whose source is not known yet.
     #[must_use]
-    pub fn enter_unknown(self: &Arc<Self>) -> Stay {
-        self.admit(None)
+    pub fn add_behind_balancer(self: &Arc<Self>) -> UnprovedGuard {
+        self.insert_from(None)
     }
 
-    fn admit(self: &Arc<Self>, source: Option<Source>) -> Stay {
-        let mut present = self.present();
-        present.make_room(source);
+    fn insert_from(self: &Arc<Self>, source: Option<Source>) -> UnprovedGuard {
+        let mut state = self.state();
+        state.evict_if_full(source);
         let (evict, evicted) = oneshot::channel();
         let rank = Rank {
-            has_spoken: false,
-            arrival: present.arrivals,
+            has_sent: false,
+            arrival: state.arrivals,
         };
-        present.arrivals += 1;
-        present.insert(rank, Stranger { source, evict });
-        Stay {
-            strangers: Arc::clone(self),
+        state.arrivals += 1;
+        state.insert(rank, Unproved { source, evict });
+        UnprovedGuard {
+            unproved: Arc::clone(self),
             rank,
             evicted,
         }
@@ -157,26 +157,26 @@ impl Strangers {
     /// Waits a while, and has those go that have been silent all the while: the system is short of
     /// what they take. Who has spoken may be about to prove itself, and to be served is what the
     /// others come for too.
-    pub async fn relieve(&self, patience: Duration) {
-        let newcomer = self.present().arrivals;
+    pub async fn evict_silent(&self, patience: Duration) {
+        let newcomer = self.state().arrivals;
         tokio::time::sleep(patience).await;
-        let mut present = self.present();
-        while let Some(rank) = present.first()
-            && !rank.has_spoken
+        let mut state = self.state();
+        while let Some(rank) = state.first()
+            && !rank.has_sent
             && rank.arrival < newcomer
         {
-            present.evict(rank, Shortage::System);
+            state.evict(rank, EvictionReason::System);
         }
     }
 
-    fn present(&self) -> MutexGuard<'_, Present> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics half-way.
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Present {
-    fn make_room(&mut self, source: Option<Source>) {
+impl State {
+    fn evict_if_full(&mut self, source: Option<Source>) {
         let bounds = self.bounds;
         let own = source.and_then(|source| self.by_source.get(&source));
         let count = own.map_or(0, BTreeSet::len);
@@ -184,38 +184,38 @@ impl Present {
         if bounds.per_source.is_some_and(|bound| count >= bound.get())
             && let Some(rank) = of_its_own
         {
-            self.evict(rank, Shortage::PerSource);
-        } else if self.strangers.len() >= bounds.all.get() {
+            self.evict(rank, EvictionReason::PerSource);
+        } else if self.unproved.len() >= bounds.all.get() {
             // Who has most of the places shall not take those of others too.
             let of_its_own = of_its_own.filter(|_| count >= bounds.all.get() / 2);
             if let Some(rank) = of_its_own.or_else(|| self.first()) {
-                self.evict(rank, Shortage::All);
+                self.evict(rank, EvictionReason::All);
             }
         }
     }
 
     /// Who goes first.
     fn first(&self) -> Option<Rank> {
-        Some(*self.strangers.first_key_value()?.0)
+        Some(*self.unproved.first_key_value()?.0)
     }
 
-    fn evict(&mut self, rank: Rank, shortage: Shortage) {
-        if let Some(stranger) = self.remove(rank) {
+    fn evict(&mut self, rank: Rank, reason: EvictionReason) {
+        if let Some(connection) = self.remove(rank) {
             // Fails if it has just proved itself; then it is no stranger any more.
-            let _ = stranger.evict.send(shortage);
+            let _ = connection.evict.send(reason);
         }
     }
 
-    fn insert(&mut self, rank: Rank, stranger: Stranger) {
-        if let Some(source) = stranger.source {
+    fn insert(&mut self, rank: Rank, connection: Unproved) {
+        if let Some(source) = connection.source {
             self.by_source.entry(source).or_default().insert(rank);
         }
-        self.strangers.insert(rank, stranger);
+        self.unproved.insert(rank, connection);
     }
 
-    fn remove(&mut self, rank: Rank) -> Option<Stranger> {
-        let stranger = self.strangers.remove(&rank)?;
-        if let Some(source) = stranger.source
+    fn remove(&mut self, rank: Rank) -> Option<Unproved> {
+        let connection = self.unproved.remove(&rank)?;
+        if let Some(source) = connection.source
             && let Some(ranks) = self.by_source.get_mut(&source)
         {
             ranks.remove(&rank);
@@ -223,41 +223,41 @@ impl Present {
                 self.by_source.remove(&source);
             }
         }
-        Some(stranger)
+        Some(connection)
     }
 }
 
-impl Stay {
+impl UnprovedGuard {
     /// Waits until this one has to go. Notes meanwhile whether something comes from it.
-    pub async fn evicted(&mut self, connection: &Socket) -> Shortage {
+    pub async fn evicted(&mut self, connection: &Socket) -> EvictionReason {
         tokio::select! {
             biased;
-            shortage = Self::wait(&mut self.evicted) => return shortage,
-            () = connection.readable() => self.has_spoken(),
+            reason = Self::wait(&mut self.evicted) => return reason,
+            () = connection.readable() => self.mark_sent(),
         }
         Self::wait(&mut self.evicted).await
     }
 
-    async fn wait(evicted: &mut oneshot::Receiver<Shortage>) -> Shortage {
+    async fn wait(evicted: &mut oneshot::Receiver<EvictionReason>) -> EvictionReason {
         match evicted.await {
-            Ok(shortage) => shortage,
+            Ok(reason) => reason,
             // The sender lives as long as this one is present.
             Err(_) => std::future::pending().await,
         }
     }
 
-    fn has_spoken(&mut self) {
-        let mut present = self.strangers.present();
-        if let Some(stranger) = present.remove(self.rank) {
-            self.rank.has_spoken = true;
-            present.insert(self.rank, stranger);
+    fn mark_sent(&mut self) {
+        let mut state = self.unproved.state();
+        if let Some(connection) = state.remove(self.rank) {
+            self.rank.has_sent = true;
+            state.insert(self.rank, connection);
         }
     }
 }
 
-impl Drop for Stay {
+impl Drop for UnprovedGuard {
     fn drop(&mut self) {
-        self.strangers.present().remove(self.rank);
+        self.unproved.state().remove(self.rank);
     }
 }
 
