@@ -2,12 +2,12 @@
 
 pub mod accept;
 pub mod admission;
-pub mod clients;
 pub mod close_reason;
 pub mod connection;
 pub mod connection_info;
 mod idle;
 pub mod lookups;
+pub mod per_client_limit;
 pub mod proxy_protocol;
 pub mod registry;
 pub mod stats;

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::settings::PipeSettings;
 use crate::log::{self, Class, Level};
 use crate::os::fd_limit::FdLimit;
-use crate::pipe::clients::{ClientLimit, Clients, Place};
+use crate::pipe::per_client_limit::{ClientPermit, PerClientLimit, PerClientLimitReached};
 use crate::pipe::unproved::{Bounds, UnprovedConnections};
 
 /// No more than these wait for a slot of `-n`; further ones wait in the system's queue.
@@ -93,7 +93,7 @@ pub struct Gate {
     waiting: Arc<Semaphore>,
     /// Connections that have not.
     pub unproved: Arc<UnprovedConnections>,
-    clients: Arc<Clients>,
+    per_client: Arc<PerClientLimit>,
     /// How many permits the two have, whether they are taken or not.
     sizes: Mutex<[usize; 2]>,
 }
@@ -104,7 +104,7 @@ pub type Slot = OwnedSemaphorePermit;
 /// Held by a connection that has proved a key as long as it is served.
 #[derive(Debug)]
 pub struct Admitted {
-    _place: Option<Place>,
+    _place: Option<ClientPermit>,
     _slot: Option<Slot>,
 }
 
@@ -119,7 +119,7 @@ impl Gate {
             slots,
             waiting,
             unproved: Arc::new(UnprovedConnections::new(limits.unproved)),
-            clients: Arc::new(Clients::new(limits.per_client)),
+            per_client: Arc::new(PerClientLimit::new(limits.per_client)),
             sizes: Mutex::new(sizes),
         }
     }
@@ -148,7 +148,7 @@ impl Gate {
         }
         *sizes = wanted;
         self.unproved.set_bounds(limits.unproved);
-        self.clients.set_bound(limits.per_client);
+        self.per_client.set_bound(limits.per_client);
     }
 
     /// Admits a connection that has proved a key, of this client if keys are clients'. It may have to
@@ -157,8 +157,11 @@ impl Gate {
     /// # Errors
     ///
     /// The client has as many connections as it may have.
-    pub async fn admit(&self, client: Option<&Arc<str>>) -> Result<Admitted, ClientLimit> {
-        let place = client.map(|client| self.clients.enter(client));
+    pub async fn admit(
+        &self,
+        client: Option<&Arc<str>>,
+    ) -> Result<Admitted, PerClientLimitReached> {
+        let place = client.map(|client| self.per_client.admit(client));
         Ok(Admitted {
             _place: place.transpose()?,
             _slot: self.slot().await,

@@ -8,7 +8,7 @@ use spiped_tokio::{DialError, HandshakeError, ProtocolError, RelayError};
 
 use crate::config::settings::Mode;
 use crate::os::os_error::os_error;
-use crate::pipe::clients::ClientLimit;
+use crate::pipe::per_client_limit::PerClientLimitReached;
 use crate::pipe::proxy_protocol::HeaderError;
 use crate::pipe::unproved::EvictionReason;
 
@@ -38,7 +38,7 @@ pub enum ConnectionError {
     Left(io::Error),
     /// The client has as many connections as it may have.
     #[error("closed, as {0}")]
-    ClientLimit(#[from] ClientLimit),
+    ClientLimit(#[from] PerClientLimitReached),
     /// The peer's key is where it was no more.
     #[error("closed, as its key was removed")]
     KeyRemoved,

@@ -9,33 +9,33 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A client has as many connections as it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its client has {0} open already, and may have no more (--max-connections-per-client)")]
-pub struct ClientLimit(NonZeroUsize);
+pub struct PerClientLimitReached(NonZeroUsize);
 
 /// All of them.
 #[derive(Debug)]
-pub struct Clients {
-    present: Mutex<Present>,
+pub struct PerClientLimit {
+    state: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct Present {
+struct State {
     bound: Option<NonZeroUsize>,
     connections: HashMap<Arc<str>, NonZeroUsize>,
 }
 
 /// Held by a connection of a client to its end.
 #[derive(Debug)]
-pub struct Place {
-    clients: Arc<Clients>,
+pub struct ClientPermit {
+    limit: Arc<PerClientLimit>,
     client: Arc<str>,
 }
 
-impl Clients {
+impl PerClientLimit {
     /// Nobody yet; `None` for no bound.
     #[must_use]
     pub fn new(bound: Option<NonZeroUsize>) -> Self {
         Self {
-            present: Mutex::new(Present {
+            state: Mutex::new(State {
                 bound,
                 connections: HashMap::new(),
             }),
@@ -44,7 +44,7 @@ impl Clients {
 
     /// Changes the bound, for connections that come from now on.
     pub fn set_bound(&self, bound: Option<NonZeroUsize>) {
-        self.present().bound = bound;
+        self.state().bound = bound;
     }
 
     /// Counts one more connection of a client.
@@ -52,35 +52,38 @@ impl Clients {
     /// # Errors
     ///
     /// It has as many as it may have.
-    pub fn enter(self: &Arc<Self>, client: &Arc<str>) -> Result<Place, ClientLimit> {
-        let mut present = self.present();
-        let bound = present.bound;
+    pub fn admit(
+        self: &Arc<Self>,
+        client: &Arc<str>,
+    ) -> Result<ClientPermit, PerClientLimitReached> {
+        let mut state = self.state();
+        let bound = state.bound;
         // Counted without a bound too: there may be one later.
-        match present.connections.get_mut(client) {
+        match state.connections.get_mut(client) {
             None => {
                 let first = NonZeroUsize::MIN;
-                present.connections.insert(Arc::clone(client), first);
+                state.connections.insert(Arc::clone(client), first);
             }
             Some(open) => match bound {
-                Some(bound) if *open >= bound => return Err(ClientLimit(bound)),
+                Some(bound) if *open >= bound => return Err(PerClientLimitReached(bound)),
                 _ => *open = open.saturating_add(1),
             },
         }
-        Ok(Place {
-            clients: Arc::clone(self),
+        Ok(ClientPermit {
+            limit: Arc::clone(self),
             client: Arc::clone(client),
         })
     }
 
-    fn present(&self) -> MutexGuard<'_, Present> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics half-way.
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for ClientPermit {
     fn drop(&mut self) {
-        let connections = &mut self.clients.present().connections;
+        let connections = &mut self.limit.state().connections;
         if let Some(open) = connections.get_mut(&self.client) {
             match NonZeroUsize::new(open.get() - 1) {
                 Some(left) => *open = left,
@@ -94,13 +97,16 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn enter(clients: &Arc<Clients>, client: &str) -> Result<Place, ClientLimit> {
-        clients.enter(&client.into())
+    fn enter(
+        clients: &Arc<PerClientLimit>,
+        client: &str,
+    ) -> Result<ClientPermit, PerClientLimitReached> {
+        clients.admit(&client.into())
     }
 
     #[test]
     fn each_client_has_a_bound_of_its_own_and_places_come_back() {
-        let clients = Arc::new(Clients::new(NonZeroUsize::new(2)));
+        let clients = Arc::new(PerClientLimit::new(NonZeroUsize::new(2)));
         let first = enter(&clients, "alice").unwrap();
         let _second = enter(&clients, "alice").unwrap();
         let refused = enter(&clients, "alice").unwrap_err();
@@ -116,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_bound_that_comes_later_counts_those_who_are_there() {
-        let clients = Arc::new(Clients::new(None));
+        let clients = Arc::new(PerClientLimit::new(None));
         let places: Vec<_> = (0..3).map(|_| enter(&clients, "alice").unwrap()).collect();
         clients.set_bound(NonZeroUsize::new(1));
         enter(&clients, "alice").unwrap_err();
@@ -129,10 +135,10 @@ mod tests {
 
     #[test]
     fn who_has_gone_is_forgotten() {
-        let clients = Arc::new(Clients::new(None));
+        let clients = Arc::new(PerClientLimit::new(None));
         for client in ["alice", "bob"] {
             drop((enter(&clients, client), enter(&clients, client)));
         }
-        assert!(clients.present().connections.is_empty());
+        assert!(clients.state().connections.is_empty());
     }
 }
