@@ -96,7 +96,7 @@ impl Pipe {
         Self {
             name,
             accepted: entry.stats.accepted(),
-            unproved: entry.gate.unproved.count() as u64,
+            unproved: entry.admission.unproved.count() as u64,
             totals: entry.stats.totals(),
             // Nobody will try again those of a pipe that is gone.
             targets: match entry.removed {

@@ -126,7 +126,7 @@ impl PipeStatus {
             removed: pipe.removed,
             accepted: pipe.stats.accepted(),
             active: all.open,
-            unproved: pipe.gate.unproved.count() as u64,
+            unproved: pipe.admission.unproved.count() as u64,
             ended: all.all_ended(),
             failed: all.failed(),
             from_source: all.from_source,

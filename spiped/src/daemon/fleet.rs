@@ -21,7 +21,7 @@ use crate::keys::{Keys, KeysSource};
 use crate::os::fd_limit::FdLimit;
 use crate::os::malloc_trim::TrimTrigger;
 use crate::pipe::accept::{Pipe, Running};
-use crate::pipe::admission::{Gate, Limits, Shares};
+use crate::pipe::admission::{Admission, Limits, Shares};
 use crate::pipe::connection::Route;
 use crate::pipe::registry::{PipeEntry, Registry};
 use crate::pipe::stats::PipeStats;
@@ -200,11 +200,11 @@ impl Fleet {
         for mut ready in started {
             let name = Arc::clone(&ready.keyed.settings.name);
             let limits = Limits::new(&ready.keyed.settings, shares);
-            let (stats, gate) = self.stats_and_gate(&ready.keyed.settings, limits);
+            let (stats, admission) = self.stats_and_admission(&ready.keyed.settings, limits);
             let member = match before.remove(&name) {
                 None => {
                     changes.added += 1;
-                    self.member(ready, &stats, &gate, &[])
+                    self.member(ready, &stats, &admission, &[])
                 }
                 Some(member) if member.is(&ready) => member,
                 Some(member) => {
@@ -213,14 +213,14 @@ impl Fleet {
                     let before = Arc::clone(&member.pipe);
                     member.end().await;
                     gone.iter().for_each(|key| key.remove());
-                    self.member(ready, &stats, &gate, before.route().targets.all())
+                    self.member(ready, &stats, &admission, before.route().targets.all())
                 }
             };
             self.registry.insert(PipeEntry {
                 settings: member.keyed.settings.clone(),
                 removed: false,
                 stats,
-                gate,
+                admission,
                 targets: Arc::clone(&member.pipe.route().targets),
             });
             self.pipes.insert(name, member);
@@ -284,19 +284,19 @@ impl Fleet {
     }
 
     /// The books and the gate of a pipe: those of one of its name if there was one.
-    fn stats_and_gate(
+    fn stats_and_admission(
         &self,
         settings: &PipeSettings,
         limits: Limits,
-    ) -> (Arc<PipeStats>, Arc<Gate>) {
+    ) -> (Arc<PipeStats>, Arc<Admission>) {
         match self.registry.find(&settings.name) {
-            Some((stats, gate)) => {
-                gate.adjust(limits);
-                (stats, gate)
+            Some((stats, admission)) => {
+                admission.set_limits(limits);
+                (stats, admission)
             }
             None => {
                 let name = Arc::clone(&settings.name);
-                (Arc::default(), Arc::new(Gate::new(name, limits)))
+                (Arc::default(), Arc::new(Admission::new(name, limits)))
             }
         }
     }
@@ -306,7 +306,7 @@ impl Fleet {
         &self,
         ready: Ready,
         stats: &Arc<PipeStats>,
-        gate: &Arc<Gate>,
+        admission: &Arc<Admission>,
         before: &[Arc<Target>],
     ) -> Member {
         let Keyed { settings, keys } = ready.keyed.clone();
@@ -326,13 +326,13 @@ impl Fleet {
             conduct: settings.conduct.clone(),
         };
         let trim_trigger = Arc::clone(&self.trim_trigger);
-        let (stats, gate) = (Arc::clone(stats), Arc::clone(gate));
+        let (stats, admission) = (Arc::clone(stats), Arc::clone(admission));
         let workers = Arc::clone(&self.workers);
         let pipe = Pipe::new(
             name(),
             settings.mode,
             route,
-            gate,
+            admission,
             stats,
             trim_trigger,
             workers,

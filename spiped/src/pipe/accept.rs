@@ -13,7 +13,7 @@ use crate::log::{self, Class, Fields, Level};
 use crate::os::fd_limit::is_shortage;
 use crate::os::malloc_trim::{self, TrimTrigger};
 use crate::os::os_error::os_error;
-use crate::pipe::admission::{Gate, Slot};
+use crate::pipe::admission::{Admission, Permit};
 use crate::pipe::close_reason::{CloseReason, ConnectionError};
 use crate::pipe::connection::{Route, unless_gone};
 use crate::pipe::connection_info::ConnectionInfo;
@@ -32,7 +32,7 @@ pub struct Pipe {
     name: Arc<str>,
     mode: Mode,
     route: Route,
-    gate: Arc<Gate>,
+    admission: Arc<Admission>,
     stats: Arc<PipeStats>,
     trim_trigger: Arc<TrimTrigger>,
     workers: Arc<Workers>,
@@ -42,19 +42,19 @@ pub struct Pipe {
 pub type Running = mpsc::Sender<()>;
 
 /// What a connection starts with.
-enum Entrance {
+enum Entry {
     /// It is for whom it is from.
-    Known(Admission),
+    Direct(Accepted),
     /// A balancer has to say first for whom it is.
-    Unknown(UnprovedGuard),
+    BehindBalancer(UnprovedGuard),
 }
 
 /// What a connection has to do before it is served.
-enum Admission {
+enum Accepted {
     /// Nothing: it is a plaintext one.
-    Served(Option<Slot>),
+    Plaintext(Option<Permit>),
     /// It is an encrypted one, and has to prove the key.
-    Stranger(UnprovedGuard),
+    Unproved(UnprovedGuard),
 }
 
 impl Pipe {
@@ -64,7 +64,7 @@ impl Pipe {
         name: Arc<str>,
         mode: Mode,
         route: Route,
-        gate: Arc<Gate>,
+        admission: Arc<Admission>,
         stats: Arc<PipeStats>,
         trim_trigger: Arc<TrimTrigger>,
         workers: Arc<Workers>,
@@ -73,7 +73,7 @@ impl Pipe {
             name,
             mode,
             route,
-            gate,
+            admission,
             stats,
             trim_trigger,
             workers,
@@ -94,7 +94,7 @@ impl Pipe {
         running: Running,
     ) {
         loop {
-            let slot = self.may_accept().await;
+            let permit = self.may_accept().await;
             let current = Arc::clone(&listener.borrow_and_update());
             let accepted = tokio::select! {
                 accepted = current.accept_detached() => accepted,
@@ -102,13 +102,13 @@ impl Pipe {
             };
             match accepted {
                 Ok((source, peer)) => {
-                    let unproved = &self.gate.unproved;
-                    let entrance = match self.mode {
+                    let unproved = &self.admission.unproved;
+                    let entry = match self.mode {
                         _ if self.is_behind_balancer() => {
-                            Entrance::Unknown(unproved.add_behind_balancer())
+                            Entry::BehindBalancer(unproved.add_behind_balancer())
                         }
-                        Mode::Encrypt => Entrance::Known(Admission::Served(slot)),
-                        Mode::Decrypt => Entrance::Known(Admission::Stranger(unproved.add(peer))),
+                        Mode::Encrypt => Entry::Direct(Accepted::Plaintext(permit)),
+                        Mode::Decrypt => Entry::Direct(Accepted::Unproved(unproved.add(peer))),
                     };
                     let pipe = Arc::clone(&self);
                     let running = running.clone();
@@ -116,7 +116,7 @@ impl Pipe {
                     let seat = self.workers.seat();
                     seat.events().clone().spawn(async move {
                         match source.attach() {
-                            Ok(source) => pipe.serve(source, peer, entrance).await,
+                            Ok(source) => pipe.serve(source, peer, entry).await,
                             Err(error) => pipe.warn_of_accepting(&error),
                         }
                         drop((running, seat));
@@ -129,7 +129,7 @@ impl Pipe {
                 Err(error) => {
                     self.warn_of_accepting(&error);
                     match is_shortage(&error) {
-                        true => self.gate.unproved.evict_silent(ACCEPT_PAUSE).await,
+                        true => self.admission.unproved.evict_silent(ACCEPT_PAUSE).await,
                         false => tokio::time::sleep(ACCEPT_PAUSE).await,
                     }
                 }
@@ -149,11 +149,11 @@ impl Pipe {
     /// Waits until a connection may be accepted, and takes the slot of a plaintext one. For encrypted
     /// ones there is always room, unless so many that have proved the key wait for a slot that
     /// another one would have to do so too.
-    async fn may_accept(&self) -> Option<Slot> {
+    async fn may_accept(&self) -> Option<Permit> {
         match self.mode {
-            Mode::Encrypt if !self.is_behind_balancer() => self.gate.slot().await,
+            Mode::Encrypt if !self.is_behind_balancer() => self.admission.permit().await,
             Mode::Encrypt | Mode::Decrypt => {
-                self.gate.room_to_wait().await;
+                self.admission.room_to_wait().await;
                 None
             }
         }
@@ -166,41 +166,41 @@ impl Pipe {
     async fn run(
         &self,
         source: &Socket,
-        entrance: Entrance,
+        entry: Entry,
         info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
         // One for header and proof, as the same peer sends both.
         let deadline = Instant::now() + self.route.conduct.timeout;
-        let admission = match entrance {
-            Entrance::Unknown(guard) => {
+        let admission = match entry {
+            Entry::BehindBalancer(guard) => {
                 Box::pin(self.route.take_header(source, guard, deadline, info)).await?;
                 match self.mode {
                     Mode::Encrypt => {
-                        let slot = async { Ok(self.gate.slot().await) };
-                        Admission::Served(unless_gone(source, slot).await?)
+                        let permit = async { Ok(self.admission.permit().await) };
+                        Accepted::Plaintext(unless_gone(source, permit).await?)
                     }
-                    Mode::Decrypt => Admission::Stranger(self.gate.unproved.add(info.peer())),
+                    Mode::Decrypt => Accepted::Unproved(self.admission.unproved.add(info.peer())),
                 }
             }
-            Entrance::Known(admission) => admission,
+            Entry::Direct(admission) => admission,
         };
         match admission {
-            Admission::Served(_slot) => self.route.encrypt(source, info).await,
-            Admission::Stranger(guard) => {
+            Accepted::Plaintext(_permit) => self.route.encrypt(source, info).await,
+            Accepted::Unproved(guard) => {
                 let decrypted = self
                     .route
-                    .decrypt(source, guard, deadline, &self.gate, info);
+                    .decrypt(source, guard, deadline, &self.admission, info);
                 decrypted.await
             }
         }
     }
 
-    async fn serve(&self, source: Socket, peer: Peer, entrance: Entrance) {
+    async fn serve(&self, source: Socket, peer: Peer, entry: Entry) {
         let guard = self
             .stats
             .open_connection(ConnectionInfo::new(self.mode, peer));
         let info = guard.info();
-        let served = self.run(&source, entrance, info).await;
+        let served = self.run(&source, entry, info).await;
         let reason = match &served {
             Ok(()) => CloseReason::Done,
             Err(error) => error.close_reason(self.mode),

@@ -84,11 +84,11 @@ impl Limits {
 /// Who of a pipe's connections may go on. It outlasts a change of the pipe's settings, as its
 /// connections do.
 #[derive(Debug)]
-pub struct Gate {
+pub struct Admission {
     /// That of its pipe.
     name: Arc<str>,
     /// One for each connection that may be served.
-    slots: Arc<Semaphore>,
+    served: Arc<Semaphore>,
     /// One for each connection that may wait for a slot after it has proved the key.
     waiting: Arc<Semaphore>,
     /// Connections that have not.
@@ -99,24 +99,24 @@ pub struct Gate {
 }
 
 /// Held by a connection as long as it is served.
-pub type Slot = OwnedSemaphorePermit;
+pub type Permit = OwnedSemaphorePermit;
 
 /// Held by a connection that has proved a key as long as it is served.
 #[derive(Debug)]
-pub struct Admitted {
-    _place: Option<ClientPermit>,
-    _slot: Option<Slot>,
+pub struct ConnectionPermits {
+    _client_permit: Option<ClientPermit>,
+    _permit: Option<Permit>,
 }
 
-impl Gate {
+impl Admission {
     /// That of the pipe of a name, which nobody has passed yet.
     #[must_use]
     pub fn new(name: Arc<str>, limits: Limits) -> Self {
         let sizes = permits(limits);
-        let [slots, waiting] = sizes.map(|size| Arc::new(Semaphore::new(size)));
+        let [served, waiting] = sizes.map(|size| Arc::new(Semaphore::new(size)));
         Self {
             name,
-            slots,
+            served,
             waiting,
             unproved: Arc::new(UnprovedConnections::new(limits.unproved)),
             per_client: Arc::new(PerClientLimit::new(limits.per_client)),
@@ -126,10 +126,10 @@ impl Gate {
 
     /// Takes on new limits. Who is served already stays; if they are too many now, others wait until
     /// enough of them have ended. Needs a runtime.
-    pub fn adjust(&self, limits: Limits) {
+    pub fn set_limits(&self, limits: Limits) {
         let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = permits(limits);
-        for ((semaphore, size), wanted) in [&self.slots, &self.waiting]
+        for ((semaphore, size), wanted) in [&self.served, &self.waiting]
             .into_iter()
             .zip(*sizes)
             .zip(wanted)
@@ -160,18 +160,18 @@ impl Gate {
     pub async fn admit(
         &self,
         client: Option<&Arc<str>>,
-    ) -> Result<Admitted, PerClientLimitReached> {
+    ) -> Result<ConnectionPermits, PerClientLimitReached> {
         let place = client.map(|client| self.per_client.admit(client));
-        Ok(Admitted {
-            _place: place.transpose()?,
-            _slot: self.slot().await,
+        Ok(ConnectionPermits {
+            _client_permit: place.transpose()?,
+            _permit: self.permit().await,
         })
     }
 
     /// Waits for a slot; says so in the log if there is none.
-    pub async fn slot(&self) -> Option<Slot> {
-        if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-            return Some(slot);
+    pub async fn permit(&self) -> Option<Permit> {
+        if let Ok(permit) = Arc::clone(&self.served).try_acquire_owned() {
+            return Some(permit);
         }
         log::event(
             Level::Warning,
@@ -180,7 +180,7 @@ impl Gate {
             |fields| fields.text("pipe", &self.name),
         );
         let _waiting = acquire(&self.waiting).await;
-        acquire(&self.slots).await
+        acquire(&self.served).await
     }
 
     /// Waits until one more that has proved the key could wait for a slot.
@@ -192,13 +192,13 @@ impl Gate {
 fn permits(limits: Limits) -> [usize; 2] {
     // No limit is one that is never reached, and far enough from the greatest to be taken back.
     let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
-    let slots = limits.served.map_or(most, |max| {
+    let served = limits.served.map_or(most, |max| {
         usize::try_from(max.get()).map_or(most, |max| max.min(most))
     });
-    [slots, limits.waiting.get().min(most)]
+    [served, limits.waiting.get().min(most)]
 }
 
-async fn acquire(semaphore: &Arc<Semaphore>) -> Option<Slot> {
+async fn acquire(semaphore: &Arc<Semaphore>) -> Option<Permit> {
     // Fails only for a closed semaphore, and these are never closed.
     Arc::clone(semaphore).acquire_owned().await.ok()
 }
@@ -270,40 +270,40 @@ mod tests {
         assert_eq!(served_by(unlimited.iter()), None);
     }
 
-    fn gate(served: &str) -> (Gate, impl Fn(&str) -> Limits) {
+    fn admission(served: &str) -> (Admission, impl Fn(&str) -> Limits) {
         let of = |served: &str| {
             let pipe = pipe(served);
             let shares = Shares::among([&pipe].into_iter(), FdLimit::of(1_000_000));
             Limits::new(&pipe, shares)
         };
-        (Gate::new("web".into(), of(served)), of)
+        (Admission::new("web".into(), of(served)), of)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_gate_that_widens_lets_others_in_at_once() {
-        let (gate, limits) = gate("-n 1");
-        let _first = gate.slot().await;
-        gate.adjust(limits("-n 2"));
-        let _second = gate.slot().await;
-        assert!(timeout(TICK, gate.slot()).await.is_err());
-        gate.adjust(limits("-n 0"));
+    async fn admission_that_widens_lets_others_in_at_once() {
+        let (admission, limits) = admission("-n 1");
+        let _first = admission.permit().await;
+        admission.set_limits(limits("-n 2"));
+        let _second = admission.permit().await;
+        assert!(timeout(TICK, admission.permit()).await.is_err());
+        admission.set_limits(limits("-n 0"));
         for _ in 0..1000 {
-            std::mem::forget(gate.slot().await);
+            std::mem::forget(admission.permit().await);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_gate_that_narrows_waits_for_those_who_are_in() {
-        let (gate, limits) = gate("-n 0");
-        let first = gate.slot().await;
-        let second = gate.slot().await;
-        gate.adjust(limits("-n 1"));
-        assert!(timeout(TICK, gate.slot()).await.is_err());
+    async fn admission_that_narrows_waits_for_those_who_are_in() {
+        let (admission, limits) = admission("-n 0");
+        let first = admission.permit().await;
+        let second = admission.permit().await;
+        admission.set_limits(limits("-n 1"));
+        assert!(timeout(TICK, admission.permit()).await.is_err());
         drop(first);
-        assert!(timeout(TICK, gate.slot()).await.is_err());
+        assert!(timeout(TICK, admission.permit()).await.is_err());
         drop(second);
-        let third = gate.slot().await;
+        let third = admission.permit().await;
         assert!(third.is_some());
-        assert!(timeout(TICK, gate.slot()).await.is_err());
+        assert!(timeout(TICK, admission.permit()).await.is_err());
     }
 }

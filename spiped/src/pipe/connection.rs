@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::cli::SpipeOptions;
 use crate::config::settings::Conduct;
 use crate::keys::{Entry, Keys};
-use crate::pipe::admission::Gate;
+use crate::pipe::admission::Admission;
 use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection_info::ConnectionInfo;
 use crate::pipe::idle::{self, Idle};
@@ -122,7 +122,7 @@ impl Route {
         source: &Socket,
         guard: UnprovedGuard,
         deadline: Instant,
-        gate: &Gate,
+        admission: &Admission,
         info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
         self.choose_keepalive(source);
@@ -132,7 +132,7 @@ impl Route {
         if let Some((_, client)) = of_client {
             info.identify(client);
         }
-        let served = self.serve(source, proved, gate, info);
+        let served = self.serve(source, proved, admission, info);
         match of_client {
             Some((key, _)) => Box::pin(unless_removed(key, served)).await,
             None => served.await,
@@ -144,10 +144,10 @@ impl Route {
         &self,
         source: &'a Socket,
         proved: Proved<'a>,
-        gate: &Gate,
+        admission: &Admission,
         info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
-        let admitted = gate.admit(info.client());
+        let admitted = admission.admit(info.client());
         let _admitted = Box::pin(unless_left(source, admitted)).await??;
         let reached = self.reach(proved, info);
         let (target, mut stream) = Box::pin(unless_broken(source, reached)).await?;

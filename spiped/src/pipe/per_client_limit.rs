@@ -127,7 +127,7 @@ mod tests {
         clients.set_bound(NonZeroUsize::new(1));
         enter(&clients, "alice").unwrap_err();
         drop(places);
-        let _place = enter(&clients, "alice").unwrap();
+        let _client_permit = enter(&clients, "alice").unwrap();
         enter(&clients, "alice").unwrap_err();
         clients.set_bound(None);
         enter(&clients, "alice").unwrap();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::settings::PipeSettings;
-use crate::pipe::admission::Gate;
+use crate::pipe::admission::Admission;
 use crate::pipe::stats::PipeStats;
 use crate::pipe::target::Targets;
 
@@ -66,7 +66,7 @@ pub struct PipeEntry {
     /// What passes through it.
     pub stats: Arc<PipeStats>,
     /// Who waits in front of it.
-    pub gate: Arc<Gate>,
+    pub admission: Arc<Admission>,
     /// Where its connections go.
     pub targets: Arc<Targets>,
 }
@@ -125,10 +125,10 @@ impl Registry {
     }
 
     /// The books and the gate of a pipe of that name, if there are any.
-    pub(crate) fn find(&self, name: &str) -> Option<(Arc<PipeStats>, Arc<Gate>)> {
+    pub(crate) fn find(&self, name: &str) -> Option<(Arc<PipeStats>, Arc<Admission>)> {
         let state = self.state();
         let pipe = state.pipes.get(name)?;
-        Some((Arc::clone(&pipe.stats), Arc::clone(&pipe.gate)))
+        Some((Arc::clone(&pipe.stats), Arc::clone(&pipe.admission)))
     }
 
     pub(crate) fn insert(&self, pipe: PipeEntry) {
