@@ -1,8 +1,8 @@
 //! `spiped` from its options to its exit: resolve, bind, go into the background, give up what is not
 //! needed any more, serve.
 
-pub mod fleet;
 pub mod origin;
+pub mod pipes;
 pub mod prepare;
 pub mod sd_notify;
 mod serving;
@@ -20,8 +20,8 @@ use crate::admin::{DeskError, Desks};
 use crate::cli::{Pipes, SpipedOptions};
 use crate::config::settings::ProcessSettings;
 use crate::config::setup::SetupError;
-use crate::daemon::fleet::Fleet;
 use crate::daemon::origin::{Origin, OriginError};
+use crate::daemon::pipes::RunningPipes;
 use crate::daemon::prepare::{Keyed, Passed, PrepareError, Prepared, Present};
 use crate::daemon::sd_notify::Supervisor;
 use crate::log::{self, Class, Destination};
@@ -222,7 +222,7 @@ impl Plan {
         let daemon = Daemon {
             process: self.process,
             origin: self.origin,
-            fleet: Fleet::new(
+            pipes: RunningPipes::new(
                 descriptors,
                 key_exchange,
                 Arc::clone(&workers),

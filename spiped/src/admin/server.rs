@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::metrics::{self, Format};
 use super::places::{Hold, Places};
 use super::status::Status;
-use crate::daemon::fleet::Changes;
+use crate::daemon::pipes::Changes;
 use crate::log::{self, Class};
 use crate::os::os_error::os_error;
 use crate::pipe::registry::{Phase, Registry};

@@ -10,7 +10,7 @@ use crate::config::settings::Mode;
 use crate::config::setup::{self, SetupError};
 use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection::Route;
-use crate::pipe::lookups::Known;
+use crate::pipe::resolved::ResolverCache;
 use crate::pipe::target::Target;
 
 /// Why the other end cannot be used.
@@ -70,7 +70,7 @@ pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
     let keys = setup::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
     let address = setup::parse_address("target", &options.target)?;
     let bind = options.bind.as_deref().map(setup::parse_bind).transpose()?;
-    let bind = Known::default().resolve_bind(bind.as_ref())?;
+    let bind = ResolverCache::default().resolve_bind(bind.as_ref())?;
     let begin = Instant::now();
     let endpoints = setup::resolve("target", &address)?;
     let resolve = begin.elapsed();

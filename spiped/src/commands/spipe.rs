@@ -18,7 +18,7 @@ use crate::config::setup::{self, SetupError};
 use crate::os::sandbox::{Permissions, Sandbox};
 use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection::Route;
-use crate::pipe::lookups::Known;
+use crate::pipe::resolved::ResolverCache;
 use crate::pipe::target::Target;
 
 /// Why `spipe` did not end well.
@@ -56,7 +56,7 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let target = setup::parse_address("target", &options.target)?;
     let endpoints = setup::resolve("target", &target)?;
     let bind = options.bind.as_deref().map(setup::parse_bind).transpose()?;
-    let bind = Known::default().resolve_bind(bind.as_ref())?;
+    let bind = ResolverCache::default().resolve_bind(bind.as_ref())?;
     let permissions = Permissions::of(&endpoints, &bind);
     let (keys, key_lock) = keys.lock();
     let route = Route::of_client(options, Target::new(target, endpoints), bind, keys);

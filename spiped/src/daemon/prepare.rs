@@ -15,7 +15,7 @@ use crate::keys::{Keys, KeysSource};
 use crate::log::{self, Class, Level};
 use crate::os::os_error::os_error;
 use crate::os::socket_activation::InheritedSocket;
-use crate::pipe::lookups::Known;
+use crate::pipe::resolved::ResolverCache;
 
 /// Why a pipe cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +114,7 @@ pub struct Present {
     /// Those of the pipes that run.
     pub running: Vec<Listens>,
     /// Where their names lead.
-    pub known: Known,
+    pub resolver_cache: ResolverCache,
 }
 
 /// A socket of a pipe that runs.
@@ -180,9 +180,11 @@ impl Keyed {
         sources: &HashSet<Address>,
     ) -> Result<Prepared, PrepareError> {
         let targets = self.settings.targets.iter();
-        let targets = targets.map(|target| present.known.resolve("target", target));
+        let targets = targets.map(|target| present.resolver_cache.resolve("target", target));
         let targets = targets.collect::<Result<_, _>>()?;
-        let bind = present.known.resolve_bind(self.settings.bind.as_ref())?;
+        let bind = present
+            .resolver_cache
+            .resolve_bind(self.settings.bind.as_ref())?;
         Ok(Prepared {
             listening: present.listen(&self.settings, sources)?,
             targets,

@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::DaemonError;
 use crate::admin::{Desks, Reload};
 use crate::config::settings::ProcessSettings;
-use crate::daemon::fleet::{Changes, Fleet};
 use crate::daemon::origin::Origin;
+use crate::daemon::pipes::{Changes, RunningPipes};
 use crate::daemon::prepare::{Keyed, Left, Prepared};
 use crate::daemon::sd_notify::Supervisor;
 use crate::log::{self, Class};
@@ -24,7 +24,7 @@ use crate::pipe::registry::{Phase, Registry};
 pub(super) struct Daemon {
     pub(super) process: ProcessSettings,
     pub(super) origin: Origin,
-    pub(super) fleet: Fleet,
+    pub(super) pipes: RunningPipes,
     pub(super) registry: Arc<Registry>,
     pub(super) supervisor: Supervisor,
 }
@@ -46,14 +46,14 @@ impl Daemon {
         report: Option<SandboxReport>,
     ) -> io::Result<()> {
         let mut requests = Requests::watch(self.process.foreground)?;
-        let changes = self.fleet.apply(prepared, &[]).await?;
+        let changes = self.pipes.reconcile(prepared, &[]).await?;
         let (reloads, asked_to_reload) = mpsc::channel(1);
         desks.open(&self.registry, reloads)?;
         self.registry.enter(Phase::Serving);
         // Before the process that was started goes away, which looks like the end to who does not know
         // the one that comes after it.
         self.supervisor.ready(changes).await;
-        self.supervisor.keep_informed(self.fleet.workers());
+        self.supervisor.keep_informed(self.pipes.workers());
         if let Some(readiness) = readiness {
             readiness.ready()?;
         }
@@ -64,7 +64,7 @@ impl Daemon {
         self.obey(&mut requests, asked_to_reload).await;
         self.registry.enter(Phase::Draining);
         self.supervisor.stopping().await;
-        let drained = self.fleet.drain(self.process.drain);
+        let drained = self.pipes.drain(self.process.drain);
         let left = tokio::select! {
             left = drained => left,
             () = requests.end() => requests.obey(),
@@ -111,9 +111,9 @@ impl Daemon {
     /// Reads settings and keys again, and looks names up that no pipe knows.
     fn read_again(&self) -> impl Future<Output = Result<Wanted, DaemonError>> + use<> {
         let origin = self.origin.clone();
-        let present = self.fleet.present();
-        let from_stdin = self.fleet.key_from_stdin();
-        let client_keys = self.fleet.client_keys();
+        let present = self.pipes.present();
+        let from_stdin = self.pipes.key_from_stdin();
+        let client_keys = self.pipes.client_keys();
         let read = move || {
             let settings = origin.read()?;
             let left = Left::read_all(client_keys, &settings);
@@ -146,13 +146,13 @@ impl Daemon {
     ) -> Result<Changes, Vec<String>> {
         let changes = match wanted {
             Ok(Wanted { prepared, left }) => {
-                let changes = self.fleet.apply(prepared, &left).await;
+                let changes = self.pipes.reconcile(prepared, &left).await;
                 changes.map_err(DaemonError::from)
             }
             Err(error) => Err(error),
         };
         self.registry.reloaded(changes.is_ok());
-        self.fleet.look_up_again();
+        self.pipes.look_up_again();
         match changes {
             Ok(changes) => {
                 log::notice(Class::Daemon, format_args!("reloaded: {changes}"));

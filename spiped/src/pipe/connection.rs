@@ -19,8 +19,8 @@ use crate::pipe::admission::Admission;
 use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection_info::ConnectionInfo;
 use crate::pipe::idle::{self, Idle};
-use crate::pipe::lookups::Found;
 use crate::pipe::proxy_protocol::{self, AddressPair, Progress};
+use crate::pipe::resolved::Resolved;
 use crate::pipe::target::{Target, Targets};
 use crate::pipe::unproved::UnprovedGuard;
 
@@ -30,7 +30,7 @@ pub struct Route {
     /// Where the connections go.
     pub targets: Arc<Targets>,
     /// Addresses that outgoing connections start from; none leaves it to the system.
-    pub bind: Found<SocketAddr>,
+    pub bind: Resolved<SocketAddr>,
     /// The keys, and whose they are.
     pub keys: Keys,
     /// The same keys at work, and what is asked of the peer.

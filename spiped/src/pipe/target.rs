@@ -15,7 +15,7 @@ use crate::config::settings::Balance;
 use crate::log::{self, Class, Level};
 use crate::os::fd_limit::is_shortage;
 use crate::pipe::close_reason;
-use crate::pipe::lookups::Found;
+use crate::pipe::resolved::Resolved;
 
 /// How long a target that has failed comes after all others.
 const SKIPPED: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ pub struct Targets {
 #[derive(Debug)]
 pub struct Target {
     address: Address,
-    endpoints: Found<Endpoint>,
+    endpoints: Resolved<Endpoint>,
     standing: Mutex<Standing>,
 }
 
@@ -215,7 +215,7 @@ impl Target {
 
     /// Where it leads.
     #[must_use]
-    pub fn endpoints(&self) -> &Found<Endpoint> {
+    pub fn endpoints(&self) -> &Resolved<Endpoint> {
         &self.endpoints
     }
 

@@ -10,15 +10,15 @@ use crate::config::setup::{self, SetupError};
 
 /// What a name led to when it was last looked up well.
 #[derive(Debug)]
-pub struct Found<T>(RwLock<Arc<[T]>>);
+pub struct Resolved<T>(RwLock<Arc<[T]>>);
 
-impl<T> From<Vec<T>> for Found<T> {
+impl<T> From<Vec<T>> for Resolved<T> {
     fn from(found: Vec<T>) -> Self {
         Self(RwLock::new(found.into()))
     }
 }
 
-impl<T> Found<T> {
+impl<T> Resolved<T> {
     /// All of it.
     #[must_use]
     pub fn get(&self) -> Arc<[T]> {
@@ -34,9 +34,9 @@ impl<T> Found<T> {
 
 /// Where names lead, as far as the pipes that run know.
 #[derive(Debug, Default)]
-pub struct Known(HashMap<Address, Vec<Endpoint>>);
+pub struct ResolverCache(HashMap<Address, Vec<Endpoint>>);
 
-impl Known {
+impl ResolverCache {
     /// What a pipe knows.
     pub fn add(&mut self, address: &Address, endpoints: impl IntoIterator<Item = Endpoint>) {
         let endpoints = endpoints.into_iter().collect();

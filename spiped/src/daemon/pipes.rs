@@ -1,6 +1,6 @@
 //! The pipes of a process: started, changed while connections run, and ended.
 
-mod following;
+mod reresolve;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,8 +30,8 @@ use crate::pipe::workers::Workers;
 
 /// All pipes that run.
 #[derive(Debug)]
-pub struct Fleet {
-    pipes: BTreeMap<Arc<str>, Member>,
+pub struct RunningPipes {
+    pipes: BTreeMap<Arc<str>, RunningPipe>,
     registry: Arc<Registry>,
     /// Pipes that are gone, as long as they have connections.
     retired: Vec<Keyed>,
@@ -48,7 +48,7 @@ pub struct Fleet {
 
 /// One of them.
 #[derive(Debug)]
-struct Member {
+struct RunningPipe {
     keyed: Keyed,
     pipe: Arc<Pipe>,
     listener: watch::Sender<Arc<Listener>>,
@@ -56,7 +56,7 @@ struct Member {
     events: Handle,
     accepting: JoinHandle<()>,
     /// What looks its names up again and again.
-    following: Vec<JoinHandle<()>>,
+    reresolving: Vec<JoinHandle<()>>,
 }
 
 /// What one is made of.
@@ -98,7 +98,7 @@ impl fmt::Display for Changes {
     }
 }
 
-impl Fleet {
+impl RunningPipes {
     /// No pipe yet. Those that come are entered in the registry.
     #[must_use]
     pub fn new(
@@ -132,27 +132,36 @@ impl Fleet {
     #[must_use]
     pub fn present(&self) -> Present {
         let mut present = Present::default();
-        let mut members: Vec<_> = self.pipes.values().collect();
+        let mut running: Vec<_> = self.pipes.values().collect();
         // Those that look names up again know better, and are asked last.
-        members.sort_by_key(|member| member.keyed.settings.conduct.resolve_interval.is_some());
-        for member in members {
-            let listener = member.listener.borrow();
+        running.sort_by_key(|running_pipe| {
+            running_pipe
+                .keyed
+                .settings
+                .conduct
+                .resolve_interval
+                .is_some()
+        });
+        for running_pipe in running {
+            let listener = running_pipe.listener.borrow();
             if let Ok(endpoint) = listener.local_endpoint() {
                 present.running.push(Listens {
-                    source: member.keyed.settings.source.clone(),
+                    source: running_pipe.keyed.settings.source.clone(),
                     endpoint,
                     listener: Arc::downgrade(&listener),
                 });
             }
-            let route = member.pipe.route();
+            let route = running_pipe.pipe.route();
             for target in route.targets.all() {
                 let found = target.endpoints().get();
-                present.known.add(target.address(), found.iter().cloned());
+                present
+                    .resolver_cache
+                    .add(target.address(), found.iter().cloned());
             }
-            if let Some(bind) = &member.keyed.settings.bind {
+            if let Some(bind) = &running_pipe.keyed.settings.bind {
                 let found = route.bind.get();
                 let found = found.iter().copied().map(Endpoint::Tcp);
-                present.known.add(bind.address(), found);
+                present.resolver_cache.add(bind.address(), found);
             }
         }
         present
@@ -162,7 +171,7 @@ impl Fleet {
     #[must_use]
     pub fn client_keys(&self) -> Vec<KeysSource> {
         let mut sources = Vec::new();
-        let all = self.pipes.values().map(|member| &member.keyed);
+        let all = self.pipes.values().map(|running_pipe| &running_pipe.keyed);
         for keyed in all.chain(&self.retired) {
             let source = &keyed.settings.key;
             if keyed.keys.has_clients() && !sources.contains(source) {
@@ -175,7 +184,7 @@ impl Fleet {
     /// The key that was read from standard input, if one was.
     #[must_use]
     pub fn key_from_stdin(&self) -> Option<Keys> {
-        let mut all = self.pipes.values().map(|member| &member.keyed);
+        let mut all = self.pipes.values().map(|running_pipe| &running_pipe.keyed);
         let keyed = all.find(|keyed| keyed.settings.key == KeySource::Stdin.into())?;
         Some(keyed.keys.clone())
     }
@@ -187,7 +196,7 @@ impl Fleet {
     /// # Errors
     ///
     /// The runtime cannot watch a socket. Then nothing has changed.
-    pub async fn apply(&mut self, wanted: Vec<Prepared>, left: &[Left]) -> io::Result<Changes> {
+    pub async fn reconcile(&mut self, wanted: Vec<Prepared>, left: &[Left]) -> io::Result<Changes> {
         let settings = wanted.iter().map(|pipe| &pipe.keyed.settings);
         let shares = Shares::among(settings, self.descriptors);
         let started = wanted.into_iter().map(|pipe| self.ready(pipe));
@@ -201,35 +210,35 @@ impl Fleet {
             let name = Arc::clone(&ready.keyed.settings.name);
             let limits = Limits::new(&ready.keyed.settings, shares);
             let (stats, admission) = self.stats_and_admission(&ready.keyed.settings, limits);
-            let member = match before.remove(&name) {
+            let running_pipe = match before.remove(&name) {
                 None => {
                     changes.added += 1;
-                    self.member(ready, &stats, &admission, &[])
+                    self.running_pipe(ready, &stats, &admission, &[])
                 }
-                Some(member) if member.is(&ready) => member,
-                Some(member) => {
+                Some(running_pipe) if running_pipe.is(&ready) => running_pipe,
+                Some(running_pipe) => {
                     changes.changed += 1;
-                    let gone = ready.keyed.keys.replace(&member.keyed.keys);
-                    let before = Arc::clone(&member.pipe);
-                    member.end().await;
+                    let gone = ready.keyed.keys.replace(&running_pipe.keyed.keys);
+                    let before = Arc::clone(&running_pipe.pipe);
+                    running_pipe.end().await;
                     gone.iter().for_each(|key| key.remove());
-                    self.member(ready, &stats, &admission, before.route().targets.all())
+                    self.running_pipe(ready, &stats, &admission, before.route().targets.all())
                 }
             };
             self.registry.insert(PipeEntry {
-                settings: member.keyed.settings.clone(),
+                settings: running_pipe.keyed.settings.clone(),
                 removed: false,
                 stats,
                 admission,
-                targets: Arc::clone(&member.pipe.route().targets),
+                targets: Arc::clone(&running_pipe.pipe.route().targets),
             });
-            self.pipes.insert(name, member);
+            self.pipes.insert(name, running_pipe);
         }
         changes.removed = before.len();
-        for (name, member) in before {
+        for (name, running_pipe) in before {
             self.registry.remove(&name);
-            self.retired.push(member.keyed.clone());
-            member.end().await;
+            self.retired.push(running_pipe.keyed.clone());
+            running_pipe.end().await;
         }
         self.revoke(left);
         Ok(changes)
@@ -238,18 +247,26 @@ impl Fleet {
     /// Takes the socket of a pipe with the same source, which may have moved since that was prepared.
     fn ready(&self, prepared: Prepared) -> io::Result<Ready> {
         let source = &prepared.keyed.settings.source;
-        let mut members = self.pipes.values();
-        let same = members.find(|member| member.keyed.settings.source == *source);
+        let mut running = self.pipes.values();
+        let same = running.find(|running_pipe| running_pipe.keyed.settings.source == *source);
         let (listener, events) = match same {
-            Some(member) => (Arc::clone(&member.listener.borrow()), member.events.clone()),
+            Some(running_pipe) => (
+                Arc::clone(&running_pipe.listener.borrow()),
+                running_pipe.events.clone(),
+            ),
             None => {
                 let events = self.workers.events();
                 let _current = events.enter();
                 let listener = prepared.listening.start()?;
                 // It may have been another pipe's.
-                let mut members = self.pipes.values();
-                let of = members.find(|member| Arc::ptr_eq(&member.listener.borrow(), &listener));
-                (listener, of.map_or(events, |member| &member.events).clone())
+                let mut running = self.pipes.values();
+                let of = running
+                    .find(|running_pipe| Arc::ptr_eq(&running_pipe.listener.borrow(), &listener));
+                (
+                    listener,
+                    of.map_or(events, |running_pipe| &running_pipe.events)
+                        .clone(),
+                )
             }
         };
         Ok(Ready {
@@ -270,10 +287,10 @@ impl Fleet {
     /// have the same keys.
     fn revoke(&mut self, left: &[Left]) {
         self.retired.retain(|keyed| keyed.keys.is_in_use());
-        let members = self.pipes.values().map(|member| &member.keyed);
-        let members = members.map(|keyed| (&keyed.settings.key, &keyed.keys));
+        let running = self.pipes.values().map(|running_pipe| &running_pipe.keyed);
+        let running = running.map(|keyed| (&keyed.settings.key, &keyed.keys));
         let left = left.iter().map(|left| (&left.source, &left.keys));
-        let sources: Vec<_> = members.chain(left).collect();
+        let sources: Vec<_> = running.chain(left).collect();
         for old in &self.retired {
             let mut now = sources.iter();
             if let Some((_, now)) = now.find(|(source, _)| **source == old.settings.key) {
@@ -302,20 +319,20 @@ impl Fleet {
     }
 
     /// A pipe that starts to run. What is known of targets stays known.
-    fn member(
+    fn running_pipe(
         &self,
         ready: Ready,
         stats: &Arc<PipeStats>,
         admission: &Arc<Admission>,
         before: &[Arc<Target>],
-    ) -> Member {
+    ) -> RunningPipe {
         let Keyed { settings, keys } = ready.keyed.clone();
         let name = || Arc::clone(&settings.name);
         let targets = settings.targets.iter().cloned().zip(ready.targets);
         let targets = targets.map(|(address, endpoints)| {
-            let known = before.iter().find(|target| *target.address() == address);
+            let resolver_cache = before.iter().find(|target| *target.address() == address);
             let new = || Arc::new(Target::new(address.clone(), endpoints));
-            known.map_or_else(new, Arc::clone)
+            resolver_cache.map_or_else(new, Arc::clone)
         });
         let route = Route {
             targets: Arc::new(Targets::new(name(), targets, settings.balance)),
@@ -342,25 +359,25 @@ impl Fleet {
         let accepting = Arc::clone(&pipe).accept(current, self.running.clone());
         let events = ready.events;
         let accepting = events.spawn(accepting);
-        let following = following::start(&pipe, &settings, &listener, &events, &self.again);
-        Member {
+        let reresolving = reresolve::start(&pipe, &settings, &listener, &events, &self.again);
+        RunningPipe {
             keyed: ready.keyed,
             pipe,
             listener,
             events,
             accepting,
-            following,
+            reresolving,
         }
     }
 
     /// Stops accepting, and closes the sockets that listen; then waits until the last connection has
     /// ended, or until `patience` is over. Says how many go on then, until the runtime ends.
     pub async fn drain(mut self, patience: Option<Duration>) -> usize {
-        let members = std::mem::take(&mut self.pipes);
+        let running = std::mem::take(&mut self.pipes);
         drop(self.running);
         let none_left = async {
-            for member in members.into_values() {
-                member.end().await;
+            for running_pipe in running.into_values() {
+                running_pipe.end().await;
             }
             self.none_running.recv().await
         };
@@ -375,7 +392,7 @@ impl Fleet {
     }
 }
 
-impl Member {
+impl RunningPipe {
     /// Whether it is what is wanted already.
     fn is(&self, wanted: &Ready) -> bool {
         self.keyed.settings == wanted.keyed.settings
@@ -385,7 +402,7 @@ impl Member {
 
     /// Stops accepting; connections go on.
     async fn end(self) {
-        for task in self.following.iter().chain([&self.accepting]) {
+        for task in self.reresolving.iter().chain([&self.accepting]) {
             task.abort();
         }
         // The socket is closed with the task, not before.
