@@ -163,46 +163,49 @@ fn spiped(options: &SpipedOptions) -> Spelled {
 }
 
 fn one_pipe(options: &PipeOptions) -> Spelled {
-    let conduct = &options.conduct;
+    let connection = &options.connection;
     let mut spelled = spipe(&SpipeOptions {
         target: options.target.clone(),
         key: options.key.clone(),
         bind: options.bind.clone(),
-        forward_secrecy: conduct.forward_secrecy,
-        keepalive: conduct.keepalive,
-        timeout: conduct.timeout,
+        forward_secrecy: connection.forward_secrecy,
+        keepalive: connection.keepalive,
+        timeout: connection.timeout,
     });
     spelled.flag("encrypt", options.mode == Mode::Encrypt);
     spelled.flag("decrypt", options.mode == Mode::Decrypt);
     spelled.option("source", &options.source);
     for (name, max) in [
-        ("max-connections", conduct.max_connections),
+        ("max-connections", connection.max_connections),
         (
             "max-connections-per-client",
-            conduct.max_connections_per_client,
+            connection.max_connections_per_client,
         ),
-        ("max-unproved", conduct.max_unproved),
-        ("max-unproved-per-source", conduct.max_unproved_per_source),
+        ("max-unproved", connection.max_unproved),
+        (
+            "max-unproved-per-source",
+            connection.max_unproved_per_source,
+        ),
     ] {
         spelled.option(name, max.map_or(0, u64::from));
     }
-    match conduct.proxy_protocol {
+    match connection.proxy_protocol {
         None => {}
         Some(Version::V1) => spelled.option("proxy-protocol", "v1"),
         Some(Version::V2) => spelled.option("proxy-protocol", "v2"),
     }
-    if !conduct.accept_proxy.is_empty() {
-        let networks: Vec<_> = conduct
+    if !connection.accept_proxy.is_empty() {
+        let networks: Vec<_> = connection
             .accept_proxy
             .iter()
             .map(ToString::to_string)
             .collect();
         spelled.option("accept-proxy", networks.join(","));
     }
-    if let Some(idle) = conduct.idle {
+    if let Some(idle) = connection.idle {
         spelled.time("idle", idle);
     }
-    match conduct.resolve_interval {
+    match connection.resolve_interval {
         Some(interval) => spelled.time("resolve-interval", interval),
         None => spelled.flag("no-resolve", true),
     }

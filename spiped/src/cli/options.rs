@@ -12,7 +12,7 @@ use clap::ArgMatches;
 use spiped_proto::ForwardSecrecy;
 
 use super::number;
-use crate::config::settings::{Conduct, Mode, ProcessSettings};
+use crate::config::settings::{ConnectionConfig, Mode, ProcessSettings};
 use crate::keys::keyfile::KeySource;
 use crate::log::Destination;
 
@@ -94,7 +94,7 @@ pub struct PipeOptions {
     /// `-b`, as given.
     pub bind: Option<String>,
     /// All else.
-    pub conduct: Conduct,
+    pub connection: ConnectionConfig,
 }
 
 /// The options of the client.
@@ -180,7 +180,7 @@ impl PipeOptions {
             target: target(matches)?,
             key: key(matches)?,
             bind: matches.remove_one("bind"),
-            conduct: Conduct {
+            connection: ConnectionConfig {
                 forward_secrecy: forward_secrecy(matches)?,
                 proxy_protocol: matches.remove_one("proxy-protocol"),
                 accept_proxy: matches.remove_one("accept-proxy").unwrap_or_default(),

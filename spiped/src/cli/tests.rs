@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use spiped_proto::ForwardSecrecy;
 
 use super::*;
-use crate::config::settings::{Conduct, Mode, ProcessSettings};
+use crate::config::settings::{ConnectionConfig, Mode, ProcessSettings};
 use crate::keys::keyfile::KeySource;
 use crate::log::{Destination, Level};
 use crate::os::sandbox::Sandbox;
@@ -132,7 +132,7 @@ fn defaults_are_those_of_c_spiped() {
             target: "host:81".to_owned(),
             key: KeySource::File("key".into()),
             bind: None,
-            conduct: Conduct {
+            connection: ConnectionConfig {
                 forward_secrecy: ForwardSecrecy::Enabled,
                 proxy_protocol: None,
                 accept_proxy: Vec::new(),
@@ -173,7 +173,7 @@ fn every_option_arrives_whether_short_or_long() {
             target: "/t".to_owned(),
             key: KeySource::Stdin,
             bind: Some("[127.0.0.7]".to_owned()),
-            conduct: Conduct {
+            connection: ConnectionConfig {
                 forward_secrecy: ForwardSecrecy::Required,
                 proxy_protocol: Some(Version::V1),
                 accept_proxy: ["10.0.0.0/8", "::1", "unix"]
@@ -261,7 +261,7 @@ fn the_log_is_what_is_asked_for() {
 
 #[test]
 fn numbers_and_switches_have_their_effect() {
-    let with = |more: &str| pipe(&format!("-e -s a -t b -k c {more}")).conduct;
+    let with = |more: &str| pipe(&format!("-e -s a -t b -k c {more}")).connection;
     assert_eq!(with("-n 0").max_connections, None);
     assert_eq!(with("-n -1").max_connections, None);
     assert_eq!(with("--max-unproved 0").max_unproved, None);

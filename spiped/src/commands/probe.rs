@@ -9,7 +9,7 @@ use crate::cli::SpipeOptions;
 use crate::config::settings::Mode;
 use crate::config::setup::{self, SetupError};
 use crate::pipe::close_reason::ConnectionError;
-use crate::pipe::connection::Route;
+use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::resolved::ResolverCache;
 use crate::pipe::target::Target;
 
@@ -74,15 +74,16 @@ pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
     let begin = Instant::now();
     let endpoints = setup::resolve("target", &address)?;
     let resolve = begin.elapsed();
-    let route = Route::of_client(options, Target::new(address, endpoints), bind, keys);
+    let handler =
+        ConnectionHandler::of_client(options, Target::new(address, endpoints), bind, keys);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(probe(&route, options, resolve))
+    runtime.block_on(probe(&handler, options, resolve))
 }
 
 async fn probe(
-    route: &Route,
+    handler: &ConnectionHandler,
     options: &SpipeOptions,
     resolve: Duration,
 ) -> Result<Report, ProbeError> {
@@ -91,10 +92,10 @@ async fn probe(
         error,
     };
     let begin = Instant::now();
-    let socket = route.dial().await.map_err(failed)?;
+    let socket = handler.dial().await.map_err(failed)?;
     let connect = begin.elapsed();
     let begin = Instant::now();
-    let stream = route.connect(&socket).await.map_err(failed)?;
+    let stream = handler.connect(&socket).await.map_err(failed)?;
     let handshake = begin.elapsed();
     let forward_secrecy = stream.has_forward_secrecy();
     drop(stream);

@@ -17,7 +17,7 @@ use crate::config::settings::Mode;
 use crate::config::setup::{self, SetupError};
 use crate::os::sandbox::{Permissions, Sandbox};
 use crate::pipe::close_reason::ConnectionError;
-use crate::pipe::connection::Route;
+use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::resolved::ResolverCache;
 use crate::pipe::target::Target;
 
@@ -59,25 +59,25 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let bind = ResolverCache::default().resolve_bind(bind.as_ref())?;
     let permissions = Permissions::of(&endpoints, &bind);
     let (keys, key_lock) = keys.lock();
-    let route = Route::of_client(options, Target::new(target, endpoints), bind, keys);
+    let handler = ConnectionHandler::of_client(options, Target::new(target, endpoints), bind, keys);
     // As much as there is, without a word: standard error is for errors.
     let _ = Sandbox::On.enter(&permissions, key_lock);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let outcome = runtime.block_on(converse(&route, options));
+    let outcome = runtime.block_on(converse(&handler, options));
     // A thread that waits for standard input must not keep the program alive.
     runtime.shutdown_background();
     outcome
 }
 
-async fn converse(route: &Route, options: &SpipeOptions) -> Result<(), SpipeError> {
+async fn converse(handler: &ConnectionHandler, options: &SpipeOptions) -> Result<(), SpipeError> {
     let failed = |error| SpipeError::Connection {
         target: options.target.clone(),
         error,
     };
-    let peer = route.dial().await.map_err(failed)?;
-    let mut stream = route.connect(&peer).await.map_err(failed)?;
+    let peer = handler.dial().await.map_err(failed)?;
+    let mut stream = handler.connect(&peer).await.map_err(failed)?;
 
     // Standard input and output may be files or terminals, which cannot be waited for, so a thread
     // each moves their data through a socket that can.

@@ -47,7 +47,7 @@ pub enum Balance {
 
 /// How a pipe treats its connections: what a command line and a file say alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conduct {
+pub struct ConnectionConfig {
     /// What the key exchange is to be like.
     pub forward_secrecy: ForwardSecrecy,
     /// The header ahead of each stream to the target.
@@ -90,7 +90,7 @@ pub struct PipeSettings {
     /// Where its connections to the target start from.
     pub bind: Option<BindAddress>,
     /// How it treats its connections.
-    pub conduct: Conduct,
+    pub connection: ConnectionConfig,
 }
 
 impl PipeSettings {
@@ -101,7 +101,7 @@ impl PipeSettings {
     /// An address is written wrongly, or none of the networks suits the source.
     pub fn from_options(options: PipeOptions) -> Result<Self, SetupError> {
         let source = setup::parse_address("source", &options.source)?;
-        network::check(&options.conduct.accept_proxy, &source)?;
+        network::check(&options.connection.accept_proxy, &source)?;
         Ok(Self {
             name: options.source.as_str().into(),
             mode: options.mode,
@@ -110,7 +110,7 @@ impl PipeSettings {
             balance: Balance::default(),
             key: options.key.into(),
             bind: options.bind.as_deref().map(setup::parse_bind).transpose()?,
-            conduct: options.conduct,
+            connection: options.connection,
         })
     }
 

@@ -75,7 +75,7 @@ impl Origin {
             for target in &pipe.targets {
                 permissions.join(Permissions::of(target, &pipe.bind));
             }
-            if settings.conduct.resolve_interval.is_some() {
+            if settings.connection.resolve_interval.is_some() {
                 let bind = settings.bind.as_ref().map(BindAddress::address);
                 let mut addresses = settings
                     .targets

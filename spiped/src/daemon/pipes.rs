@@ -22,7 +22,7 @@ use crate::os::fd_limit::FdLimit;
 use crate::os::malloc_trim::TrimTrigger;
 use crate::pipe::accept::{Pipe, Running};
 use crate::pipe::admission::{Admission, Limits, Shares};
-use crate::pipe::connection::Route;
+use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::registry::{PipeEntry, Registry};
 use crate::pipe::stats::PipeStats;
 use crate::pipe::target::{Target, Targets};
@@ -138,7 +138,7 @@ impl RunningPipes {
             running_pipe
                 .keyed
                 .settings
-                .conduct
+                .connection
                 .resolve_interval
                 .is_some()
         });
@@ -151,15 +151,15 @@ impl RunningPipes {
                     listener: Arc::downgrade(&listener),
                 });
             }
-            let route = running_pipe.pipe.route();
-            for target in route.targets.all() {
+            let handler = running_pipe.pipe.handler();
+            for target in handler.targets.all() {
                 let found = target.endpoints().get();
                 present
                     .resolver_cache
                     .add(target.address(), found.iter().cloned());
             }
             if let Some(bind) = &running_pipe.keyed.settings.bind {
-                let found = route.bind.get();
+                let found = handler.bind.get();
                 let found = found.iter().copied().map(Endpoint::Tcp);
                 present.resolver_cache.add(bind.address(), found);
             }
@@ -222,7 +222,7 @@ impl RunningPipes {
                     let before = Arc::clone(&running_pipe.pipe);
                     running_pipe.end().await;
                     gone.iter().for_each(|key| key.remove());
-                    self.running_pipe(ready, &stats, &admission, before.route().targets.all())
+                    self.running_pipe(ready, &stats, &admission, before.handler().targets.all())
                 }
             };
             self.registry.insert(PipeEntry {
@@ -230,7 +230,7 @@ impl RunningPipes {
                 removed: false,
                 stats,
                 admission,
-                targets: Arc::clone(&running_pipe.pipe.route().targets),
+                targets: Arc::clone(&running_pipe.pipe.handler().targets),
             });
             self.pipes.insert(name, running_pipe);
         }
@@ -334,13 +334,13 @@ impl RunningPipes {
             let new = || Arc::new(Target::new(address.clone(), endpoints));
             resolver_cache.map_or_else(new, Arc::clone)
         });
-        let route = Route {
+        let handler = ConnectionHandler {
             targets: Arc::new(Targets::new(name(), targets, settings.balance)),
             bind: ready.bind.into(),
             handshaker: Handshaker::with_pool(keys.ring(), self.key_exchange.clone())
-                .with_forward_secrecy(settings.conduct.forward_secrecy),
+                .with_forward_secrecy(settings.connection.forward_secrecy),
             keys,
-            conduct: settings.conduct.clone(),
+            config: settings.connection.clone(),
         };
         let trim_trigger = Arc::clone(&self.trim_trigger);
         let (stats, admission) = (Arc::clone(stats), Arc::clone(admission));
@@ -348,7 +348,7 @@ impl RunningPipes {
         let pipe = Pipe::new(
             name(),
             settings.mode,
-            route,
+            handler,
             admission,
             stats,
             trim_trigger,

@@ -15,7 +15,7 @@ use crate::os::malloc_trim::{self, TrimTrigger};
 use crate::os::os_error::os_error;
 use crate::pipe::admission::{Admission, Permit};
 use crate::pipe::close_reason::{CloseReason, ConnectionError};
-use crate::pipe::connection::{Route, unless_gone};
+use crate::pipe::connection::{ConnectionHandler, unless_gone};
 use crate::pipe::connection_info::ConnectionInfo;
 use crate::pipe::stats::PipeStats;
 use crate::pipe::unproved::UnprovedGuard;
@@ -31,7 +31,7 @@ const TRIM_PAUSE: Duration = Duration::from_millis(500);
 pub struct Pipe {
     name: Arc<str>,
     mode: Mode,
-    route: Route,
+    handler: ConnectionHandler,
     admission: Arc<Admission>,
     stats: Arc<PipeStats>,
     trim_trigger: Arc<TrimTrigger>,
@@ -63,7 +63,7 @@ impl Pipe {
     pub(crate) fn new(
         name: Arc<str>,
         mode: Mode,
-        route: Route,
+        handler: ConnectionHandler,
         admission: Arc<Admission>,
         stats: Arc<PipeStats>,
         trim_trigger: Arc<TrimTrigger>,
@@ -72,7 +72,7 @@ impl Pipe {
         Self {
             name,
             mode,
-            route,
+            handler,
             admission,
             stats,
             trim_trigger,
@@ -82,8 +82,8 @@ impl Pipe {
 
     /// What its connections have in common.
     #[must_use]
-    pub(crate) fn route(&self) -> &Route {
-        &self.route
+    pub(crate) fn handler(&self) -> &ConnectionHandler {
+        &self.handler
     }
 
     /// Accepts connections for ever, from the listener that is the current one, and has each served by
@@ -160,7 +160,7 @@ impl Pipe {
     }
 
     fn is_behind_balancer(&self) -> bool {
-        !self.route.conduct.accept_proxy.is_empty()
+        !self.handler.config.accept_proxy.is_empty()
     }
 
     async fn run(
@@ -170,10 +170,10 @@ impl Pipe {
         info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
         // One for header and proof, as the same peer sends both.
-        let deadline = Instant::now() + self.route.conduct.timeout;
+        let deadline = Instant::now() + self.handler.config.timeout;
         let admission = match entry {
             Entry::BehindBalancer(guard) => {
-                Box::pin(self.route.take_header(source, guard, deadline, info)).await?;
+                Box::pin(self.handler.take_header(source, guard, deadline, info)).await?;
                 match self.mode {
                     Mode::Encrypt => {
                         let permit = async { Ok(self.admission.permit().await) };
@@ -185,11 +185,11 @@ impl Pipe {
             Entry::Direct(admission) => admission,
         };
         match admission {
-            Accepted::Plaintext(_permit) => self.route.encrypt(source, info).await,
+            Accepted::Plaintext(_permit) => self.handler.encrypt(source, info).await,
             Accepted::Unproved(guard) => {
-                let decrypted = self
-                    .route
-                    .decrypt(source, guard, deadline, &self.admission, info);
+                let decrypted =
+                    self.handler
+                        .decrypt(source, guard, deadline, &self.admission, info);
                 decrypted.await
             }
         }

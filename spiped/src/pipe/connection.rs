@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::cli::SpipeOptions;
-use crate::config::settings::Conduct;
+use crate::config::settings::ConnectionConfig;
 use crate::keys::{Entry, Keys};
 use crate::pipe::admission::Admission;
 use crate::pipe::close_reason::ConnectionError;
@@ -26,7 +26,7 @@ use crate::pipe::unproved::UnprovedGuard;
 
 /// What all connections of a pipe have in common.
 #[derive(Debug)]
-pub struct Route {
+pub struct ConnectionHandler {
     /// Where the connections go.
     pub targets: Arc<Targets>,
     /// Addresses that outgoing connections start from; none leaves it to the system.
@@ -36,7 +36,7 @@ pub struct Route {
     /// The same keys at work, and what is asked of the peer.
     pub handshaker: Handshaker,
     /// How they are treated.
-    pub conduct: Conduct,
+    pub config: ConnectionConfig,
 }
 
 /// A peer that has proved that it holds a key.
@@ -48,7 +48,7 @@ struct Proved<'a> {
     left: Duration,
 }
 
-impl Route {
+impl ConnectionHandler {
     /// That of a client: one connection to one target, which is a server that holds the key.
     #[must_use]
     pub fn of_client(
@@ -62,7 +62,7 @@ impl Route {
             bind: bind.into(),
             handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
             keys,
-            conduct: Conduct {
+            config: ConnectionConfig {
                 forward_secrecy: options.forward_secrecy,
                 keepalive: options.keepalive,
                 timeout: options.timeout,
@@ -93,7 +93,7 @@ impl Route {
         // times the memory of the relay, which may last for days, and a stranger needs neither.
         let dial = info.dial.time(self.dial());
         let peer = Box::pin(unless_gone(source, dial)).await?;
-        let deadline = Instant::now() + self.conduct.timeout;
+        let deadline = Instant::now() + self.config.timeout;
         let connect = async {
             let mut stream = info.handshake.time(self.connect(&peer)).await?;
             let sent = self
@@ -165,7 +165,7 @@ impl Route {
         let peer = tokio::select! {
             biased;
             proved = timeout_at(deadline, self.handshaker.prove(source)) => {
-                match proved.map_err(|_| ConnectionError::HandshakeTimeout(self.conduct.timeout))? {
+                match proved.map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout))? {
                     // It broke before that was read.
                     Err(HandshakeError::NoClient) if source.has_unread() => {
                         return Err(ConnectionError::Refused);
@@ -192,14 +192,14 @@ impl Route {
         let deadline = Instant::now() + proved.left;
         let finish = async {
             let finished = timeout_at(deadline, proved.peer.finish()).await;
-            Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.conduct.timeout))??)
+            Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout))??)
         };
         let (target, stream) = tokio::try_join!(
             info.dial.time(self.dial()),
             info.handshake.time_on(proved.took, finish)
         )?;
         // The dial may have taken longer.
-        let deadline = Instant::now() + self.conduct.timeout;
+        let deadline = Instant::now() + self.config.timeout;
         let source = *stream.get_ref();
         let sent = self
             .send_proxy_header(source, info, &mut &target, deadline)
@@ -221,14 +221,14 @@ impl Route {
         deadline: Instant,
         info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
-        let mut balancers = self.conduct.accept_proxy.iter();
+        let mut balancers = self.config.accept_proxy.iter();
         if !balancers.any(|all| all.contains(info.peer())) {
             return Err(ConnectionError::NoBalancer);
         }
         let addresses = tokio::select! {
             biased;
             read = timeout_at(deadline, read_header(source)) => {
-                read.map_err(|_| ConnectionError::HeaderTimeout(self.conduct.timeout))??
+                read.map_err(|_| ConnectionError::HeaderTimeout(self.config.timeout))??
             }
             reason = guard.evicted(source) => {
                 return Err(ConnectionError::HeaderEvicted(reason));
@@ -248,7 +248,7 @@ impl Route {
         target: &mut (impl AsyncWrite + Unpin),
         deadline: Instant,
     ) -> io::Result<()> {
-        let Some(version) = self.conduct.proxy_protocol else {
+        let Some(version) = self.config.proxy_protocol else {
             return Ok(());
         };
         let client = info.client().map(|client| &**client);
@@ -269,7 +269,7 @@ impl Route {
         traffic: &Traffic,
     ) -> Result<(), ConnectionError> {
         let relayed = pin!(relay(plain, stream, traffic));
-        let Some(limit) = self.conduct.idle else {
+        let Some(limit) = self.config.idle else {
             return Ok(relayed.await?);
         };
         let relayed = idle::limit(limit, relayed).await;
@@ -277,7 +277,7 @@ impl Route {
     }
 
     fn choose_keepalive(&self, socket: &Socket) {
-        if !self.conduct.keepalive {
+        if !self.config.keepalive {
             socket.stop_keepalive();
         }
     }
@@ -291,7 +291,7 @@ impl Route {
     pub async fn dial(&self) -> Result<Socket, ConnectionError> {
         let socket = self
             .targets
-            .dial(&self.bind.get(), self.conduct.timeout)
+            .dial(&self.bind.get(), self.config.timeout)
             .await?;
         self.choose_keepalive(&socket);
         Ok(socket)
@@ -306,8 +306,8 @@ impl Route {
         &self,
         peer: &'a Socket,
     ) -> Result<SpipedStream<&'a Socket>, ConnectionError> {
-        let connected = timeout(self.conduct.timeout, self.handshaker.connect(peer)).await;
-        Ok(connected.map_err(|_| ConnectionError::HandshakeTimeout(self.conduct.timeout))??)
+        let connected = timeout(self.config.timeout, self.handshaker.connect(peer)).await;
+        Ok(connected.map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout))??)
     }
 }
 

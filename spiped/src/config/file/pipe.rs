@@ -17,7 +17,7 @@ use super::table::{Table, Value, article};
 use super::{KeyFiles, Name, Wrong};
 use crate::cli::{PIPE_OPTIONS, number};
 use crate::config::network::{self, Network};
-use crate::config::settings::{Balance, Conduct, Mode, PipeSettings};
+use crate::config::settings::{Balance, ConnectionConfig, Mode, PipeSettings};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
 use crate::pipe::proxy_protocol::Version;
@@ -138,7 +138,7 @@ impl<'i> Pipe<'_, 'i, '_> {
         });
         let accept_proxy = self.accept_proxy(source.as_ref());
         let max_unproved_per_source = self.optional("max-unproved-per-source", count);
-        let conduct = Conduct {
+        let connection = ConnectionConfig {
             forward_secrecy,
             proxy_protocol,
             accept_proxy,
@@ -159,7 +159,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             balance: balance.unwrap_or_default(),
             key: key?,
             bind,
-            conduct,
+            connection,
         })
     }
 

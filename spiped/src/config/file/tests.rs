@@ -7,7 +7,7 @@ use spiped_tokio::ForwardSecrecy;
 
 use super::*;
 use crate::cli::{Pipes, SpipedCommand, SpipedOptions, parse_spiped};
-use crate::config::settings::{Balance, Conduct, Mode};
+use crate::config::settings::{Balance, ConnectionConfig, Mode};
 use crate::keys::KeysSource;
 use crate::keys::keyfile::KeySource;
 use crate::os::tempdir::TempDir;
@@ -88,7 +88,7 @@ fn everything_can_be_said() {
         balance: Balance::RoundRobin,
         key: KeySource::File("/key".into()).into(),
         bind: Some("127.0.0.7".parse().unwrap()),
-        conduct: Conduct {
+        connection: ConnectionConfig {
             forward_secrecy: ForwardSecrecy::Required,
             proxy_protocol: Some(Version::V2),
             accept_proxy: ["10.0.0.0/8", "unix"]
@@ -133,14 +133,20 @@ fn pipes_share_the_defaults_and_can_differ() {
     assert_eq!((&*one.name, &*two.name), ("one", "two"));
     assert_eq!(one.key, KeySource::File("/etc/spiped/all".into()).into());
     assert_eq!(two.key, KeySource::File("/etc/spiped/two".into()).into());
-    assert_eq!(one.conduct.timeout, Duration::from_secs(7));
-    assert_eq!(two.conduct.timeout, Duration::from_secs(5));
+    assert_eq!(one.connection.timeout, Duration::from_secs(7));
+    assert_eq!(two.connection.timeout, Duration::from_secs(5));
     assert_eq!(
-        (one.conduct.resolve_interval, one.conduct.max_connections),
+        (
+            one.connection.resolve_interval,
+            one.connection.max_connections
+        ),
         (None, None)
     );
-    assert_eq!(two.conduct.resolve_interval, Some(Duration::from_secs(60)));
-    assert_eq!(two.conduct.forward_secrecy, ForwardSecrecy::Disabled);
+    assert_eq!(
+        two.connection.resolve_interval,
+        Some(Duration::from_secs(60))
+    );
+    assert_eq!(two.connection.forward_secrecy, ForwardSecrecy::Disabled);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) fn start(
     events: &Handle,
     again: &watch::Sender<()>,
 ) -> Vec<JoinHandle<()>> {
-    let Some(interval) = settings.conduct.resolve_interval else {
+    let Some(interval) = settings.connection.resolve_interval else {
         return Vec::new();
     };
     let pace = || Pace {
@@ -46,7 +46,7 @@ pub(super) fn start(
         again: again.subscribe(),
     };
     let name = || Arc::clone(&settings.name);
-    let targets = pipe.route().targets.all().iter();
+    let targets = pipe.handler().targets.all().iter();
     let targets = targets.filter(|target| target.address().is_name());
     let mut tasks: Vec<_> = targets
         .map(|target| {
@@ -61,7 +61,7 @@ pub(super) fn start(
         let (address, pipe) = (bind.clone(), Arc::clone(pipe));
         let hand_on = move |found: Vec<Endpoint>| {
             let found = found.iter().filter_map(Endpoint::tcp);
-            pipe.route().bind.replace(found.collect());
+            pipe.handler().bind.replace(found.collect());
         };
         tasks.push(tokio::spawn(repeat(name(), address, pace(), hand_on)));
     }
