@@ -1,7 +1,7 @@
 //! `spiped` from its options to its exit: resolve, bind, go into the background, give up what is not
 //! needed any more, serve.
 
-pub mod origin;
+pub mod config_source;
 pub mod pipes;
 pub mod prepare;
 pub mod sd_notify;
@@ -20,7 +20,7 @@ use crate::admin::{DeskError, Desks};
 use crate::cli::{Pipes, SpipedOptions};
 use crate::config::settings::ProcessSettings;
 use crate::config::setup::SetupError;
-use crate::daemon::origin::{Origin, OriginError};
+use crate::daemon::config_source::{ConfigSource, ConfigSourceError};
 use crate::daemon::pipes::RunningPipes;
 use crate::daemon::prepare::{Keyed, Passed, PrepareError, Prepared, Present};
 use crate::daemon::sd_notify::Supervisor;
@@ -51,7 +51,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 pub enum DaemonError {
     /// What is to run is described wrongly.
     #[error(transparent)]
-    Origin(#[from] OriginError),
+    ConfigSource(#[from] ConfigSourceError),
     /// A pipe cannot run.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
@@ -82,7 +82,7 @@ pub enum DaemonError {
 struct Plan {
     process: ProcessSettings,
     pidfile: PathBuf,
-    origin: Origin,
+    config_source: ConfigSource,
     keyed: Vec<Keyed>,
     identity: Option<Identity>,
     present: Present,
@@ -110,11 +110,11 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     if process.log == Some(Destination::Json) {
         log::set_json();
     }
-    let origin = Origin::of(options.pipes)?;
-    if let Origin::File(_) = origin {
+    let config_source = ConfigSource::of(options.pipes)?;
+    if let ConfigSource::File(_) = config_source {
         log::show_pipes();
     }
-    let settings = origin.read()?;
+    let settings = config_source.read()?;
     // Before the first socket is bound.
     signals::hold()?;
     let plan = Plan {
@@ -127,7 +127,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
         supervisor: Supervisor::from_environment(),
         pidfile: process.pidfile.clone().unwrap_or(pidfile),
         desks: Desks::bind(process.metrics.as_deref(), process.control.as_deref())?,
-        origin,
+        config_source,
         process,
     };
     let early = if plan.process.wait_for_dns {
@@ -203,7 +203,7 @@ impl Plan {
         if let Some(identity) = self.identity {
             identity.assume()?;
         }
-        let mut permissions = self.origin.permissions(&prepared);
+        let mut permissions = self.config_source.permissions(&prepared);
         permissions.unix_sockets |=
             matches!(destination, Destination::Syslog | Destination::Journal);
         // What is kept is what is locked.
@@ -221,7 +221,7 @@ impl Plan {
         let registry = Arc::new(Registry::default());
         let daemon = Daemon {
             process: self.process,
-            origin: self.origin,
+            config_source: self.config_source,
             pipes: RunningPipes::new(
                 descriptors,
                 key_exchange,
@@ -285,7 +285,7 @@ impl DaemonError {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         match self {
-            Self::Origin(OriginError::Config(error)) => error.lines(),
+            Self::ConfigSource(ConfigSourceError::Config(error)) => error.lines(),
             other => vec![other.to_string()],
         }
     }

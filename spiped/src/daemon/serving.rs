@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::DaemonError;
 use crate::admin::{Desks, Reload};
 use crate::config::settings::ProcessSettings;
-use crate::daemon::origin::Origin;
+use crate::daemon::config_source::ConfigSource;
 use crate::daemon::pipes::{Changes, RunningPipes};
 use crate::daemon::prepare::{Keyed, Left, Prepared};
 use crate::daemon::sd_notify::Supervisor;
@@ -23,7 +23,7 @@ use crate::pipe::registry::{Phase, Registry};
 /// The daemon, once it is in the sandbox.
 pub(super) struct Daemon {
     pub(super) process: ProcessSettings,
-    pub(super) origin: Origin,
+    pub(super) config_source: ConfigSource,
     pub(super) pipes: RunningPipes,
     pub(super) registry: Arc<Registry>,
     pub(super) supervisor: Supervisor,
@@ -110,12 +110,12 @@ impl Daemon {
 
     /// Reads settings and keys again, and looks names up that no pipe knows.
     fn read_again(&self) -> impl Future<Output = Result<Wanted, DaemonError>> + use<> {
-        let origin = self.origin.clone();
+        let config_source = self.config_source.clone();
         let present = self.pipes.present();
         let from_stdin = self.pipes.key_from_stdin();
         let client_keys = self.pipes.client_keys();
         let read = move || {
-            let settings = origin.read()?;
+            let settings = config_source.read()?;
             let left = Left::read_all(client_keys, &settings);
             let keyed = Keyed::read_all(settings, from_stdin.as_ref())?;
             let prepared = Keyed::prepare_all(keyed, &present)?;

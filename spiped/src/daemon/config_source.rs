@@ -21,7 +21,7 @@ const LINKS_MAX: usize = 40;
 
 /// A command line, or a file.
 #[derive(Clone, Debug)]
-pub enum Origin {
+pub enum ConfigSource {
     /// The one pipe of a command line.
     CommandLine(Box<PipeSettings>),
     /// All pipes of a file.
@@ -30,7 +30,7 @@ pub enum Origin {
 
 /// Why there is nothing to run.
 #[derive(Debug, thiserror::Error)]
-pub enum OriginError {
+pub enum ConfigSourceError {
     /// An address on the command line is written wrongly.
     #[error(transparent)]
     CommandLine(#[from] SetupError),
@@ -39,13 +39,13 @@ pub enum OriginError {
     Config(#[from] ConfigError),
 }
 
-impl Origin {
+impl ConfigSource {
     /// Of a command line.
     ///
     /// # Errors
     ///
     /// An address is written wrongly.
-    pub fn of(pipes: Pipes) -> Result<Self, OriginError> {
+    pub fn of(pipes: Pipes) -> Result<Self, ConfigSourceError> {
         Ok(match pipes {
             Pipes::One(options) => {
                 Self::CommandLine(Box::new(PipeSettings::from_options(options)?))
@@ -59,7 +59,7 @@ impl Origin {
     /// # Errors
     ///
     /// The file cannot be read, or has mistakes.
-    pub fn read(&self) -> Result<Vec<PipeSettings>, OriginError> {
+    pub fn read(&self) -> Result<Vec<PipeSettings>, ConfigSourceError> {
         Ok(match self {
             Self::CommandLine(pipe) => vec![(**pipe).clone()],
             Self::File(path) => file::read(path, KeyFiles::Leave)?,
