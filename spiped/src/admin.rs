@@ -3,12 +3,12 @@
 //! connections.
 
 mod client;
-mod desks;
+mod listeners;
 mod metrics;
-mod places;
 mod server;
+mod slots;
 mod status;
 
 pub use client::{ClientError, reload, status};
-pub use desks::{DeskError, Desks};
+pub use listeners::{AdminListeners, ListenError};
 pub use server::Reload;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serving::Daemon;
 use spiped_tokio::KeyExchangePool;
 
-use crate::admin::{DeskError, Desks};
+use crate::admin::{AdminListeners, ListenError};
 use crate::cli::{Pipes, SpipedOptions};
 use crate::config::settings::ProcessSettings;
 use crate::config::setup::SetupError;
@@ -66,7 +66,7 @@ pub enum DaemonError {
     Pidfile(#[from] PidfileError),
     /// Nobody could ask for metrics or status.
     #[error(transparent)]
-    Desk(#[from] DeskError),
+    AdminListen(#[from] ListenError),
     /// The sandbox has a gap, and none is allowed.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -87,7 +87,7 @@ struct Plan {
     identity: Option<Identity>,
     present: Present,
     supervisor: Supervisor,
-    desks: Desks,
+    listeners: AdminListeners,
 }
 
 /// Runs `spiped`. In the background, the calling process returns once the daemon is up.
@@ -126,7 +126,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
         },
         supervisor: Supervisor::from_environment(),
         pidfile: process.pidfile.clone().unwrap_or(pidfile),
-        desks: Desks::bind(process.metrics.as_deref(), process.control.as_deref())?,
+        listeners: AdminListeners::bind(process.metrics.as_deref(), process.control.as_deref())?,
         config_source,
         process,
     };
@@ -231,7 +231,7 @@ impl Plan {
             registry,
             supervisor: self.supervisor,
         };
-        runtime.block_on(daemon.serve(prepared, self.desks, readiness, report))?;
+        runtime.block_on(daemon.serve(prepared, self.listeners, readiness, report))?;
         workers.end();
         // A look-up that hangs must not keep the process alive.
         runtime.shutdown_background();

@@ -16,7 +16,7 @@ use spiped_tokio::{Listener, Socket};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::metrics::{self, Format};
-use super::places::{Hold, Places};
+use super::slots::{ConnectionSlots, Pin};
 use super::status::Status;
 use crate::daemon::pipes::Changes;
 use crate::log::{self, Class};
@@ -52,7 +52,7 @@ pub(super) enum Access {
 
 /// What all connections at a socket answer from.
 #[derive(Debug)]
-struct Desk {
+struct Responder {
     access: Access,
     registry: Arc<Registry>,
     /// Reloads that may still be asked for at once.
@@ -65,21 +65,22 @@ pub(super) async fn serve(listener: Listener, access: Access, registry: Arc<Regi
         Access::Metrics => PATIENCE,
         Access::Control(_) => CONTROL_PATIENCE,
     };
-    let desk = Arc::new(Desk {
+    let responder = Arc::new(Responder {
         access,
         registry,
         reloads: Semaphore::new(RELOADS_MAX),
     });
-    let mut places = Places::new(CONNECTIONS_MAX);
+    let mut slots = ConnectionSlots::new(CONNECTIONS_MAX);
     loop {
         match listener.accept().await {
             Ok((socket, _)) => {
-                let (desk, hold) = (Arc::clone(&desk), Hold::default());
-                let held = hold.clone();
+                let (responder, pin) = (Arc::clone(&responder), Pin::default());
+                let of_task = pin.clone();
                 let task = tokio::spawn(async move {
-                    let _ = tokio::time::timeout(patience, desk.converse(&socket, &held)).await;
+                    let _ =
+                        tokio::time::timeout(patience, responder.converse(&socket, &of_task)).await;
                 });
-                places.enter(task.abort_handle(), hold);
+                slots.enter(task.abort_handle(), pin);
             }
             Err(error) => {
                 log::warning(
@@ -94,10 +95,10 @@ pub(super) async fn serve(listener: Listener, access: Access, registry: Arc<Regi
 
 type Answer = Response<Full<Bytes>>;
 
-impl Desk {
-    async fn converse(&self, socket: &Socket, hold: &Hold) {
+impl Responder {
+    async fn converse(&self, socket: &Socket, pin: &Pin) {
         let answer = service_fn(|request: Request<Incoming>| async move {
-            Ok::<_, Infallible>(self.answer(&request, hold).await)
+            Ok::<_, Infallible>(self.answer(&request, pin).await)
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -111,12 +112,12 @@ impl Desk {
         }
     }
 
-    async fn answer(&self, request: &Request<Incoming>, hold: &Hold) -> Answer {
+    async fn answer(&self, request: &Request<Incoming>, pin: &Pin) -> Answer {
         let method = request.method();
         let reading = matches!(*method, Method::GET | Method::HEAD);
         match (request.uri().path(), &self.access) {
             ("/reload", Access::Control(_)) if *method != Method::POST => refuse("POST"),
-            ("/reload", Access::Control(requests)) => self.reload(requests, hold).await,
+            ("/reload", Access::Control(requests)) => self.reload(requests, pin).await,
             (path, access) if !is_known(path, access) => {
                 text(StatusCode::NOT_FOUND, "there is no such page")
             }
@@ -131,12 +132,12 @@ impl Desk {
         }
     }
 
-    async fn reload(&self, requests: &mpsc::Sender<Reload>, hold: &Hold) -> Answer {
+    async fn reload(&self, requests: &mpsc::Sender<Reload>, pin: &Pin) -> Answer {
         let unavailable = |line| text(StatusCode::SERVICE_UNAVAILABLE, line);
         let Ok(_permit) = self.reloads.try_acquire() else {
             return unavailable("too many reloads are under way");
         };
-        let _held = hold.take();
+        let _pinned = pin.take();
         let (outcome, told) = oneshot::channel();
         // Nobody takes requests any more once the daemon ends.
         let ending = "the daemon is about to end";

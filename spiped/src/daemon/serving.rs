@@ -7,7 +7,7 @@ use std::thread;
 use tokio::sync::{mpsc, oneshot};
 
 use super::DaemonError;
-use crate::admin::{Desks, Reload};
+use crate::admin::{AdminListeners, Reload};
 use crate::config::settings::ProcessSettings;
 use crate::daemon::config_source::ConfigSource;
 use crate::daemon::pipes::{Changes, RunningPipes};
@@ -41,14 +41,14 @@ impl Daemon {
     pub(super) async fn serve(
         mut self,
         prepared: Vec<Prepared>,
-        desks: Desks,
+        listeners: AdminListeners,
         readiness: Option<Readiness>,
         report: Option<SandboxReport>,
     ) -> io::Result<()> {
         let mut requests = Requests::watch(self.process.foreground)?;
         let changes = self.pipes.reconcile(prepared, &[]).await?;
         let (reloads, asked_to_reload) = mpsc::channel(1);
-        desks.open(&self.registry, reloads)?;
+        listeners.open(&self.registry, reloads)?;
         self.registry.enter(Phase::Serving);
         // Before the process that was started goes away, which looks like the end to who does not know
         // the one that comes after it.

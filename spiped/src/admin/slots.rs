@@ -9,30 +9,30 @@ use tokio::task::AbortHandle;
 
 /// Who has a place, the oldest first.
 #[derive(Debug)]
-pub(super) struct Places {
-    taken: VecDeque<(AbortHandle, Hold)>,
+pub(super) struct ConnectionSlots {
+    taken: VecDeque<(AbortHandle, Pin)>,
     max: usize,
 }
 
 /// Says that a connection must not be ended for another.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Hold(Arc<AtomicBool>);
+pub(super) struct Pin(Arc<AtomicBool>);
 
 /// While there is this.
-pub(super) struct Held<'a>(&'a Hold);
+pub(super) struct Pinned<'a>(&'a Pin);
 
-impl Drop for Held<'_> {
+impl Drop for Pinned<'_> {
     fn drop(&mut self) {
         self.0.0.store(false, Ordering::Relaxed);
     }
 }
 
-impl Hold {
+impl Pin {
     /// Until what it gives is dropped.
     #[must_use]
-    pub(super) fn take(&self) -> Held<'_> {
+    pub(super) fn take(&self) -> Pinned<'_> {
         self.0.store(true, Ordering::Relaxed);
-        Held(self)
+        Pinned(self)
     }
 
     fn is_taken(&self) -> bool {
@@ -40,7 +40,7 @@ impl Hold {
     }
 }
 
-impl Places {
+impl ConnectionSlots {
     /// So many, all of them free.
     pub(super) fn new(max: usize) -> Self {
         Self {
@@ -51,15 +51,15 @@ impl Places {
 
     /// Gives a task a place, for which another may have to end. There have to be fewer holds than
     /// places.
-    pub(super) fn enter(&mut self, task: AbortHandle, hold: Hold) {
+    pub(super) fn enter(&mut self, task: AbortHandle, pin: Pin) {
         self.taken.retain(|(task, _)| !task.is_finished());
         if self.taken.len() >= self.max {
-            let oldest = self.taken.iter().position(|(_, hold)| !hold.is_taken());
+            let oldest = self.taken.iter().position(|(_, pin)| !pin.is_taken());
             if let Some((task, _)) = oldest.and_then(|oldest| self.taken.remove(oldest)) {
                 task.abort();
             }
         }
-        self.taken.push_back((task, hold));
+        self.taken.push_back((task, pin));
     }
 }
 
@@ -71,31 +71,31 @@ mod tests {
 
     use super::*;
 
-    fn enter(places: &mut Places) -> (JoinHandle<()>, Hold) {
-        let (task, hold) = (tokio::spawn(pending()), Hold::default());
-        places.enter(task.abort_handle(), hold.clone());
-        (task, hold)
+    fn enter(slots: &mut ConnectionSlots) -> (JoinHandle<()>, Pin) {
+        let (task, pin) = (tokio::spawn(pending()), Pin::default());
+        slots.enter(task.abort_handle(), pin.clone());
+        (task, pin)
     }
 
     #[tokio::test]
     async fn the_oldest_that_may_end_makes_room() {
-        let mut places = Places::new(3);
-        let [first, second, third] = [(); 3].map(|()| enter(&mut places));
-        let held = first.1.take();
-        let fourth = enter(&mut places);
+        let mut slots = ConnectionSlots::new(3);
+        let [first, second, third] = [(); 3].map(|()| enter(&mut slots));
+        let pinned = first.1.take();
+        let fourth = enter(&mut slots);
         assert!(second.0.await.unwrap_err().is_cancelled());
-        let fifth = enter(&mut places);
+        let fifth = enter(&mut slots);
         assert!(third.0.await.unwrap_err().is_cancelled());
         // It has ended by itself, so nobody has to.
         fourth.0.abort();
         assert!(fourth.0.await.is_err());
-        let sixth = enter(&mut places);
+        let sixth = enter(&mut slots);
         tokio::task::yield_now().await;
         for (task, _) in [&first, &fifth, &sixth] {
             assert!(!task.is_finished());
         }
-        drop(held);
-        let _seventh = enter(&mut places);
+        drop(pinned);
+        let _seventh = enter(&mut slots);
         assert!(first.0.await.unwrap_err().is_cancelled());
     }
 }

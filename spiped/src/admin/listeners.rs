@@ -15,14 +15,14 @@ use crate::pipe::registry::Registry;
 
 /// Sockets that listen, and that nobody answers at yet.
 #[derive(Debug, Default)]
-pub struct Desks {
+pub struct AdminListeners {
     metrics: Option<BoundListener>,
     control: Option<BoundListener>,
 }
 
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
-pub enum DeskError {
+pub enum ListenError {
     /// The address for metrics is no good.
     #[error(transparent)]
     Address(#[from] SetupError),
@@ -38,16 +38,16 @@ pub enum DeskError {
     },
 }
 
-impl Desks {
+impl AdminListeners {
     /// Listens for what is asked for. May block. Call it while the process has one thread: files of
     /// others would get the mode of the control socket.
     ///
     /// # Errors
     ///
     /// An address is no good, or cannot be listened on.
-    pub fn bind(metrics: Option<&str>, control: Option<&Path>) -> Result<Self, DeskError> {
+    pub fn bind(metrics: Option<&str>, control: Option<&Path>) -> Result<Self, ListenError> {
         let bind = |option, endpoint: Endpoint| {
-            BoundListener::bind(&endpoint).map_err(|error| DeskError::Bind {
+            BoundListener::bind(&endpoint).map_err(|error| ListenError::Bind {
                 option,
                 endpoint,
                 error,
@@ -79,11 +79,11 @@ impl Desks {
     ///
     /// The runtime cannot watch a socket.
     pub fn open(self, registry: &Arc<Registry>, reloads: mpsc::Sender<Reload>) -> io::Result<()> {
-        let desks = [
+        let listeners = [
             (self.metrics, Access::Metrics),
             (self.control, Access::Control(reloads)),
         ];
-        for (listener, access) in desks {
+        for (listener, access) in listeners {
             if let Some(listener) = listener {
                 tokio::spawn(server::serve(
                     listener.start()?,
