@@ -18,7 +18,7 @@ use spiped_tokio::KeyExchangePool;
 
 use crate::admin::{AdminListeners, ListenError};
 use crate::cli::{Pipes, SpipedOptions};
-use crate::config::settings::ProcessSettings;
+use crate::config::settings::ProcessConfig;
 use crate::config::setup::SetupError;
 use crate::daemon::config_source::{ConfigSource, ConfigSourceError};
 use crate::daemon::pipes::RunningPipes;
@@ -80,7 +80,7 @@ pub enum DaemonError {
 
 /// What is known before the first look-up.
 struct Plan {
-    process: ProcessSettings,
+    process: ProcessConfig,
     pidfile: PathBuf,
     config_source: ConfigSource,
     keyed: Vec<Keyed>,

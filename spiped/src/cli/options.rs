@@ -12,7 +12,7 @@ use clap::ArgMatches;
 use spiped_proto::ForwardSecrecy;
 
 use super::number;
-use crate::config::settings::{ConnectionConfig, Mode, ProcessSettings};
+use crate::config::settings::{ConnectionConfig, Mode, ProcessConfig};
 use crate::keys::keyfile::KeySource;
 use crate::log::Destination;
 
@@ -64,7 +64,7 @@ pub struct SpipedOptions {
     /// Which pipes.
     pub pipes: Pipes,
     /// How the process runs.
-    pub process: ProcessSettings,
+    pub process: ProcessConfig,
 }
 
 /// Where it is said which pipes there are.
@@ -136,7 +136,7 @@ impl SpipedOptions {
         };
         Ok(Self {
             pipes,
-            process: ProcessSettings {
+            process: ProcessConfig {
                 wait_for_dns: matches.get_flag("wait-for-dns"),
                 drain: matches.remove_one("drain"),
                 control: matches.remove_one::<OsString>("control").map(PathBuf::from),

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use spiped_proto::ForwardSecrecy;
 
 use super::*;
-use crate::config::settings::{ConnectionConfig, Mode, ProcessSettings};
+use crate::config::settings::{ConnectionConfig, Mode, ProcessConfig};
 use crate::keys::keyfile::KeySource;
 use crate::log::{Destination, Level};
 use crate::os::sandbox::Sandbox;
@@ -146,7 +146,7 @@ fn defaults_are_those_of_c_spiped() {
                 resolve_interval: Some(Duration::from_secs(60)),
             },
         }),
-        process: ProcessSettings {
+        process: ProcessConfig {
             wait_for_dns: false,
             foreground: false,
             pidfile: None,
@@ -189,7 +189,7 @@ fn every_option_arrives_whether_short_or_long() {
                 resolve_interval: Some(Duration::from_secs(30)),
             },
         }),
-        process: ProcessSettings {
+        process: ProcessConfig {
             wait_for_dns: true,
             foreground: true,
             pidfile: Some(PathBuf::from("/pid")),

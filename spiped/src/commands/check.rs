@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::cli::table::aligned;
 use crate::config::file::{self, KeyFiles};
-use crate::config::settings::PipeSettings;
+use crate::config::settings::PipeConfig;
 
 /// Checks a file, and says on standard output what it would run.
 #[must_use]
@@ -24,7 +24,7 @@ pub fn run(path: &Path) -> ExitCode {
     }
 }
 
-fn table(pipes: &[PipeSettings]) -> String {
+fn table(pipes: &[PipeConfig]) -> String {
     let rows = pipes.iter().map(|pipe| {
         [
             pipe.name.to_string(),

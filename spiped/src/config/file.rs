@@ -18,7 +18,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use crate::config::settings::PipeSettings;
+use crate::config::settings::PipeConfig;
 use crate::os::os_error::os_error;
 pub use mistakes::Mistake;
 use mistakes::Wrong;
@@ -76,7 +76,7 @@ pub enum KeyFiles {
 /// # Errors
 ///
 /// It cannot be read, or all that is wrong with it.
-pub fn read(file: &Path, keys: KeyFiles) -> Result<Vec<PipeSettings>, ConfigError> {
+pub fn read(file: &Path, keys: KeyFiles) -> Result<Vec<PipeConfig>, ConfigError> {
     let text = read_text(file).map_err(|error| ConfigError::Read {
         file: file.to_owned(),
         error,
@@ -97,7 +97,7 @@ fn read_text(file: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn parse(text: &str, folder: &Path, keys: KeyFiles) -> Result<Vec<PipeSettings>, Vec<Wrong>> {
+fn parse(text: &str, folder: &Path, keys: KeyFiles) -> Result<Vec<PipeConfig>, Vec<Wrong>> {
     let (file, errors) = DeTable::parse_recoverable(text);
     let wrong: Vec<_> = errors
         .into_iter()
@@ -142,9 +142,9 @@ fn parse(text: &str, folder: &Path, keys: KeyFiles) -> Result<Vec<PipeSettings>,
 }
 
 /// Two pipes cannot listen at one place.
-fn shared_sources(pipes: &[Spanned<PipeSettings>]) -> Vec<Wrong> {
+fn shared_sources(pipes: &[Spanned<PipeConfig>]) -> Vec<Wrong> {
     let mut first = HashMap::new();
-    let taken = |pipe: &Spanned<PipeSettings>| {
+    let taken = |pipe: &Spanned<PipeConfig>| {
         let settings = pipe.get_ref();
         let other = first.insert(settings.source.clone(), Arc::clone(&settings.name))?;
         Some(Wrong {

@@ -74,7 +74,7 @@ pub struct ConnectionConfig {
 
 /// One pipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PipeSettings {
+pub struct PipeConfig {
     /// What it is called where there are several.
     pub name: Arc<str>,
     /// Which end it is.
@@ -93,7 +93,7 @@ pub struct PipeSettings {
     pub connection: ConnectionConfig,
 }
 
-impl PipeSettings {
+impl PipeConfig {
     /// What a command line asks for, called after its source.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl PipeSettings {
 
 /// The process, whatever pipes it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcessSettings {
+pub struct ProcessConfig {
     /// `-D`: starts without look-ups, and tries them each second.
     pub wait_for_dns: bool,
     /// `--drain`: from 0 to 2^32 s; None is no bound.

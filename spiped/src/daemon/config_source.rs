@@ -10,7 +10,7 @@ use spiped_tokio::{Address, BindAddress, Endpoint};
 
 use crate::cli::Pipes;
 use crate::config::file::{self, ConfigError, KeyFiles};
-use crate::config::settings::PipeSettings;
+use crate::config::settings::PipeConfig;
 use crate::config::setup::SetupError;
 use crate::daemon::prepare::Prepared;
 use crate::keys;
@@ -23,7 +23,7 @@ const LINKS_MAX: usize = 40;
 #[derive(Clone, Debug)]
 pub enum ConfigSource {
     /// The one pipe of a command line.
-    CommandLine(Box<PipeSettings>),
+    CommandLine(Box<PipeConfig>),
     /// All pipes of a file.
     File(PathBuf),
 }
@@ -47,9 +47,7 @@ impl ConfigSource {
     /// An address is written wrongly.
     pub fn of(pipes: Pipes) -> Result<Self, ConfigSourceError> {
         Ok(match pipes {
-            Pipes::One(options) => {
-                Self::CommandLine(Box::new(PipeSettings::from_options(options)?))
-            }
+            Pipes::One(options) => Self::CommandLine(Box::new(PipeConfig::from_options(options)?)),
             Pipes::File(file) => Self::File(file),
         })
     }
@@ -59,7 +57,7 @@ impl ConfigSource {
     /// # Errors
     ///
     /// The file cannot be read, or has mistakes.
-    pub fn read(&self) -> Result<Vec<PipeSettings>, ConfigSourceError> {
+    pub fn read(&self) -> Result<Vec<PipeConfig>, ConfigSourceError> {
         Ok(match self {
             Self::CommandLine(pipe) => vec![(**pipe).clone()],
             Self::File(path) => file::read(path, KeyFiles::Leave)?,

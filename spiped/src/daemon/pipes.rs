@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::settings::PipeSettings;
+use crate::config::settings::PipeConfig;
 use crate::daemon::prepare::{Keyed, Left, Listens, Prepared, Present};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
@@ -303,7 +303,7 @@ impl RunningPipes {
     /// The books and the gate of a pipe: those of one of its name if there was one.
     fn stats_and_admission(
         &self,
-        settings: &PipeSettings,
+        settings: &PipeConfig,
         limits: Limits,
     ) -> (Arc<PipeStats>, Arc<Admission>) {
         match self.registry.find(&settings.name) {

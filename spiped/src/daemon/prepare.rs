@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use spiped_tokio::{Address, BoundListener, Endpoint, Listener};
 
-use crate::config::settings::PipeSettings;
+use crate::config::settings::PipeConfig;
 use crate::config::setup::{self, SetupError};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
@@ -52,7 +52,7 @@ pub struct Left {
 impl Left {
     /// Reads those of some sources that these pipes do not have. What is gone holds no key; of what
     /// cannot be read nobody knows.
-    pub fn read_all(sources: Vec<KeysSource>, pipes: &[PipeSettings]) -> Vec<Self> {
+    pub fn read_all(sources: Vec<KeysSource>, pipes: &[PipeConfig]) -> Vec<Self> {
         let has = |source: &KeysSource| pipes.iter().any(|pipe| pipe.key == *source);
         let left = sources.into_iter().filter(|source| !has(source));
         let read = |source: KeysSource| match Keys::read_left(&source) {
@@ -70,7 +70,7 @@ impl Left {
 /// A pipe whose keys are known.
 #[derive(Clone, Debug)]
 pub struct Keyed {
-    pub(crate) settings: PipeSettings,
+    pub(crate) settings: PipeConfig,
     pub(crate) keys: Keys,
 }
 
@@ -135,10 +135,10 @@ impl Keyed {
     ///
     /// One cannot be read.
     pub fn read_all(
-        pipes: Vec<PipeSettings>,
+        pipes: Vec<PipeConfig>,
         from_stdin: Option<&Keys>,
     ) -> Result<Vec<Self>, PrepareError> {
-        let read = |settings: PipeSettings| {
+        let read = |settings: PipeConfig| {
             let keys = match (&settings.key, from_stdin) {
                 (KeysSource::One(KeySource::Stdin), Some(keys)) => keys.clone(),
                 (source, _) => setup::read_keys(source, settings.mode)?,
@@ -221,10 +221,7 @@ pub(crate) fn may_stay(wanted: &Endpoint, here: &Endpoint) -> bool {
 }
 
 /// The first place that the source of a pipe leads to.
-fn first<'a>(
-    settings: &PipeSettings,
-    endpoints: &'a [Endpoint],
-) -> Result<&'a Endpoint, SetupError> {
+fn first<'a>(settings: &PipeConfig, endpoints: &'a [Endpoint]) -> Result<&'a Endpoint, SetupError> {
     let endpoint = endpoints.first().ok_or_else(|| {
         let error = io::ErrorKind::AddrNotAvailable.into();
         SetupError::resolve("source", &settings.source, error)
@@ -270,7 +267,7 @@ impl Present {
     /// another one leaves; else at the first place that its source leads to.
     fn listen(
         &self,
-        settings: &PipeSettings,
+        settings: &PipeConfig,
         sources: &HashSet<Address>,
     ) -> Result<Listening, PrepareError> {
         let take = |there: &Listens| {

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::DaemonError;
 use crate::admin::{AdminListeners, Reload};
-use crate::config::settings::ProcessSettings;
+use crate::config::settings::ProcessConfig;
 use crate::daemon::config_source::ConfigSource;
 use crate::daemon::pipes::{Changes, RunningPipes};
 use crate::daemon::prepare::{Keyed, Left, Prepared};
@@ -22,7 +22,7 @@ use crate::pipe::registry::{Phase, Registry};
 
 /// The daemon, once it is in the sandbox.
 pub(super) struct Daemon {
-    pub(super) process: ProcessSettings,
+    pub(super) process: ProcessConfig,
     pub(super) config_source: ConfigSource,
     pub(super) pipes: RunningPipes,
     pub(super) registry: Arc<Registry>,

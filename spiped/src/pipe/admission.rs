@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::settings::PipeSettings;
+use crate::config::settings::PipeConfig;
 use crate::log::{self, Class, Level};
 use crate::os::fd_limit::FdLimit;
 use crate::pipe::per_client_limit::{ClientPermit, PerClientLimit, PerClientLimitReached};
@@ -37,7 +37,7 @@ impl Shares {
     /// Equal ones of what those who are served leave over.
     #[must_use]
     pub fn among<'a>(
-        pipes: impl Iterator<Item = &'a PipeSettings> + Clone,
+        pipes: impl Iterator<Item = &'a PipeConfig> + Clone,
         descriptors: FdLimit,
     ) -> Self {
         let spare = descriptors.beside(served_by(pipes.clone()));
@@ -49,7 +49,7 @@ impl Shares {
 }
 
 /// How many connections pipes may serve at a time, together; `None` for no limit.
-pub fn served_by<'a>(mut pipes: impl Iterator<Item = &'a PipeSettings>) -> Option<u64> {
+pub fn served_by<'a>(mut pipes: impl Iterator<Item = &'a PipeConfig>) -> Option<u64> {
     pipes.try_fold(0u64, |all, pipe| {
         Some(all.saturating_add(pipe.connection.max_connections?.get()))
     })
@@ -58,7 +58,7 @@ pub fn served_by<'a>(mut pipes: impl Iterator<Item = &'a PipeSettings>) -> Optio
 impl Limits {
     /// What is asked for, as far as there are descriptors for it.
     #[must_use]
-    pub fn new(pipe: &PipeSettings, shares: Shares) -> Self {
+    pub fn new(pipe: &PipeConfig, shares: Shares) -> Self {
         let served = pipe.connection.max_connections;
         // Without a limit nobody waits.
         let waiting = served.map_or(0, |_| shares.each / 2).min(WAITING_MAX);
@@ -223,14 +223,14 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(1);
 
-    fn pipe(options: &str) -> PipeSettings {
+    fn pipe(options: &str) -> PipeConfig {
         let line = format!("-d -s /s -t /t -k key {options}");
         let words = line.split_ascii_whitespace().map(Into::into);
         match parse_spiped(words) {
             Ok(SpipedCommand::Run(SpipedOptions {
                 pipes: Pipes::One(options),
                 ..
-            })) => PipeSettings::from_options(options).unwrap(),
+            })) => PipeConfig::from_options(options).unwrap(),
             other => panic!("{line}: {other:?}"),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::config::settings::PipeSettings;
+use crate::config::settings::PipeConfig;
 use crate::pipe::admission::Admission;
 use crate::pipe::stats::PipeStats;
 use crate::pipe::target::Targets;
@@ -60,7 +60,7 @@ pub struct Reloads {
 #[derive(Clone, Debug)]
 pub struct PipeEntry {
     /// What it is, or was.
-    pub settings: PipeSettings,
+    pub settings: PipeConfig,
     /// Whether it is there no more, but connections of it are.
     pub removed: bool,
     /// What passes through it.

@@ -17,7 +17,7 @@ use super::table::{Table, Value, article};
 use super::{KeyFiles, Name, Wrong};
 use crate::cli::{PIPE_OPTIONS, number};
 use crate::config::network::{self, Network};
-use crate::config::settings::{Balance, ConnectionConfig, Mode, PipeSettings};
+use crate::config::settings::{Balance, ConnectionConfig, Mode, PipeConfig};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
 use crate::pipe::proxy_protocol::Version;
@@ -48,7 +48,7 @@ impl<'i> Reader<'i, '_> {
         &mut self,
         name: Spanned<String>,
         value: Value<'i>,
-    ) -> Option<Spanned<PipeSettings>> {
+    ) -> Option<Spanned<PipeConfig>> {
         let at = name.span();
         if let Err(text) = check_name(name.get_ref()) {
             self.note(at.clone(), text);
@@ -107,7 +107,7 @@ struct Pipe<'r, 'i, 'a> {
 
 impl<'i> Pipe<'_, 'i, '_> {
     /// All of it is read even if something is wrong, so that all that is wrong is noted.
-    fn settings(&mut self) -> Option<PipeSettings> {
+    fn settings(&mut self) -> Option<PipeConfig> {
         let mode = self.needed("mode", |value| match text(value)?.as_str() {
             "encrypt" => Ok(Mode::Encrypt),
             "decrypt" => Ok(Mode::Decrypt),
@@ -151,7 +151,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             idle: idle.filter(|idle| *idle != number::NO_TIME),
             resolve_interval,
         };
-        Some(PipeSettings {
+        Some(PipeConfig {
             name: self.name.as_str().into(),
             mode: mode?,
             source: source?,

@@ -13,7 +13,7 @@ use crate::keys::keyfile::KeySource;
 use crate::os::tempdir::TempDir;
 use crate::pipe::proxy_protocol::Version;
 
-fn good(text: &str) -> Vec<PipeSettings> {
+fn good(text: &str) -> Vec<PipeConfig> {
     parse(text, Path::new("/etc/spiped"), KeyFiles::Leave).unwrap()
 }
 
@@ -49,9 +49,9 @@ fn what_is_not_said_is_as_on_a_command_line() {
     else {
         panic!("{line}");
     };
-    let expected = PipeSettings {
+    let expected = PipeConfig {
         name: "redis".into(),
-        ..PipeSettings::from_options(options).unwrap()
+        ..PipeConfig::from_options(options).unwrap()
     };
     assert_eq!(good(SMALL), [expected]);
 }
@@ -78,7 +78,7 @@ fn everything_can_be_said() {
         accept-proxy = ["10.0.0.0/8", "unix"]
         resolve-interval = 30
     "#;
-    let expected = PipeSettings {
+    let expected = PipeConfig {
         name: "a-b_c.1".into(),
         mode: Mode::Decrypt,
         source: "/s".parse().unwrap(),

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::settings::PipeSettings;
+use crate::config::settings::PipeConfig;
 use crate::config::setup::SetupError;
 use crate::daemon::prepare::{PrepareError, may_stay};
 use crate::log::{self, Class, Level};
@@ -33,7 +33,7 @@ impl Pace {
 /// Starts to follow all names of a pipe; ends when the tasks do.
 pub(super) fn start(
     pipe: &Arc<Pipe>,
-    settings: &PipeSettings,
+    settings: &PipeConfig,
     listener: &watch::Sender<Arc<Listener>>,
     events: &Handle,
     again: &watch::Sender<()>,
@@ -75,7 +75,7 @@ pub(super) fn start(
 
 /// Looks the name of a source up again every so often, for ever, and listens where it leads.
 async fn follow_source(
-    settings: PipeSettings,
+    settings: PipeConfig,
     mut pace: Pace,
     current: watch::Sender<Arc<Listener>>,
     events: Handle,
@@ -94,7 +94,7 @@ async fn follow_source(
 }
 
 async fn move_source(
-    settings: &PipeSettings,
+    settings: &PipeConfig,
     current: &watch::Sender<Arc<Listener>>,
     events: &Handle,
 ) -> Result<(), PrepareError> {
