@@ -1,9 +1,9 @@
 //! `spiped` from its options to its exit: resolve, bind, go into the background, give up what is not
 //! needed any more, serve.
 
+pub mod bind;
 pub mod config_source;
 pub mod pipes;
-pub mod prepare;
 pub mod sd_notify;
 mod serving;
 
@@ -20,9 +20,9 @@ use crate::admin::{AdminListeners, ListenError};
 use crate::cli::{Pipes, SpipedOptions};
 use crate::config::settings::ProcessConfig;
 use crate::config::setup::SetupError;
+use crate::daemon::bind::{BindError, BoundPipe, ExistingState, InheritedSockets, KeyedPipe};
 use crate::daemon::config_source::{ConfigSource, ConfigSourceError};
 use crate::daemon::pipes::RunningPipes;
-use crate::daemon::prepare::{Keyed, Passed, PrepareError, Prepared, Present};
 use crate::daemon::sd_notify::Supervisor;
 use crate::log::{self, Class, Destination};
 use crate::os::daemonize::{self, Outcome, Readiness, Role};
@@ -54,7 +54,7 @@ pub enum DaemonError {
     ConfigSource(#[from] ConfigSourceError),
     /// A pipe cannot run.
     #[error(transparent)]
-    Prepare(#[from] PrepareError),
+    Bind(#[from] BindError),
     /// The user to run as does not exist.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -83,9 +83,9 @@ struct Plan {
     process: ProcessConfig,
     pidfile: PathBuf,
     config_source: ConfigSource,
-    keyed: Vec<Keyed>,
+    keyed: Vec<KeyedPipe>,
     identity: Option<Identity>,
-    present: Present,
+    existing: ExistingState,
     supervisor: Supervisor,
     listeners: AdminListeners,
 }
@@ -100,8 +100,8 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     let inherited = match options.pipes {
         Pipes::One(_) => socket_activation::take(1)?
             .pop()
-            .map_or(Passed::None, Passed::One),
-        Pipes::File(_) => Passed::Any(socket_activation::take(usize::MAX)?),
+            .map_or(InheritedSockets::None, InheritedSockets::One),
+        Pipes::File(_) => InheritedSockets::Any(socket_activation::take(usize::MAX)?),
     };
     let pidfile = options.default_pidfile();
     let process = options.process;
@@ -119,10 +119,10 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     signals::hold()?;
     let plan = Plan {
         identity: process.user.as_deref().map(Identity::parse).transpose()?,
-        keyed: Keyed::read_all(settings, None)?,
-        present: Present {
+        keyed: KeyedPipe::read_all(settings, None)?,
+        existing: ExistingState {
             inherited,
-            ..Present::default()
+            ..ExistingState::default()
         },
         supervisor: Supervisor::from_environment(),
         pidfile: process.pidfile.clone().unwrap_or(pidfile),
@@ -133,7 +133,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     let early = if plan.process.wait_for_dns {
         None
     } else {
-        Some(plan.prepare()?)
+        Some(plan.bind()?)
     };
     if plan.process.foreground {
         return plan.serve(early, None);
@@ -150,23 +150,21 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
 
 impl Plan {
     /// Looks up all addresses and listens. May block.
-    fn prepare(&self) -> Result<Vec<Prepared>, DaemonError> {
-        Ok(Keyed::prepare_all(self.keyed.clone(), &self.present)?)
+    fn bind(&self) -> Result<Vec<BoundPipe>, DaemonError> {
+        Ok(KeyedPipe::bind_all(self.keyed.clone(), &self.existing)?)
     }
 
     /// Prepares for as long as look-ups fail (`-D`).
-    fn prepare_when_resolvable(&self) -> Result<Vec<Prepared>, DaemonError> {
+    fn bind_when_resolvable(&self) -> Result<Vec<BoundPipe>, DaemonError> {
         loop {
-            match self.prepare() {
-                Err(DaemonError::Prepare(PrepareError::Setup(
-                    error @ SetupError::Resolve { .. },
-                ))) => {
+            match self.bind() {
+                Err(DaemonError::Bind(BindError::Setup(error @ SetupError::Resolve { .. }))) => {
                     let why = format_args!("{error}; trying again");
                     log::warning(Class::Lookup, why);
                     self.supervisor.waiting(why, DNS_PATIENCE);
                     signals::sleep(DNS_RETRY)?;
                 }
-                prepared => return prepared,
+                bound => return bound,
             }
         }
     }
@@ -174,7 +172,7 @@ impl Plan {
     /// Runs as the daemon, from the pidfile to the last connection.
     fn serve(
         self,
-        early: Option<Vec<Prepared>>,
+        early: Option<Vec<BoundPipe>>,
         mut readiness: Option<Readiness>,
     ) -> Result<ExitCode, DaemonError> {
         if readiness.is_some() {
@@ -183,32 +181,32 @@ impl Plan {
         let destination = self.log_destination();
         log::open(destination);
         let descriptors = self.descriptors()?;
-        let prepared = match early {
-            Some(prepared) => prepared,
+        let bound = match early {
+            Some(bound) => bound,
             None => {
                 if let Some(readiness) = readiness.take() {
                     readiness.ready()?;
                 }
-                self.prepare_when_resolvable()?
+                self.bind_when_resolvable()?
             }
         };
-        for passed in self.present.unwanted(&prepared) {
+        for passed in self.existing.unwanted(&bound) {
             log::warning(
                 Class::Daemon,
                 format_args!("no pipe listens on the socket that was passed as {passed}"),
             );
         }
         // What pipes listen on is theirs, and closed with them.
-        drop(self.present);
+        drop(self.existing);
         if let Some(identity) = self.identity {
             identity.assume()?;
         }
-        let mut permissions = self.config_source.permissions(&prepared);
+        let mut permissions = self.config_source.permissions(&bound);
         permissions.unix_sockets |=
             matches!(destination, Destination::Syslog | Destination::Journal);
         // What is kept is what is locked.
         drop(self.keyed);
-        let (prepared, key_lock) = Prepared::lock_keys(prepared);
+        let (bound, key_lock) = BoundPipe::lock_keys(bound);
         // Asked before the sandbox, which hides the limits of a container.
         let key_exchange = KeyExchangePool::new();
         let report = self.process.sandbox.enter(&permissions, key_lock)?;
@@ -231,7 +229,7 @@ impl Plan {
             registry,
             supervisor: self.supervisor,
         };
-        runtime.block_on(daemon.serve(prepared, self.listeners, readiness, report))?;
+        runtime.block_on(daemon.serve(bound, self.listeners, readiness, report))?;
         workers.end();
         // A look-up that hangs must not keep the process alive.
         runtime.shutdown_background();

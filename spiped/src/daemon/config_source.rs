@@ -12,7 +12,7 @@ use crate::cli::Pipes;
 use crate::config::file::{self, ConfigError, KeyFiles};
 use crate::config::settings::PipeConfig;
 use crate::config::setup::SetupError;
-use crate::daemon::prepare::Prepared;
+use crate::daemon::bind::BoundPipe;
 use crate::keys;
 use crate::os::sandbox::Permissions;
 
@@ -66,7 +66,7 @@ impl ConfigSource {
 
     /// What is left to do once pipes run: to serve them, to look their names up again, to reload.
     #[must_use]
-    pub fn permissions(&self, pipes: &[Prepared]) -> Permissions {
+    pub fn permissions(&self, pipes: &[BoundPipe]) -> Permissions {
         let mut permissions = Permissions::default();
         for pipe in pipes {
             let settings = &pipe.keyed.settings;

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::settings::PipeConfig;
-use crate::daemon::prepare::{Keyed, Left, Listens, Prepared, Present};
+use crate::daemon::bind::{BoundPipe, ExistingState, KeyedPipe, RevokedKeys, RunningListener};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
 use crate::os::fd_limit::FdLimit;
@@ -34,7 +34,7 @@ pub struct RunningPipes {
     pipes: BTreeMap<Arc<str>, RunningPipe>,
     registry: Arc<Registry>,
     /// Pipes that are gone, as long as they have connections.
-    retired: Vec<Keyed>,
+    retired: Vec<KeyedPipe>,
     descriptors: FdLimit,
     key_exchange: KeyExchangePool,
     trim_trigger: Arc<TrimTrigger>,
@@ -49,7 +49,7 @@ pub struct RunningPipes {
 /// One of them.
 #[derive(Debug)]
 struct RunningPipe {
-    keyed: Keyed,
+    keyed: KeyedPipe,
     pipe: Arc<Pipe>,
     listener: watch::Sender<Arc<Listener>>,
     /// Where the listener is watched and accepted from.
@@ -61,7 +61,7 @@ struct RunningPipe {
 
 /// What one is made of.
 struct Ready {
-    keyed: Keyed,
+    keyed: KeyedPipe,
     /// Those of each target.
     targets: Vec<Vec<Endpoint>>,
     bind: Vec<SocketAddr>,
@@ -130,8 +130,8 @@ impl RunningPipes {
 
     /// The sockets that pipes listen on now, and where their names lead.
     #[must_use]
-    pub fn present(&self) -> Present {
-        let mut present = Present::default();
+    pub fn existing(&self) -> ExistingState {
+        let mut existing = ExistingState::default();
         let mut running: Vec<_> = self.pipes.values().collect();
         // Those that look names up again know better, and are asked last.
         running.sort_by_key(|running_pipe| {
@@ -145,7 +145,7 @@ impl RunningPipes {
         for running_pipe in running {
             let listener = running_pipe.listener.borrow();
             if let Ok(endpoint) = listener.local_endpoint() {
-                present.running.push(Listens {
+                existing.running.push(RunningListener {
                     source: running_pipe.keyed.settings.source.clone(),
                     endpoint,
                     listener: Arc::downgrade(&listener),
@@ -154,17 +154,17 @@ impl RunningPipes {
             let handler = running_pipe.pipe.handler();
             for target in handler.targets.all() {
                 let found = target.endpoints().get();
-                present
+                existing
                     .resolver_cache
                     .add(target.address(), found.iter().cloned());
             }
             if let Some(bind) = &running_pipe.keyed.settings.bind {
                 let found = handler.bind.get();
                 let found = found.iter().copied().map(Endpoint::Tcp);
-                present.resolver_cache.add(bind.address(), found);
+                existing.resolver_cache.add(bind.address(), found);
             }
         }
-        present
+        existing
     }
 
     /// Where the keys are of all clients that have or may have connections.
@@ -196,7 +196,11 @@ impl RunningPipes {
     /// # Errors
     ///
     /// The runtime cannot watch a socket. Then nothing has changed.
-    pub async fn reconcile(&mut self, wanted: Vec<Prepared>, left: &[Left]) -> io::Result<Changes> {
+    pub async fn reconcile(
+        &mut self,
+        wanted: Vec<BoundPipe>,
+        revoked: &[RevokedKeys],
+    ) -> io::Result<Changes> {
         let settings = wanted.iter().map(|pipe| &pipe.keyed.settings);
         let shares = Shares::among(settings, self.descriptors);
         let started = wanted.into_iter().map(|pipe| self.ready(pipe));
@@ -240,13 +244,13 @@ impl RunningPipes {
             self.retired.push(running_pipe.keyed.clone());
             running_pipe.end().await;
         }
-        self.revoke(left);
+        self.revoke(revoked);
         Ok(changes)
     }
 
     /// Takes the socket of a pipe with the same source, which may have moved since that was prepared.
-    fn ready(&self, prepared: Prepared) -> io::Result<Ready> {
-        let source = &prepared.keyed.settings.source;
+    fn ready(&self, bound: BoundPipe) -> io::Result<Ready> {
+        let source = &bound.keyed.settings.source;
         let mut running = self.pipes.values();
         let same = running.find(|running_pipe| running_pipe.keyed.settings.source == *source);
         let (listener, events) = match same {
@@ -257,7 +261,7 @@ impl RunningPipes {
             None => {
                 let events = self.workers.events();
                 let _current = events.enter();
-                let listener = prepared.listening.start()?;
+                let listener = bound.listening.start()?;
                 // It may have been another pipe's.
                 let mut running = self.pipes.values();
                 let of = running
@@ -270,9 +274,9 @@ impl RunningPipes {
             }
         };
         Ok(Ready {
-            keyed: prepared.keyed,
-            targets: prepared.targets,
-            bind: prepared.bind,
+            keyed: bound.keyed,
+            targets: bound.targets,
+            bind: bound.bind,
             listener,
             events,
         })
@@ -285,12 +289,12 @@ impl RunningPipes {
 
     /// Ends connections of pipes that are gone whose key is not where it was any more; another pipe may
     /// have the same keys.
-    fn revoke(&mut self, left: &[Left]) {
+    fn revoke(&mut self, revoked: &[RevokedKeys]) {
         self.retired.retain(|keyed| keyed.keys.is_in_use());
         let running = self.pipes.values().map(|running_pipe| &running_pipe.keyed);
         let running = running.map(|keyed| (&keyed.settings.key, &keyed.keys));
-        let left = left.iter().map(|left| (&left.source, &left.keys));
-        let sources: Vec<_> = running.chain(left).collect();
+        let revoked = revoked.iter().map(|keys| (&keys.source, &keys.keys));
+        let sources: Vec<_> = running.chain(revoked).collect();
         for old in &self.retired {
             let mut now = sources.iter();
             if let Some((_, now)) = now.find(|(source, _)| **source == old.settings.key) {
@@ -326,7 +330,7 @@ impl RunningPipes {
         admission: &Arc<Admission>,
         before: &[Arc<Target>],
     ) -> RunningPipe {
-        let Keyed { settings, keys } = ready.keyed.clone();
+        let KeyedPipe { settings, keys } = ready.keyed.clone();
         let name = || Arc::clone(&settings.name);
         let targets = settings.targets.iter().cloned().zip(ready.targets);
         let targets = targets.map(|(address, endpoints)| {

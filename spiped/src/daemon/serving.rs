@@ -9,9 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::DaemonError;
 use crate::admin::{AdminListeners, Reload};
 use crate::config::settings::ProcessConfig;
+use crate::daemon::bind::{BoundPipe, KeyedPipe, RevokedKeys};
 use crate::daemon::config_source::ConfigSource;
 use crate::daemon::pipes::{Changes, RunningPipes};
-use crate::daemon::prepare::{Keyed, Left, Prepared};
 use crate::daemon::sd_notify::Supervisor;
 use crate::log::{self, Class};
 use crate::os::daemonize::Readiness;
@@ -31,8 +31,8 @@ pub(super) struct Daemon {
 
 /// What is to run from now on.
 struct Wanted {
-    prepared: Vec<Prepared>,
-    left: Vec<Left>,
+    bound: Vec<BoundPipe>,
+    revoked: Vec<RevokedKeys>,
 }
 
 impl Daemon {
@@ -40,13 +40,13 @@ impl Daemon {
     /// its time.
     pub(super) async fn serve(
         mut self,
-        prepared: Vec<Prepared>,
+        bound: Vec<BoundPipe>,
         listeners: AdminListeners,
         readiness: Option<Readiness>,
         report: Option<SandboxReport>,
     ) -> io::Result<()> {
         let mut requests = Requests::watch(self.process.foreground)?;
-        let changes = self.pipes.reconcile(prepared, &[]).await?;
+        let changes = self.pipes.reconcile(bound, &[]).await?;
         let (reloads, asked_to_reload) = mpsc::channel(1);
         listeners.open(&self.registry, reloads)?;
         self.registry.enter(Phase::Serving);
@@ -111,22 +111,22 @@ impl Daemon {
     /// Reads settings and keys again, and looks names up that no pipe knows.
     fn read_again(&self) -> impl Future<Output = Result<Wanted, DaemonError>> + use<> {
         let config_source = self.config_source.clone();
-        let present = self.pipes.present();
+        let existing = self.pipes.existing();
         let from_stdin = self.pipes.key_from_stdin();
         let client_keys = self.pipes.client_keys();
         let read = move || {
             let settings = config_source.read()?;
-            let left = Left::read_all(client_keys, &settings);
-            let keyed = Keyed::read_all(settings, from_stdin.as_ref())?;
-            let prepared = Keyed::prepare_all(keyed, &present)?;
-            let (prepared, locked) = Prepared::lock_keys(prepared);
+            let revoked = RevokedKeys::read_all(client_keys, &settings);
+            let keyed = KeyedPipe::read_all(settings, from_stdin.as_ref())?;
+            let bound = KeyedPipe::bind_all(keyed, &existing)?;
+            let (bound, locked) = BoundPipe::lock_keys(bound);
             if let Err(error) = locked {
                 log::warning(
                     Class::Daemon,
                     format_args!("keys are not in locked memory: {}", os_error(&error)),
                 );
             }
-            Ok(Wanted { prepared, left })
+            Ok(Wanted { bound, revoked })
         };
         // On a thread of its own, as those of the runtime may all wait for a resolver.
         let (outcome, done) = oneshot::channel();
@@ -145,8 +145,8 @@ impl Daemon {
         wanted: Result<Wanted, DaemonError>,
     ) -> Result<Changes, Vec<String>> {
         let changes = match wanted {
-            Ok(Wanted { prepared, left }) => {
-                let changes = self.pipes.reconcile(prepared, &left).await;
+            Ok(Wanted { bound, revoked }) => {
+                let changes = self.pipes.reconcile(bound, &revoked).await;
                 changes.map_err(DaemonError::from)
             }
             Err(error) => Err(error),

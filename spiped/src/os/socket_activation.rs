@@ -1,6 +1,6 @@
 //! Listening sockets that whoever started the daemon holds for it, as systemd and other supervisors
 //! pass them (sd_listen_fds(3)). Several daemons can have them, so one can follow another without a
-//! moment in which nobody listens. Which pipe takes which is `prepare.rs`'s.
+//! moment in which nobody listens. Which pipe takes which is decided in `daemon/bind.rs`.
 
 use std::env;
 use std::fmt;

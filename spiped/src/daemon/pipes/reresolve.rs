@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::settings::PipeConfig;
 use crate::config::setup::SetupError;
-use crate::daemon::prepare::{PrepareError, may_stay};
+use crate::daemon::bind::{BindError, may_stay};
 use crate::log::{self, Class, Level};
 use crate::pipe::accept::Pipe;
 
@@ -97,7 +97,7 @@ async fn move_source(
     settings: &PipeConfig,
     current: &watch::Sender<Arc<Listener>>,
     events: &Handle,
-) -> Result<(), PrepareError> {
+) -> Result<(), BindError> {
     let source = &settings.source;
     let found = source.resolve().await;
     let found = found.map_err(|error| SetupError::resolve("source", source, error))?;
@@ -110,7 +110,7 @@ async fn move_source(
         let _current = events.enter();
         Listener::bind(endpoint)
     };
-    let listener = listener.map_err(|error| PrepareError::Bind {
+    let listener = listener.map_err(|error| BindError::Bind {
         endpoint: endpoint.clone(),
         error,
     })?;

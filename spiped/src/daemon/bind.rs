@@ -19,7 +19,7 @@ use crate::pipe::resolved::ResolverCache;
 
 /// Why a pipe cannot run.
 #[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
+pub enum BindError {
     /// A key or an address is no good.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -43,13 +43,13 @@ pub enum PrepareError {
 
 /// Keys of clients that no pipe accepts any more, as they are now.
 #[derive(Debug)]
-pub struct Left {
+pub struct RevokedKeys {
     /// Where.
     pub(crate) source: KeysSource,
     pub(crate) keys: Keys,
 }
 
-impl Left {
+impl RevokedKeys {
     /// Reads those of some sources that these pipes do not have. What is gone holds no key; of what
     /// cannot be read nobody knows.
     pub fn read_all(sources: Vec<KeysSource>, pipes: &[PipeConfig]) -> Vec<Self> {
@@ -69,15 +69,15 @@ impl Left {
 
 /// A pipe whose keys are known.
 #[derive(Clone, Debug)]
-pub struct Keyed {
+pub struct KeyedPipe {
     pub(crate) settings: PipeConfig,
     pub(crate) keys: Keys,
 }
 
 /// A pipe that can run.
 #[derive(Debug)]
-pub struct Prepared {
-    pub(crate) keyed: Keyed,
+pub struct BoundPipe {
+    pub(crate) keyed: KeyedPipe,
     /// Those of each target.
     pub(crate) targets: Vec<Vec<Endpoint>>,
     pub(crate) bind: Vec<SocketAddr>,
@@ -96,7 +96,7 @@ pub enum Listening {
 
 /// Sockets that were passed to the process.
 #[derive(Debug, Default)]
-pub enum Passed {
+pub enum InheritedSockets {
     /// None.
     #[default]
     None,
@@ -108,18 +108,18 @@ pub enum Passed {
 
 /// What is there already, to be taken rather than made again.
 #[derive(Debug, Default)]
-pub struct Present {
+pub struct ExistingState {
     /// Sockets that were passed to the process.
-    pub inherited: Passed,
+    pub inherited: InheritedSockets,
     /// Those of the pipes that run.
-    pub running: Vec<Listens>,
+    pub running: Vec<RunningListener>,
     /// Where their names lead.
     pub resolver_cache: ResolverCache,
 }
 
 /// A socket of a pipe that runs.
 #[derive(Debug)]
-pub struct Listens {
+pub struct RunningListener {
     /// Where the pipe is to listen.
     pub source: Address,
     /// Where it does.
@@ -128,7 +128,7 @@ pub struct Listens {
     pub listener: Weak<Listener>,
 }
 
-impl Keyed {
+impl KeyedPipe {
     /// Reads the keys of pipes; what came from standard input before is not there a second time.
     ///
     /// # Errors
@@ -137,7 +137,7 @@ impl Keyed {
     pub fn read_all(
         pipes: Vec<PipeConfig>,
         from_stdin: Option<&Keys>,
-    ) -> Result<Vec<Self>, PrepareError> {
+    ) -> Result<Vec<Self>, BindError> {
         let read = |settings: PipeConfig| {
             let keys = match (&settings.key, from_stdin) {
                 (KeysSource::One(KeySource::Stdin), Some(keys)) => keys.clone(),
@@ -153,40 +153,43 @@ impl Keyed {
     /// # Errors
     ///
     /// A name has no address, a source cannot be listened on, or two pipes would listen at one place.
-    pub fn prepare_all(pipes: Vec<Self>, present: &Present) -> Result<Vec<Prepared>, PrepareError> {
+    pub fn bind_all(
+        pipes: Vec<Self>,
+        existing: &ExistingState,
+    ) -> Result<Vec<BoundPipe>, BindError> {
         let sources = pipes.iter().map(|pipe| pipe.settings.source.clone());
         let sources: HashSet<_> = sources.collect();
         let mut taken = HashMap::new();
-        let prepare = |keyed: Self| {
+        let bind = |keyed: Self| {
             let name = Arc::clone(&keyed.settings.name);
-            let prepared = keyed.prepare(present, &sources)?;
-            if let Ok(endpoint) = prepared.listening.endpoint()
+            let bound = keyed.bind(existing, &sources)?;
+            if let Ok(endpoint) = bound.listening.endpoint()
                 && let Some(other) = taken.insert(endpoint.clone(), Arc::clone(&name))
             {
-                return Err(PrepareError::Shared {
+                return Err(BindError::Shared {
                     endpoint,
                     pipes: [other, name],
                 });
             }
-            Ok(prepared)
+            Ok(bound)
         };
-        pipes.into_iter().map(prepare).collect()
+        pipes.into_iter().map(bind).collect()
     }
 
     /// Looks up what no pipe knows, and listens beside pipes with these sources.
-    fn prepare(
+    fn bind(
         self,
-        present: &Present,
+        existing: &ExistingState,
         sources: &HashSet<Address>,
-    ) -> Result<Prepared, PrepareError> {
+    ) -> Result<BoundPipe, BindError> {
         let targets = self.settings.targets.iter();
-        let targets = targets.map(|target| present.resolver_cache.resolve("target", target));
+        let targets = targets.map(|target| existing.resolver_cache.resolve("target", target));
         let targets = targets.collect::<Result<_, _>>()?;
-        let bind = present
+        let bind = existing
             .resolver_cache
             .resolve_bind(self.settings.bind.as_ref())?;
-        Ok(Prepared {
-            listening: present.listen(&self.settings, sources)?,
+        Ok(BoundPipe {
+            listening: existing.listen(&self.settings, sources)?,
             targets,
             bind,
             keyed: self,
@@ -194,7 +197,7 @@ impl Keyed {
     }
 }
 
-impl Prepared {
+impl BoundPipe {
     /// Moves keys into locked memory, and says how that went.
     pub fn lock_keys(pipes: Vec<Self>) -> (Vec<Self>, io::Result<()>) {
         let mut outcome = Ok(());
@@ -262,15 +265,15 @@ impl Listening {
     }
 }
 
-impl Present {
+impl ExistingState {
     /// A pipe listens where one of its source does, whatever that leads to now, or at a place that
     /// another one leaves; else at the first place that its source leads to.
     fn listen(
         &self,
         settings: &PipeConfig,
         sources: &HashSet<Address>,
-    ) -> Result<Listening, PrepareError> {
-        let take = |there: &Listens| {
+    ) -> Result<Listening, BindError> {
+        let take = |there: &RunningListener| {
             let listener = Weak::clone(&there.listener);
             Listening::Running(there.endpoint.clone(), listener)
         };
@@ -279,7 +282,7 @@ impl Present {
             return Ok(take(there));
         }
         let endpoints = setup::resolve("source", source)?;
-        let is_left = |there: &&Listens| {
+        let is_left = |there: &&RunningListener| {
             !sources.contains(&there.source) && endpoints.contains(&there.endpoint)
         };
         let endpoint = match self.running.iter().find(is_left) {
@@ -295,24 +298,22 @@ impl Present {
             return Ok(take(there));
         }
         let bound = match &self.inherited {
-            Passed::None => BoundListener::bind(endpoint),
-            Passed::One(passed) => adopt(passed, endpoint),
-            Passed::Any(all) => {
+            InheritedSockets::None => BoundListener::bind(endpoint),
+            InheritedSockets::One(passed) => adopt(passed, endpoint),
+            InheritedSockets::Any(all) => {
                 let fits = all.iter().find_map(|passed| adopt(passed, endpoint).ok());
                 fits.map_or_else(|| BoundListener::bind(endpoint), Ok)
             }
         };
-        bound
-            .map(Listening::New)
-            .map_err(|error| PrepareError::Bind {
-                endpoint: endpoint.clone(),
-                error,
-            })
+        bound.map(Listening::New).map_err(|error| BindError::Bind {
+            endpoint: endpoint.clone(),
+            error,
+        })
     }
 
     /// Those that were passed and that none of these pipes listens on.
-    pub(crate) fn unwanted(&self, pipes: &[Prepared]) -> Vec<&InheritedSocket> {
-        let Passed::Any(all) = &self.inherited else {
+    pub(crate) fn unwanted(&self, pipes: &[BoundPipe]) -> Vec<&InheritedSocket> {
+        let InheritedSockets::Any(all) = &self.inherited else {
             return Vec::new();
         };
         let endpoints = pipes.iter().map(|pipe| pipe.listening.endpoint());
