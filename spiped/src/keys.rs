@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::os::locked_memory;
 
 pub(crate) use source::links;
-pub use source::{KeysError, KeysSource};
+pub use source::{KeyCount, KeysError, KeysSource};
 
 /// The keys that a pipe accepts, or the one that it connects with. Clones share them.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use spiped_tokio::{Address, AddressError, BindAddress, Endpoint};
 
 use crate::config::network::NobodyError;
 use crate::config::settings::Mode;
-use crate::keys::{Keys, KeysError, KeysSource};
+use crate::keys::{KeyCount, Keys, KeysError, KeysSource};
 use crate::log::{self, Class};
 
 /// Why a program cannot start.
@@ -48,9 +48,18 @@ impl SetupError {
     }
 }
 
+impl From<Mode> for KeyCount {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Encrypt => Self::One,
+            Mode::Decrypt => Self::Many,
+        }
+    }
+}
+
 /// Reads the key, or keys, and warns of what is unwise about it.
 pub(crate) fn read_keys(source: &KeysSource, mode: Mode) -> Result<Keys, SetupError> {
-    let (keys, warnings) = Keys::read(source, mode)?;
+    let (keys, warnings) = Keys::read(source, mode.into())?;
     for warning in warnings {
         log::warning(Class::Daemon, format_args!("{warning}"));
     }

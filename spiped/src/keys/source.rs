@@ -13,7 +13,6 @@ use std::sync::Arc;
 use spiped_proto::Secret;
 
 use super::{Entry, Keys};
-use crate::config::settings::Mode;
 use crate::keys::keyfile::{self, KeyFileError, KeySource, KeyWarning};
 use crate::os::os_error::os_error;
 
@@ -24,6 +23,15 @@ const WARNINGS_MAX: usize = 3;
 /// What a key file in a folder ends in. Whatever ends otherwise is no key: it may be what an editor
 /// or a package manager left, or a key that somebody took away by renaming it.
 const SUFFIX: &[u8] = b".key";
+
+/// How many keys an end of a pipe takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyCount {
+    /// One: an encrypting end has to know which key to connect with.
+    One,
+    /// One, or one for each client: a decrypting end tries all that it has.
+    Many,
+}
 
 /// Where the keys of a pipe are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,19 +112,22 @@ impl KeysSource {
 }
 
 impl Keys {
-    /// Reads a key or, for a decrypting end, those of clients; and says what is unwise about it.
+    /// Reads one key or, where `count` allows it, those of clients. Returns what is unwise about them too.
     ///
     /// # Errors
     ///
     /// A key cannot be read, is no file of a client's, or there are too many.
-    pub fn read(source: &KeysSource, mode: Mode) -> Result<(Self, Vec<KeyWarning>), KeysError> {
-        match (source, mode) {
-            (KeysSource::Clients(_), Mode::Encrypt) => Err(KeysError::Several),
-            (KeysSource::Clients(paths), Mode::Decrypt) => read_clients(paths),
-            (KeysSource::One(KeySource::File(path)), Mode::Encrypt) if path.is_dir() => {
+    pub fn read(
+        source: &KeysSource,
+        count: KeyCount,
+    ) -> Result<(Self, Vec<KeyWarning>), KeysError> {
+        match (source, count) {
+            (KeysSource::Clients(_), KeyCount::One) => Err(KeysError::Several),
+            (KeysSource::Clients(paths), KeyCount::Many) => read_clients(paths),
+            (KeysSource::One(KeySource::File(path)), KeyCount::One) if path.is_dir() => {
                 Err(KeysError::Many(path.clone()))
             }
-            (KeysSource::One(KeySource::File(path)), Mode::Decrypt) if path.is_dir() => {
+            (KeysSource::One(KeySource::File(path)), KeyCount::Many) if path.is_dir() => {
                 read_clients(slice::from_ref(path))
             }
             (KeysSource::One(one), _) => {

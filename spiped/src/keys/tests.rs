@@ -14,7 +14,6 @@ use std::path::PathBuf;
 
 use super::source::KEYS_MAX;
 use super::*;
-use crate::config::settings::Mode;
 use crate::keys::keyfile::{KeySource, KeyWarning};
 use crate::os::tempdir::TempDir;
 
@@ -48,7 +47,7 @@ impl Folder {
     }
 
     fn read(&self) -> Result<(Keys, Vec<KeyWarning>), KeysError> {
-        Keys::read(&file(self.path()), Mode::Decrypt)
+        Keys::read(&file(self.path()), KeyCount::Many)
     }
 
     fn keys(&self) -> Keys {
@@ -231,7 +230,7 @@ fn ten_thousand_keys_are_fine_and_one_more_is_not() {
     assert_eq!(folder.refusal(), "key file FOLDER/0.key is empty");
     let list = |names: [&str; 2]| {
         let paths = names.map(|name| folder.path().join(name)).into();
-        Keys::read(&KeysSource::Clients(paths), Mode::Decrypt).unwrap_err()
+        Keys::read(&KeysSource::Clients(paths), KeyCount::Many).unwrap_err()
     };
     assert!(
         matches!(list(["README", ""]), KeysError::TooMany(path) if path == folder.path().join(""))
@@ -251,7 +250,7 @@ fn a_list_has_files_and_folders_of_clients() {
         let paths = names.iter().map(|name| folder.path().join(name));
         KeysSource::Clients(paths.collect())
     };
-    let of = |names: &[&str]| Keys::read(&at(names), Mode::Decrypt);
+    let of = |names: &[&str]| Keys::read(&at(names), KeyCount::Many);
     let (keys, warnings) = of(&["carol.new", "", "alice"]).unwrap();
     assert_eq!(clients(&keys), ["carol", "alice", "bob", "alice"]);
     assert_eq!(warnings, []);
@@ -285,11 +284,11 @@ fn a_list_of_empty_folders_lets_nobody_in() {
     let folders = [Folder::with(&[]), Folder::with(&[])];
     let paths = folders.each_ref().map(Folder::path);
     let list = KeysSource::Clients(paths.clone().into());
-    let (keys, warnings) = Keys::read(&list, Mode::Decrypt).unwrap();
+    let (keys, warnings) = Keys::read(&list, KeyCount::Many).unwrap();
     assert!(keys.ring().is_empty());
     assert_eq!(warnings, paths.map(KeyWarning::Nobody));
     folders[0].write("alice.key", &[1; 32]);
-    let (_, warnings) = Keys::read(&list, Mode::Decrypt).unwrap();
+    let (_, warnings) = Keys::read(&list, KeyCount::Many).unwrap();
     assert_eq!(warnings, []);
 }
 
@@ -297,7 +296,7 @@ fn a_list_of_empty_folders_lets_nobody_in() {
 fn only_a_decrypting_end_takes_a_list() {
     let folder = Folder::with(&["alice.key"]);
     let list = KeysSource::Clients(vec![folder.path().join("alice.key")]);
-    let error = Keys::read(&list, Mode::Encrypt).unwrap_err();
+    let error = Keys::read(&list, KeyCount::One).unwrap_err();
     assert_eq!(
         error.to_string(),
         "only a decrypting pipe takes an array of keys: name one key file, in a string"
@@ -308,7 +307,7 @@ fn only_a_decrypting_end_takes_a_list() {
 fn only_a_decrypting_end_takes_a_folder() {
     let folder = Folder::with(&["alice.key"]);
     let path = folder.path();
-    let error = Keys::read(&file(path.clone()), Mode::Encrypt).unwrap_err();
+    let error = Keys::read(&file(path.clone()), KeyCount::One).unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -317,8 +316,8 @@ fn only_a_decrypting_end_takes_a_folder() {
         )
     );
     let one = file(path.join("alice.key"));
-    for mode in [Mode::Encrypt, Mode::Decrypt] {
-        let (keys, warnings) = Keys::read(&one, mode).unwrap();
+    for count in [KeyCount::One, KeyCount::Many] {
+        let (keys, warnings) = Keys::read(&one, count).unwrap();
         assert_eq!((keys.ring().len(), warnings), (1, vec![]));
         assert_eq!(keys.entry(0).unwrap().client(), None);
     }

@@ -179,7 +179,7 @@ impl<'i> Pipe<'_, 'i, '_> {
         })?;
         if self.reader.keys == KeyFiles::Try
             && let Some(mode) = mode
-            && let Err(error) = Keys::read(&key, mode)
+            && let Err(error) = Keys::read(&key, mode.into())
         {
             self.reader
                 .note(at.unwrap_or_default(), format!("key: {error}"));
