@@ -18,7 +18,6 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::metrics::{self, Format};
 use super::slots::{ConnectionSlots, Pin};
 use super::status::Status;
-use crate::daemon::pipes::Changes;
 use crate::log::{self, Class};
 use crate::os::os_error::os_error;
 use crate::pipe::registry::{Phase, Registry};
@@ -38,8 +37,9 @@ const HEAD_MAX: usize = 8192;
 /// How long accepting pauses after it failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// A wish to read settings again, and where the outcome goes: what has changed, or all that is wrong.
-pub type Reload = oneshot::Sender<Result<Changes, Vec<String>>>;
+/// A request to reload: the channel for its answer, which is a line about what has changed, or a line for
+/// each mistake.
+pub type Reload = oneshot::Sender<Result<String, Vec<String>>>;
 
 /// What may be asked for at a socket.
 #[derive(Clone, Debug)]
@@ -145,7 +145,7 @@ impl Responder {
             return unavailable(ending);
         }
         match told.await {
-            Ok(Ok(changes)) => text(StatusCode::OK, &changes.to_string()),
+            Ok(Ok(changes)) => text(StatusCode::OK, &changes),
             Ok(Err(lines)) => text(StatusCode::UNPROCESSABLE_ENTITY, &lines.join("\n")),
             Err(_) => unavailable(ending),
         }

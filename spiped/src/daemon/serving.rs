@@ -11,7 +11,7 @@ use crate::admin::{AdminListeners, Reload};
 use crate::config::settings::ProcessConfig;
 use crate::daemon::bind::{BoundPipe, KeyedPipe, RevokedKeys};
 use crate::daemon::config_source::ConfigSource;
-use crate::daemon::pipes::{Changes, RunningPipes};
+use crate::daemon::pipes::RunningPipes;
 use crate::daemon::sd_notify::Supervisor;
 use crate::log::{self, Class};
 use crate::os::daemonize::Readiness;
@@ -140,10 +140,7 @@ impl Daemon {
 
     /// Runs what was read; if it was wrong, what ran goes on. Gives what has changed, or all that is
     /// wrong.
-    async fn reload(
-        &mut self,
-        wanted: Result<Wanted, DaemonError>,
-    ) -> Result<Changes, Vec<String>> {
+    async fn reload(&mut self, wanted: Result<Wanted, DaemonError>) -> Result<String, Vec<String>> {
         let changes = match wanted {
             Ok(Wanted { bound, revoked }) => {
                 let changes = self.pipes.reconcile(bound, &revoked).await;
@@ -157,7 +154,7 @@ impl Daemon {
             Ok(changes) => {
                 log::notice(Class::Daemon, format_args!("reloaded: {changes}"));
                 self.supervisor.ready(changes).await;
-                Ok(changes)
+                Ok(changes.to_string())
             }
             Err(error) => {
                 let lines = error.lines();
