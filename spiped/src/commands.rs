@@ -1,6 +1,7 @@
 //! What the programs do beside serving: connect once, check a configuration, make a key.
 
 pub mod check;
+mod client;
 pub mod demo;
 pub mod keygen;
 pub mod probe;

@@ -6,6 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::cli::SpipeOptions;
+use crate::commands::client;
 use crate::config::settings::Mode;
 use crate::config::setup::{self, SetupError};
 use crate::pipe::close_reason::ConnectionError;
@@ -74,8 +75,7 @@ pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
     let begin = Instant::now();
     let endpoints = setup::resolve("target", &address)?;
     let resolve = begin.elapsed();
-    let handler =
-        ConnectionHandler::of_client(options, Target::new(address, endpoints), bind, keys);
+    let handler = client::handler(options, Target::new(address, endpoints), bind, keys);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
 use crate::cli::SpipeOptions;
+use crate::commands::client;
 use crate::config::settings::Mode;
 use crate::config::setup::{self, SetupError};
 use crate::os::sandbox::{Permissions, Sandbox};
@@ -59,7 +60,7 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let bind = ResolverCache::default().resolve_bind(bind.as_ref())?;
     let permissions = Permissions::of(&endpoints, &bind);
     let (keys, key_lock) = keys.lock();
-    let handler = ConnectionHandler::of_client(options, Target::new(target, endpoints), bind, keys);
+    let handler = client::handler(options, Target::new(target, endpoints), bind, keys);
     // As much as there is, without a word: standard error is for errors.
     let _ = Sandbox::On.enter(&permissions, key_lock);
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -12,7 +12,6 @@ use spiped_tokio::{
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::cli::SpipeOptions;
 use crate::config::settings::ConnectionConfig;
 use crate::keys::{Entry, Keys};
 use crate::pipe::admission::Admission;
@@ -21,7 +20,7 @@ use crate::pipe::connection_info::ConnectionInfo;
 use crate::pipe::idle::{self, Idle};
 use crate::pipe::proxy_protocol::{self, AddressPair, Progress};
 use crate::pipe::resolved::Resolved;
-use crate::pipe::target::{Target, Targets};
+use crate::pipe::target::Targets;
 use crate::pipe::unproved::UnprovedGuard;
 
 /// What all connections of a pipe have in common.
@@ -49,35 +48,6 @@ struct Proved<'a> {
 }
 
 impl ConnectionHandler {
-    /// That of a client: one connection to one target, which is a server that holds the key.
-    #[must_use]
-    pub fn of_client(
-        options: &SpipeOptions,
-        target: Target,
-        bind: Vec<SocketAddr>,
-        keys: Keys,
-    ) -> Self {
-        Self {
-            targets: Arc::new(target.into()),
-            bind: bind.into(),
-            handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
-            keys,
-            config: ConnectionConfig {
-                forward_secrecy: options.forward_secrecy,
-                keepalive: options.keepalive,
-                timeout: options.timeout,
-                proxy_protocol: None,
-                accept_proxy: Vec::new(),
-                max_connections: None,
-                max_connections_per_client: None,
-                max_unproved: None,
-                max_unproved_per_source: None,
-                idle: None,
-                resolve_interval: None,
-            },
-        }
-    }
-
     /// Serves a plaintext connection: dials, shakes hands and relays (`spiped -e`).
     ///
     /// # Errors

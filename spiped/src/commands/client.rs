@@ -1,0 +1,42 @@
+//! The client that `spipe` and `spiped probe` have in common: one connection to one server that holds
+//! the key.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use spiped_tokio::Handshaker;
+
+use crate::cli::SpipeOptions;
+use crate::config::settings::ConnectionConfig;
+use crate::keys::Keys;
+use crate::pipe::connection::ConnectionHandler;
+use crate::pipe::target::Target;
+
+/// Returns what connects to `target`, from one of the addresses `bind` or, if there are none, from where
+/// the system chooses.
+pub(super) fn handler(
+    options: &SpipeOptions,
+    target: Target,
+    bind: Vec<SocketAddr>,
+    keys: Keys,
+) -> ConnectionHandler {
+    ConnectionHandler {
+        targets: Arc::new(target.into()),
+        bind: bind.into(),
+        handshaker: Handshaker::new(keys.ring()).with_forward_secrecy(options.forward_secrecy),
+        keys,
+        config: ConnectionConfig {
+            forward_secrecy: options.forward_secrecy,
+            keepalive: options.keepalive,
+            timeout: options.timeout,
+            proxy_protocol: None,
+            accept_proxy: Vec::new(),
+            max_connections: None,
+            max_connections_per_client: None,
+            max_unproved: None,
+            max_unproved_per_source: None,
+            idle: None,
+            resolve_interval: None,
+        },
+    }
+}
