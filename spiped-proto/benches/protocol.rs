@@ -20,7 +20,8 @@ use ctr::cipher::{KeyIvInit, StreamCipher};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use spiped_proto::{
-    Computation, Entropy, ForwardSecrecy, Incoming, Keyring, Opener, Sealer, Secret, Session, Step,
+    BUFFER_LEN, Computation, Entropy, ForwardSecrecy, HandshakeConfig, Incoming, Keyring, Opened,
+    Opener, Secret, Session, Step,
 };
 
 const PACKET: usize = 1024;
@@ -37,6 +38,10 @@ fn entropy() -> Entropy {
     Entropy::take(&mut bytes)
 }
 
+fn config(forward_secrecy: ForwardSecrecy) -> HandshakeConfig {
+    HandshakeConfig::default().with_forward_secrecy(forward_secrecy)
+}
+
 fn run(computation: Computation) -> Step {
     computation.run().expect("both ends are sound")
 }
@@ -49,7 +54,7 @@ fn step(step: Step, sent: &mut Vec<u8>) -> ControlFlow<Step, Step> {
             Continue(outgoing.sent())
         }
         Step::Compute(computation) => Continue(run(computation)),
-        Step::Proved(proved) => Continue(proved.proceed()),
+        Step::Authenticated(peer) => Continue(peer.proceed()),
         waiting => Break(waiting),
     }
 }
@@ -75,8 +80,8 @@ fn feed(state: Step, message: &[u8]) -> Step {
 }
 
 fn handshake(secret: &Secret, forward_secrecy: ForwardSecrecy) -> (Session, Session) {
-    let (nonce_c, client) = advance(Step::client(secret, forward_secrecy, entropy()));
-    let (nonce_s, server) = advance(Step::server(secret, forward_secrecy, entropy()));
+    let (nonce_c, client) = advance(Step::client(secret, config(forward_secrecy), entropy()));
+    let (nonce_s, server) = advance(Step::server(secret, config(forward_secrecy), entropy()));
     let (hello_c, client) = advance(feed(client, &nonce_s));
     let (_, server) = advance(feed(server, &nonce_c));
     let (hello_s, server) = advance(feed(server, &hello_c));
@@ -89,7 +94,7 @@ fn handshake(secret: &Secret, forward_secrecy: ForwardSecrecy) -> (Session, Sess
 
 /// A client's first computation: 2^x.
 fn own_value(secret: &Secret) -> Computation {
-    let Step::Send(nonce) = Step::client(secret, ForwardSecrecy::Enabled, entropy()) else {
+    let Step::Send(nonce) = Step::client(secret, HandshakeConfig::default(), entropy()) else {
         panic!("a client begins with its nonce");
     };
     match nonce.sent() {
@@ -100,8 +105,8 @@ fn own_value(secret: &Secret) -> Computation {
 
 /// A client's second computation: y^x.
 fn shared_value(secret: &Secret) -> Computation {
-    let (nonce_c, client) = advance(Step::client(secret, ForwardSecrecy::Enabled, entropy()));
-    let (nonce_s, server) = advance(Step::server(secret, ForwardSecrecy::Enabled, entropy()));
+    let (nonce_c, client) = advance(Step::client(secret, HandshakeConfig::default(), entropy()));
+    let (nonce_s, server) = advance(Step::server(secret, HandshakeConfig::default(), entropy()));
     let (hello_c, client) = advance(feed(client, &nonce_s));
     let (_, server) = advance(feed(server, &nonce_c));
     // Only as far as the server's hello: its own y^x is of no use here.
@@ -129,11 +134,10 @@ fn packets(c: &mut Criterion) {
     let mut group = c.benchmark_group("seal");
     for len in sizes {
         let (mut client, _) = handshake(&secret(), ForwardSecrecy::Disabled);
-        let plaintext = vec![0xa5; len];
-        let mut packets = vec![0; Sealer::sealed_len(len)];
+        let mut buffer = vec![0xa5; BUFFER_LEN];
         group.throughput(Throughput::Bytes(len as u64));
         group.bench_function(name(len), |b| {
-            b.iter(|| client.sealer.seal(black_box(&plaintext), &mut packets));
+            b.iter(|| client.sealer.seal(black_box(&mut buffer), len));
         });
     }
     group.finish();
@@ -141,26 +145,48 @@ fn packets(c: &mut Criterion) {
     let mut group = c.benchmark_group("open");
     for len in sizes {
         let (mut client, mut server) = handshake(&secret(), ForwardSecrecy::Disabled);
-        let plaintext = vec![0xa5; len];
-        let mut opened = vec![0; len.max(Opener::MIN_OUTPUT)];
         group.throughput(Throughput::Bytes(len as u64));
         group.bench_function(name(len), |b| {
             b.iter_batched_ref(
                 || {
-                    let mut packets = vec![0; Sealer::sealed_len(len)];
-                    let sealed = client.sealer.seal(&plaintext, &mut packets);
-                    assert_eq!(sealed.map(|sealed| sealed.consumed), Ok(len));
-                    packets
+                    let mut buffer = vec![0xa5; BUFFER_LEN];
+                    let sealed = client.sealer.seal(&mut buffer, len).expect("it is sealed");
+                    buffer.truncate(sealed);
+                    buffer
                 },
-                |packets| {
-                    let progress = server.opener.open(packets, &mut opened);
-                    assert_eq!(progress.map(|progress| progress.produced), Ok(len));
-                },
+                |packets| assert_eq!(open_all(&mut server.opener, packets), len),
                 AHEAD,
             );
         });
     }
     group.finish();
+
+    let mut group = c.benchmark_group("a keystroke after a rest");
+    let (mut client, mut server) = handshake(&secret(), ForwardSecrecy::Disabled);
+    let mut buffer = vec![0xa5; BUFFER_LEN];
+    group.bench_function("seal and open", |b| {
+        b.iter(|| {
+            client.sealer.rest();
+            server.opener.rest();
+            let sealed = client.sealer.seal(&mut buffer, 1).expect("it is sealed");
+            open_all(&mut server.opener, buffer.split_at_mut(sealed).0)
+        });
+    });
+    group.finish();
+}
+
+/// Opens whole packets; says how much was in them.
+fn open_all(opener: &mut Opener, mut packets: &mut [u8]) -> usize {
+    let mut len = 0;
+    while let Ok(Opened::Data {
+        consumed,
+        plaintext,
+    }) = opener.open(packets)
+    {
+        len += plaintext.len();
+        packets = packets.split_at_mut(consumed).1;
+    }
+    len
 }
 
 fn key_exchange(c: &mut Criterion) {
@@ -189,7 +215,7 @@ fn strangers(c: &mut Criterion) {
             .map(|number: u32| Secret::from_key_file(&number.to_be_bytes()))
             .collect();
         let waiting = || -> Incoming {
-            let (_, server) = advance(Step::server(&keys, ForwardSecrecy::Enabled, entropy()));
+            let (_, server) = advance(Step::server(&keys, HandshakeConfig::default(), entropy()));
             match advance(feed(server, &[7; 32])) {
                 (_, Step::Receive(incoming)) => incoming,
                 other => panic!("a server waits for a hello: {other:?}"),

@@ -17,7 +17,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use spiped_proto::{
-    Computation, Entropy, ForwardSecrecy, Incoming, Keyring, Opener, Sealer, Secret, Step,
+    BUFFER_LEN, Computation, Entropy, ForwardSecrecy, HandshakeConfig, Incoming, Keyring, Opener,
+    Sealer, Secret, Step,
 };
 
 const MEASUREMENTS: usize = 100_000;
@@ -57,9 +58,9 @@ fn main() -> ExitCode {
             hellos(true),
         ),
         row(
-            "hello, one of 48 keys: first and last",
+            "hello, one of 16 keys: first and last",
             measurements,
-            keys(48),
+            keys(16),
         ),
         row(
             "hello, one of 1000 keys: first and last",
@@ -178,16 +179,22 @@ fn secret() -> Secret {
 
 fn entropy(nonce: u8, exponent: &[u8; 32]) -> Entropy {
     let mut bytes = [nonce; Entropy::LEN];
-    bytes.split_at_mut(32).1.copy_from_slice(exponent);
+    if let Some(place) = bytes.get_mut(32..64) {
+        place.copy_from_slice(exponent);
+    }
     Entropy::take(&mut bytes)
 }
 
+fn config(forward_secrecy: ForwardSecrecy) -> HandshakeConfig {
+    HandshakeConfig::default().with_forward_secrecy(forward_secrecy)
+}
+
 fn client(forward_secrecy: ForwardSecrecy, exponent: &[u8; 32]) -> Step {
-    Step::client(&secret(), forward_secrecy, entropy(1, exponent))
+    Step::client(&secret(), config(forward_secrecy), entropy(1, exponent))
 }
 
 fn server(forward_secrecy: ForwardSecrecy) -> Step {
-    Step::server(secret(), forward_secrecy, entropy(2, &[3; 32]))
+    Step::server(secret(), config(forward_secrecy), entropy(2, &[3; 32]))
 }
 
 /// Goes on until the peer is needed, or the end; returns what was sent.
@@ -200,7 +207,7 @@ fn advance(mut step: Step) -> (Vec<u8>, Step) {
                 outgoing.sent()
             }
             Step::Compute(computation) => run(computation),
-            Step::Proved(proved) => proved.proceed(),
+            Step::Authenticated(peer) => peer.proceed(),
             waiting => return (sent, waiting),
         };
     }
@@ -259,17 +266,16 @@ fn spoil(message: &mut [u8], late: bool) {
 }
 
 fn packet() -> Vec<u8> {
-    let mut packet = vec![0; Sealer::sealed_len(1)];
+    let mut packet = vec![7; BUFFER_LEN];
     let (mut sealer, _) = session();
-    let progress = sealer.seal(&[7], &mut packet).expect("it is the first");
-    assert_eq!(progress.produced, packet.len());
+    let sealed = sealer.seal(&mut packet, 1).expect("it is the first");
+    packet.truncate(sealed);
     packet
 }
 
-fn open(openers: &mut [Opener; BATCH], packet: &[u8]) {
-    let mut plaintext = [0; Opener::MIN_OUTPUT];
+fn open(openers: &mut [Opener; BATCH], packet: &mut [u8]) {
     for opener in openers {
-        let opened = opener.open(black_box(packet), &mut plaintext);
+        let opened = opener.open(black_box(&mut *packet));
         assert!(black_box(opened).is_err());
     }
 }
@@ -280,7 +286,7 @@ fn packets() -> impl FnMut(bool, &mut Random) -> f64 {
         let mut wrong = right.clone();
         spoil(&mut wrong, late);
         let mut openers = std::array::from_fn(|_| session().1);
-        time(|| open(&mut openers, &wrong))
+        time(|| open(&mut openers, &mut wrong))
     }
 }
 
@@ -292,7 +298,7 @@ fn leaky() -> impl FnMut(bool, &mut Random) -> f64 {
         spoil(&mut wrong, late);
         let mut openers = std::array::from_fn(|_| session().1);
         time(|| {
-            open(&mut openers, &wrong);
+            open(&mut openers, &mut wrong);
             for _ in 0..BATCH {
                 let macs = black_box(&right).iter().zip(black_box(&wrong)).rev();
                 // From the end to the front, so it takes longer the earlier they differ.
@@ -337,9 +343,9 @@ fn hellos(at_client: bool) -> impl FnMut(bool, &mut Random) -> f64 {
 fn keys(count: usize) -> impl FnMut(bool, &mut Random) -> f64 {
     let key = |number: usize| Secret::from_key_file(&number.to_be_bytes());
     let ring: Keyring = (0..count).map(key).collect();
-    let start = move || Step::server(&ring, FAST, entropy(2, &[3; 32]));
+    let start = move || Step::server(&ring, config(FAST), entropy(2, &[3; 32]));
     let (nonce_s, _) = advance(start());
-    let client = |number| Step::client(&key(number), FAST, entropy(1, &[0; 32]));
+    let client = |number| Step::client(&key(number), config(FAST), entropy(1, &[0; 32]));
     let (nonce_c, _) = advance(client(0));
     let hello = |number| advance(feed(advance(client(number)).1, &nonce_s)).0;
     let hellos = (hello(0), hello(count.saturating_sub(1)));
@@ -352,10 +358,10 @@ fn keys(count: usize) -> impl FnMut(bool, &mut Random) -> f64 {
             let (_, step) = state.feed(black_box(&hello)).expect("a key fits");
             next = Some(match step {
                 Step::Compute(trial) => run(trial),
-                proved => proved,
+                authenticated => authenticated,
             });
         });
-        assert!(matches!(black_box(next), Some(Step::Proved(_))));
+        assert!(matches!(black_box(next), Some(Step::Authenticated(_))));
         time
     }
 }
@@ -388,7 +394,7 @@ fn powers_of(
         if shared {
             let (_, waiting) = advance(feed(run(power), &nonce_s));
             power = match feed(waiting, &hello_s) {
-                Step::Proved(proved) => computation(proved.proceed()),
+                Step::Authenticated(peer) => computation(peer.proceed()),
                 other => panic!("the server has proved itself: {other:?}"),
             };
         }

@@ -1,42 +1,38 @@
 //! What a handshake takes from chance.
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
-use super::Nonce;
-use crate::ForwardSecrecy;
-use crate::group14::Exponent;
+use crate::crypto::group14::Exponent;
 
-/// The random numbers of one handshake, 64 bytes: a nonce and an exponent.
+/// The random numbers of one handshake, in either role: a nonce, and the exponent of version 1.
 ///
-/// They must come from a cryptographically secure generator and serve one handshake only.
+/// They must come from a cryptographically secure generator and serve one handshake only. They are
+/// wiped when dropped.
 pub struct Entropy {
-    nonce: Nonce,
-    exponent: Exponent,
+    pub(crate) nonce: Zeroizing<[u8; 32]>,
+    pub(crate) exponent: Exponent,
 }
 
 impl Entropy {
-    /// How many random bytes a handshake needs.
+    /// How many random bytes a handshake needs: 32 of the nonce, then 32 of the exponent.
     pub const LEN: usize = 64;
 
     /// Takes the random bytes and wipes the caller's copy of them.
     #[must_use]
     pub fn take(bytes: &mut [u8; Self::LEN]) -> Self {
-        let (nonce, exponent) = bytes.split_at(size_of::<Nonce>());
-        let mut entropy = Self {
-            nonce: [0; size_of::<Nonce>()],
-            exponent: Exponent::from_entropy(exponent),
-        };
-        entropy.nonce.copy_from_slice(nonce);
+        let mut halves = Zeroizing::new([[0; 32]; 2]);
+        halves.as_flattened_mut().copy_from_slice(bytes);
         bytes.zeroize();
-        entropy
+        let [nonce, exponent] = &*halves;
+        Self {
+            nonce: Zeroizing::new(*nonce),
+            exponent: Exponent::from_entropy(exponent),
+        }
     }
+}
 
-    /// The nonce, and the exponent of an end that takes part in forward secrecy.
-    pub(super) fn split(self, forward_secrecy: ForwardSecrecy) -> (Nonce, Option<Exponent>) {
-        let exponent = match forward_secrecy {
-            ForwardSecrecy::Disabled => None,
-            ForwardSecrecy::Enabled | ForwardSecrecy::Required => Some(self.exponent),
-        };
-        (self.nonce, exponent)
+impl std::fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Entropy(..)")
     }
 }

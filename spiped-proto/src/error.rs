@@ -1,9 +1,11 @@
-//! What a peer can do wrong, one variant each.
+//! Why a handshake or a stream cannot go on, one variant for each fault.
 
-/// Why a handshake or a stream of packets cannot go on.
+/// Why a handshake or a stream of records cannot go on.
 ///
-/// Every variant but [`PacketNumbersExhausted`](Error::PacketNumbersExhausted) means that the
-/// connection must be dropped in a way that the other side cannot take for an orderly end.
+/// Every variant but [`PacketNumbersExhausted`](Error::PacketNumbersExhausted),
+/// [`BufferTooSmall`](Error::BufferTooSmall) and [`Finished`](Error::Finished), which concern the
+/// caller of a [`Sealer`](crate::Sealer), means that the connection must be dropped in a way that the
+/// other side cannot take for an orderly end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,12 +13,16 @@ pub enum Error {
     /// this protocol (protocol v1, handshake step 4).
     #[error("wrong key, or the peer does not speak spiped")]
     HandshakeMac,
-    /// The peer's public value is not below the group's prime.
+    /// The peer's public value is 0, or p - 1, or not below the group's prime p (protocol v1,
+    /// handshake step 4).
     #[error("the peer's public value is out of range")]
     PublicValueRange,
     /// The peer's public value is 1 although forward secrecy is required of it (`-g`).
     #[error("the peer does not take part in forward secrecy, which is required")]
     NoForwardSecrecy,
+    /// The peer speaks no version that this end allows.
+    #[error("the peer speaks no version of the protocol that is allowed here")]
+    Version,
     /// The stream ended inside the handshake.
     #[error("the peer closed the connection during the handshake")]
     TruncatedHandshake,
@@ -32,4 +38,11 @@ pub enum Error {
     /// All 2^64 packet numbers of this direction are used up.
     #[error("all packet numbers are used up")]
     PacketNumbersExhausted,
+    /// The buffer has fewer bytes in its slots than were to be sealed, or too little room for what
+    /// ends the stream. Nothing was sealed.
+    #[error("the buffer is too small for what is to be sealed")]
+    BufferTooSmall,
+    /// Something was to be sealed behind the end of the stream.
+    #[error("the stream has been finished already")]
+    Finished,
 }

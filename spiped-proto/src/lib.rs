@@ -1,4 +1,4 @@
-//! The spiped protocol, version 1: bytes in, bytes out.
+//! The spiped protocol: bytes in, bytes out.
 //!
 //! This crate turns a shared key, random numbers and what a peer sends into what to send back: it
 //! has no socket, clock, thread, file or log. The wire format is the one of spiped 1.0 to 1.6; the
@@ -9,14 +9,16 @@
 //! - [`Keyring`] is many of them at one server, which learns the one that a client holds.
 //! - [`Step`] is a handshake: [`Step::client`] or [`Step::server`] begins it, each step leads to the
 //!   next, and it ends with a [`Session`] or an [`Error`].
-//! - [`Sealer`] and [`Opener`] are the two directions of a session.
+//! - [`HandshakeConfig`] is what an end chooses, [`Entropy`] the random numbers that it brings along.
+//! - [`Sealer`] and [`Opener`] are the two directions of a session. They work in place, in buffers of
+//!   the caller; how long records are is known to them alone.
 //!
 //! # Example
 //!
 //! Both ends in one place, with a message from the client to the server:
 //!
 //! ```
-//! use spiped_proto::{Entropy, Error, ForwardSecrecy, Opener, Sealer, Secret, Step};
+//! use spiped_proto::{BUFFER_LEN, Entropy, Error, HandshakeConfig, Opened, Secret, Step};
 //!
 //! /// Goes as far as `input` leads; returns what to send to the peer.
 //! fn advance(mut step: Step, mut input: &[u8]) -> Result<(Vec<u8>, Step), Error> {
@@ -33,16 +35,16 @@
 //!                 next
 //!             }
 //!             Step::Compute(computation) => computation.run()?,
-//!             Step::Proved(proved) => proved.proceed(),
+//!             Step::Authenticated(peer) => peer.proceed(),
 //!             waiting_or_done => return Ok((output, waiting_or_done)),
 //!         };
 //!     }
 //! }
 //!
-//! # fn random() -> [u8; Entropy::LEN] { let mut b = [0; 64]; getrandom::fill(&mut b).unwrap(); b }
+//! # fn random() -> [u8; Entropy::LEN] { let mut b = [0; Entropy::LEN]; getrandom::fill(&mut b).unwrap(); b }
 //! let secret = Secret::from_key_file(b"32 random bytes, in real life");
-//! let client = Step::client(&secret, ForwardSecrecy::Enabled, Entropy::take(&mut random()));
-//! let server = Step::server(&secret, ForwardSecrecy::Enabled, Entropy::take(&mut random()));
+//! let client = Step::client(&secret, HandshakeConfig::default(), Entropy::take(&mut random()));
+//! let server = Step::server(&secret, HandshakeConfig::default(), Entropy::take(&mut random()));
 //!
 //! let (from_client, client) = advance(client, &[])?;
 //! let (from_server, server) = advance(server, &from_client)?;
@@ -54,11 +56,14 @@
 //! };
 //!
 //! let message = b"attack at dawn";
-//! let mut packets = vec![0; Sealer::sealed_len(message.len())];
-//! client.sealer.seal(message, &mut packets)?;
-//! let mut plaintext = vec![0; Opener::MIN_OUTPUT];
-//! let opened = server.opener.open(&packets, &mut plaintext)?;
-//! assert_eq!(&plaintext[..opened.produced], message);
+//! let mut buffer = vec![0; BUFFER_LEN];
+//! let slot = client.sealer.slots(&mut buffer).next().expect("it is long enough");
+//! slot[..message.len()].copy_from_slice(message);
+//! let sealed = client.sealer.seal(&mut buffer, message.len())?;
+//! let Opened::Data { plaintext, .. } = server.opener.open(&mut buffer[..sealed])? else {
+//!     panic!("a whole record has arrived");
+//! };
+//! assert_eq!(&buffer[plaintext], message);
 //! # Ok::<(), Error>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -67,32 +72,21 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
+mod config;
+mod crypto;
+mod entropy;
 mod error;
-mod group14;
 mod handshake;
-mod kdf;
 mod keyring;
-mod mac;
-mod packet;
-mod residue;
+mod next;
 mod secret;
-#[cfg(test)]
-mod vectors;
+mod session;
+mod v1;
 
+pub use config::{ForwardSecrecy, HandshakeConfig, Version, Versions};
+pub use entropy::Entropy;
 pub use error::Error;
-pub use handshake::{Computation, Entropy, Incoming, Outgoing, Proved, Session, Step};
+pub use handshake::{AuthenticatedPeer, Computation, Incoming, Outgoing, Step};
 pub use keyring::Keyring;
-pub use packet::{Opener, Progress, Sealer};
 pub use secret::{HeldKey, Secret, SecretHasher};
-
-/// Whether this end takes part in forward secrecy, and whether the peer must.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ForwardSecrecy {
-    /// Send `y = 1` and skip the key exchange arithmetic (`-f`).
-    Disabled,
-    /// Take part, and accept a peer that does not. The default.
-    #[default]
-    Enabled,
-    /// Take part, and refuse a peer that does not (`-g`).
-    Required,
-}
+pub use session::{BUFFER_LEN, Opened, Opener, Sealer, Session};

@@ -3,15 +3,36 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use spiped_simd::sha256;
-use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroize;
 
-use crate::mac;
+use crate::crypto::hmac::HmacKey;
 
-/// K as it lies in memory, 64 bytes: the two chaining values of SHA-256 that HMAC goes on from, all
-/// it needs of K.
-pub type HeldKey = [[u32; 8]; 2];
+/// K as it lies in memory, without a pointer to anything elsewhere: what HMAC needs of it. It is wiped
+/// when dropped, and never printed.
+#[derive(Clone)]
+pub struct HeldKey {
+    key: HmacKey,
+}
+
+impl HeldKey {
+    fn new(key: &[u8; 32]) -> Self {
+        Self {
+            key: HmacKey::new(key),
+        }
+    }
+}
+
+impl AsRef<Self> for HeldKey {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl std::fmt::Debug for HeldKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HeldKey(..)")
+    }
+}
 
 /// The shared secret K: SHA-256 of all bytes of a key file.
 ///
@@ -31,24 +52,28 @@ impl Secret {
         hasher.finish()
     }
 
-    /// The same K in memory that the caller chooses, locked for one: `place` copies it there, and
-    /// what it returns is in charge of wiping it when dropped.
+    /// The same K in memory that the caller chooses, locked for one: `place` puts a clone there, and
+    /// what it returns is in charge of dropping that.
     #[must_use]
     pub fn placed<P>(&self, place: impl FnOnce(&HeldKey) -> P) -> Self
     where
         P: AsRef<HeldKey> + Send + Sync + 'static,
     {
-        Self(Arc::new(place(self.pads())))
+        Self(Arc::new(place(self.held())))
     }
 
     /// Whether another secret is the same, found out in constant time.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let (ours, theirs) = (self.pads().as_flattened(), other.pads().as_flattened());
-        ours.ct_eq(theirs).into()
+        self.key().is_same(other.key()).into()
     }
 
-    pub(crate) fn pads(&self) -> &HeldKey {
+    /// K, for HMAC.
+    pub(crate) fn key(&self) -> &HmacKey {
+        &self.held().key
+    }
+
+    fn held(&self) -> &HeldKey {
         (*self.0).as_ref()
     }
 }
@@ -56,16 +81,6 @@ impl Secret {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(..)")
-    }
-}
-
-/// K on the heap.
-#[derive(ZeroizeOnDrop)]
-struct Held(HeldKey);
-
-impl AsRef<HeldKey> for Held {
-    fn as_ref(&self) -> &HeldKey {
-        &self.0
     }
 }
 
@@ -88,14 +103,10 @@ impl SecretHasher {
     /// The secret of all bytes added so far.
     #[must_use]
     pub fn finish(self) -> Secret {
-        let mut held = Arc::new(Held([sha256::INITIAL; 2]));
         let mut digest: [u8; 32] = self.0.finalize().into();
-        // Made in its place rather than moved there, which would leave bytes behind.
-        if let Some(Held(pads)) = Arc::get_mut(&mut held) {
-            mac::absorb::<1>(std::slice::from_ref(&digest), std::slice::from_mut(pads));
-        }
+        let held = HeldKey::new(&digest);
         digest.zeroize();
-        Secret(held)
+        Secret(Arc::new(held))
     }
 }
 
@@ -125,13 +136,13 @@ mod tests {
     fn clones_share_one_place_until_the_last_is_gone() {
         let alive = Arc::new(());
         let secret = Secret::from_key_file(b"key");
-        let placed = secret.placed(|&key| Place {
-            key,
+        let placed = secret.placed(|key| Place {
+            key: key.clone(),
             _alive: Arc::clone(&alive),
         });
         assert!(placed.is_same(&secret));
         let clone = placed.clone();
-        assert_eq!(clone.pads().as_ptr(), placed.pads().as_ptr());
+        assert!(std::ptr::eq(clone.held(), placed.held()));
         drop(placed);
         assert_eq!(Arc::strong_count(&alive), 2);
         drop(clone);

@@ -4,7 +4,7 @@ mod common;
 
 use common::{End, HANDSHAKE_LEN, PACKET_LEN, any_forward_secrecy, open, pieces, seal, sessions};
 use proptest::prelude::*;
-use spiped_proto::{Error, Secret};
+use spiped_proto::{Error, Opened, Secret};
 
 fn any_bytes(longest: usize) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
@@ -55,12 +55,19 @@ proptest! {
         calls in prop::collection::vec((0..4 * PACKET_LEN, 0..4 * PACKET_LEN), 0..20),
     ) {
         let (mut client, mut server) = sessions();
-        for (input, output) in calls {
-            let (input, mut output) = (vec![1; input], vec![0; output]);
-            let sealed = client.sealer.seal(&input, &mut output);
-            prop_assert!(sealed.is_ok_and(|p| p.consumed <= input.len() && p.produced <= output.len()));
-            let opened = server.opener.open(&input, &mut output);
-            prop_assert!(opened.map_or(true, |p| (p.consumed, p.produced) == (0, 0)));
+        for (plaintext, room) in calls {
+            let mut buffer = vec![1; room];
+            let slots: usize = client.sealer.slots(&mut buffer).map(|slot| slot.len()).sum();
+            match client.sealer.seal(&mut buffer, plaintext) {
+                Ok(sealed) => prop_assert!(plaintext <= slots && sealed <= room),
+                Err(error) => {
+                    prop_assert_eq!(error, Error::BufferTooSmall);
+                    prop_assert!(plaintext > slots && buffer.iter().all(|byte| *byte == 1));
+                }
+            }
+            let opened = server.opener.open(&mut vec![1; plaintext]);
+            let nothing = matches!(opened, Err(_) | Ok(Opened::Incomplete { .. }));
+            prop_assert!(nothing);
         }
     }
 
@@ -71,10 +78,10 @@ proptest! {
             hasher.update(piece);
         }
         let entropy = || common::entropy(7);
-        let forward_secrecy = spiped_proto::ForwardSecrecy::Disabled;
-        let client = spiped_proto::Step::client(&hasher.finish(), forward_secrecy, entropy());
+        let config = common::config(spiped_proto::ForwardSecrecy::Disabled);
+        let client = spiped_proto::Step::client(&hasher.finish(), config, entropy());
         let whole = Secret::from_key_file(&contents);
-        let server = spiped_proto::Step::server(&whole, forward_secrecy, entropy());
+        let server = spiped_proto::Step::server(&whole, config, entropy());
         let (mut client, mut server) = (End::new(client), End::new(server));
         common::talk(&mut client, &mut server);
         common::assert_connected(&mut client.session(), &mut server.session());

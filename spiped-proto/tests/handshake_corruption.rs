@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{End, HANDSHAKE_LEN, HELLO_LEN, NONCE_LEN, any_forward_secrecy, talk};
+use common::{End, HANDSHAKE_LEN, HELLO_LEN, NONCE_LEN, any_forward_secrecy, config, talk};
 use proptest::prelude::*;
 use spiped_proto::ForwardSecrecy::{self, Disabled, Enabled};
 use spiped_proto::{Error, Secret, Step};
@@ -74,7 +74,7 @@ fn a_server_that_refuses_a_hello_has_sent_a_nonce_and_nothing_else() {
 #[test]
 fn ends_with_different_keys_do_not_connect() {
     let other = Secret::from_key_file(b"another key");
-    let mut client = End::new(Step::client(&other, Enabled, common::entropy(1)));
+    let mut client = End::new(Step::client(&other, config(Enabled), common::entropy(1)));
     let mut server = End::server(Enabled);
     talk(&mut client, &mut server);
     assert_eq!(server.failed, Some(Error::HandshakeMac));
@@ -86,8 +86,8 @@ fn ends_with_different_keys_do_not_connect() {
     assert!(!server.proved && !client.proved);
 
     // A server that answers all the same: it has the nonces of the handshake and another key.
-    let mut client = End::new(Step::client(&other, Enabled, common::entropy(1)));
-    let mut server = End::new(Step::server(&other, Enabled, common::entropy(2)));
+    let mut client = End::new(Step::client(&other, config(Enabled), common::entropy(1)));
+    let mut server = End::new(Step::server(&other, config(Enabled), common::entropy(2)));
     talk(&mut client, &mut server);
     assert!(client.is_done());
     assert_refused(End::client(Enabled), &server.sent);
@@ -108,7 +108,13 @@ fn a_client_refuses_its_own_messages_sent_back() {
 fn two_clients_refuse_each_other() {
     for seeds in [(1, 1), (1, 2)] {
         let secret = Secret::from_key_file(common::KEY_FILE);
-        let client = |seed| End::new(Step::client(&secret, Enabled, common::entropy(seed)));
+        let client = |seed| {
+            End::new(Step::client(
+                &secret,
+                config(Enabled),
+                common::entropy(seed),
+            ))
+        };
         let (mut a, mut b) = (client(seeds.0), client(seeds.1));
         talk(&mut a, &mut b);
         assert_eq!(a.failed, Some(Error::HandshakeMac));
@@ -131,11 +137,11 @@ fn messages_of_another_handshake_are_refused() {
     let secret = Secret::from_key_file(common::KEY_FILE);
     let (client_sends, server_sends) = sent(Enabled, Enabled);
     assert_refused(
-        End::new(Step::server(&secret, Enabled, common::entropy(3))),
+        End::new(Step::server(&secret, config(Enabled), common::entropy(3))),
         &client_sends,
     );
     assert_refused(
-        End::new(Step::client(&secret, Enabled, common::entropy(3))),
+        End::new(Step::client(&secret, config(Enabled), common::entropy(3))),
         &server_sends,
     );
 }

@@ -4,11 +4,11 @@
 
 mod common;
 
-use common::{End, HANDSHAKE_LEN, NONCE_LEN, assert_connected, entropy, talk};
+use common::{End, HANDSHAKE_LEN, NONCE_LEN, assert_connected, config, entropy, talk};
 use spiped_proto::ForwardSecrecy::{Disabled, Enabled, Required};
 use spiped_proto::{Error, Keyring, Secret, Step};
 
-/// Around what is tried side by side, around what is tried at once, and many.
+/// Around what is tried at once, and many.
 const SIZES: [usize; 10] = [1, 2, 15, 16, 17, 33, 64, 65, 80, 1000];
 
 fn key(number: usize) -> Secret {
@@ -20,11 +20,11 @@ fn keyring(size: usize) -> Keyring {
 }
 
 fn client(secret: &Secret) -> End {
-    End::new(Step::client(secret, Disabled, entropy(1)))
+    End::new(Step::client(secret, config(Disabled), entropy(1)))
 }
 
 fn server(keys: &Keyring) -> End {
-    End::new(Step::server(keys, Disabled, entropy(2)))
+    End::new(Step::server(keys, config(Disabled), entropy(2)))
 }
 
 #[test]
@@ -93,13 +93,13 @@ fn any_bit_of_a_hello_counts_for_all_keys() {
 fn what_is_asked_of_a_client_is_asked_whichever_key_it_holds() {
     for size in [2, 100] {
         let keys = keyring(size);
-        let mut server = End::new(Step::server(&keys, Required, entropy(2)));
+        let mut server = End::new(Step::server(&keys, config(Required), entropy(2)));
         let mut client = client(&key(size - 1));
         talk(&mut client, &mut server);
         assert_eq!(server.failed, Some(Error::NoForwardSecrecy));
 
-        let mut server = End::new(Step::server(&keys, Required, entropy(2)));
-        let mut client = End::new(Step::client(&key(size - 1), Enabled, entropy(1)));
+        let mut server = End::new(Step::server(&keys, config(Required), entropy(2)));
+        let mut client = End::new(Step::client(&key(size - 1), config(Enabled), entropy(1)));
         talk(&mut client, &mut server);
         assert_eq!(server.key, Some(size - 1));
         assert_connected(&mut client.session(), &mut server.session());

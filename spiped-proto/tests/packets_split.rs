@@ -1,11 +1,11 @@
 //! Plaintext comes back byte by byte, however it is cut before it is sealed, however the packets are
-//! cut on their way, and however much room there is.
+//! cut on their way, and however much room there is for them.
 
 mod common;
 
-use common::{PACKET_LEN, PAYLOAD_LEN, open, pieces, seal, sessions};
+use common::{PACKET_LEN, PAYLOAD_LEN, fill, open, pieces, seal, sessions};
 use proptest::prelude::*;
-use spiped_proto::{Opener, Progress, Sealer};
+use spiped_proto::{BUFFER_LEN, Error, Opened};
 
 /// Long enough for batches of packets and what is left of them.
 fn any_plaintext() -> impl Strategy<Value = Vec<u8>> {
@@ -37,36 +37,36 @@ proptest! {
         sealed_at in any_lengths(),
         rooms in any_lengths(),
         arriving in any_lengths(),
-        opened_at in any_lengths(),
     ) {
         let (mut client, mut server) = sessions();
         let mut stream = Vec::new();
         let mut rooms = rooms.iter().cycle().map(|room| room.max(&PACKET_LEN));
         for mut piece in pieces(&plaintext, &sealed_at) {
             while !piece.is_empty() {
-                let mut packets = vec![0; *rooms.next().unwrap()];
-                let sealed = client.sealer.seal(piece, &mut packets).unwrap();
-                // It stops early only when there is no room for another packet.
+                let mut packets = vec![0x77; *rooms.next().unwrap()];
+                let filled = fill(&client.sealer, &mut packets, piece);
+                // Slots end only when there is no room for another packet.
                 let fitting = (packets.len() / PACKET_LEN * PAYLOAD_LEN).min(piece.len());
-                prop_assert_eq!(sealed.consumed, fitting);
-                prop_assert_eq!(sealed.produced, Sealer::sealed_len(fitting));
-                stream.extend_from_slice(&packets[..sealed.produced]);
-                piece = &piece[sealed.consumed..];
+                prop_assert_eq!(filled, fitting);
+                let sealed = client.sealer.seal(&mut packets, filled).unwrap();
+                prop_assert_eq!(sealed, fitting.div_ceil(PAYLOAD_LEN) * PACKET_LEN);
+                prop_assert!(packets[sealed..].iter().all(|byte| *byte == 0x77));
+                stream.extend_from_slice(&packets[..sealed]);
+                piece = &piece[filled..];
             }
         }
 
         let mut received = Vec::new();
         let mut opened = Vec::new();
-        let mut rooms = opened_at.iter().cycle().map(|room| room.max(&Opener::MIN_OUTPUT));
         for piece in pieces(&stream, &arriving) {
             received.extend_from_slice(piece);
             while received.len() >= PACKET_LEN {
-                let mut buffer = vec![0; *rooms.next().unwrap()];
-                let progress = server.opener.open(&received, &mut buffer).unwrap();
-                prop_assert!(progress.consumed >= PACKET_LEN);
-                prop_assert_eq!(progress.consumed % PACKET_LEN, 0);
-                opened.extend_from_slice(&buffer[..progress.produced]);
-                received.drain(..progress.consumed);
+                let Opened::Data { consumed, plaintext } = server.opener.open(&mut received).unwrap() else {
+                    panic!("a whole packet is there");
+                };
+                prop_assert_eq!(consumed, PACKET_LEN);
+                opened.extend_from_slice(&received[plaintext]);
+                received.drain(..consumed);
             }
         }
         prop_assert_eq!(server.opener.end(received.len()), Ok(()));
@@ -104,7 +104,6 @@ fn one_call_makes_full_packets_and_one_for_the_rest() {
         let message = vec![9; plaintext];
         let sealed = seal(&mut client, &message);
         assert_eq!(sealed.len(), packets * PACKET_LEN);
-        assert_eq!(Sealer::sealed_len(plaintext), sealed.len());
         assert_eq!(open(&mut server, &sealed), (message, Ok(())));
     }
 }
@@ -113,42 +112,50 @@ fn one_call_makes_full_packets_and_one_for_the_rest() {
 fn without_room_for_a_packet_nothing_is_sealed_and_nothing_is_lost() {
     let (mut client, mut server) = sessions();
     for room in [0, 1, PACKET_LEN - 1] {
-        let sealed = client.sealer.seal(b"message", &mut vec![0; room]);
-        assert_eq!(sealed, Ok(Progress::default()));
+        let mut packets = vec![0x77; room];
+        assert_eq!(client.sealer.slots(&mut packets).count(), 0);
+        let sealed = client.sealer.seal(&mut packets, 1);
+        assert_eq!(sealed, Err(Error::BufferTooSmall));
+        assert_eq!(packets, vec![0x77; room]);
     }
     let packets = seal(&mut client, b"message");
     assert_eq!(open(&mut server, &packets), (b"message".to_vec(), Ok(())));
 }
 
 #[test]
-fn without_room_for_a_full_packet_nothing_is_opened_and_nothing_is_lost() {
+fn more_than_the_slots_hold_is_an_error_and_loses_nothing() {
     let (mut client, mut server) = sessions();
-    let packets = seal(&mut client, b"message");
-    for room in [0, 1, b"message".len(), Opener::MIN_OUTPUT - 1] {
-        let opened = server.opener.open(&packets, &mut vec![0; room]);
-        assert_eq!(opened, Ok(Progress::default()));
+    let mut packets = vec![0x77; 3 * PACKET_LEN - 1];
+    for plaintext in [2 * PAYLOAD_LEN + 1, 3 * PAYLOAD_LEN, usize::MAX] {
+        let sealed = client.sealer.seal(&mut packets, plaintext);
+        assert_eq!(sealed, Err(Error::BufferTooSmall));
     }
-    assert_eq!(open(&mut server, &packets), (b"message".to_vec(), Ok(())));
+    assert_eq!(packets, vec![0x77; 3 * PACKET_LEN - 1]);
+    let sealed = client.sealer.seal(&mut packets, 2 * PAYLOAD_LEN);
+    assert_eq!(sealed, Ok(2 * PACKET_LEN));
+    let opened = open(&mut server, &packets[..2 * PACKET_LEN]);
+    assert_eq!(opened, (vec![0x77; 2 * PAYLOAD_LEN], Ok(())));
 }
 
 #[test]
 fn a_packet_that_is_not_whole_yet_is_left_alone() {
     let (mut client, mut server) = sessions();
-    let packets = [seal(&mut client, b"one"), seal(&mut client, b"two")].concat();
-    let mut buffer = [0; 4 * PAYLOAD_LEN];
+    let mut packets = [seal(&mut client, b"one"), seal(&mut client, b"two")].concat();
+    let sealed = packets.clone();
     for len in 0..PACKET_LEN {
-        let opened = server.opener.open(&packets[..len], &mut buffer);
-        assert_eq!(opened, Ok(Progress::default()));
+        let missing = PACKET_LEN - len;
+        let opened = server.opener.open(&mut packets[..len]);
+        assert_eq!(opened, Ok(Opened::Incomplete { missing }));
     }
-    let opened = server
-        .opener
-        .open(&packets[..2 * PACKET_LEN - 1], &mut buffer);
-    let one = Progress {
+    assert_eq!(packets, sealed);
+    let opened = server.opener.open(&mut packets[..2 * PACKET_LEN - 1]);
+    let one = Opened::Data {
         consumed: PACKET_LEN,
-        produced: 3,
+        plaintext: 0..3,
     };
     assert_eq!(opened, Ok(one));
-    assert_eq!(&buffer[..3], b"one");
+    assert_eq!(&packets[..3], b"one");
+    assert_eq!(packets[PACKET_LEN..], sealed[PACKET_LEN..]);
     assert_eq!(
         open(&mut server, &packets[PACKET_LEN..]),
         (b"two".to_vec(), Ok(()))
@@ -159,24 +166,48 @@ fn a_packet_that_is_not_whole_yet_is_left_alone() {
 fn a_sealer_leaves_what_lies_behind_its_packets_alone() {
     let (mut client, _) = sessions();
     let mut packets = vec![0x77; 3 * PACKET_LEN];
-    let sealed = client.sealer.seal(&[1; PAYLOAD_LEN + 1], &mut packets);
-    assert_eq!(sealed.map(|sealed| sealed.produced), Ok(2 * PACKET_LEN));
+    let sealed = client.sealer.seal(&mut packets, PAYLOAD_LEN + 1);
+    assert_eq!(sealed, Ok(2 * PACKET_LEN));
     assert_eq!(packets[2 * PACKET_LEN..], [0x77; PACKET_LEN]);
 }
 
 #[test]
-fn the_wanted_length_of_packets_fills_the_output() {
-    for (room, packets) in [
-        (0, 1),
-        (1023, 1),
-        (1024, 1),
-        (2047, 1),
-        (2048, 2),
-        (65536, 64),
-    ] {
-        assert_eq!(Opener::packets_len(room), packets * PACKET_LEN);
+fn what_lay_behind_the_plaintext_is_not_sealed_with_it() {
+    let (mut client, mut other) = (sessions().0, sessions().0);
+    let mut packets = [[0x77; PACKET_LEN], [0; PACKET_LEN]];
+    packets[1][..5].fill(0x77);
+    assert_eq!(client.sealer.seal(&mut packets[0], 5), Ok(PACKET_LEN));
+    assert_eq!(other.sealer.seal(&mut packets[1], 5), Ok(PACKET_LEN));
+    assert_eq!(packets[0], packets[1]);
+}
+
+#[test]
+fn a_buffer_holds_64_kib_of_plaintext() {
+    let (client, _) = sessions();
+    let mut buffer = vec![0; BUFFER_LEN];
+    let slots = client.sealer.slots(&mut buffer).map(|slot| slot.len());
+    assert!(slots.sum::<usize>() >= 64 * 1024);
+}
+
+#[test]
+fn no_byte_ends_a_stream_and_nothing_is_sealed_after_it() {
+    let (mut client, mut server) = sessions();
+    let mut packets = seal(&mut client, b"last words");
+    for _ in 0..2 {
+        assert_eq!(client.sealer.finish(&mut []), Ok(0));
+        assert_eq!(client.sealer.seal(&mut packets, 1), Err(Error::Finished));
     }
-    // No length overflows.
-    assert!(Opener::packets_len(usize::MAX) >= usize::MAX / PAYLOAD_LEN);
-    assert!(Sealer::sealed_len(usize::MAX) >= usize::MAX / PAYLOAD_LEN);
+    let opened = open(&mut server, &packets);
+    assert_eq!(opened, (b"last words".to_vec(), Ok(())));
+}
+
+#[test]
+fn a_session_that_rests_between_packets_goes_on() {
+    let (mut client, mut server) = sessions();
+    for message in [&b"one"[..], b"two", b"three"] {
+        let packets = seal(&mut client, message);
+        assert_eq!(open(&mut server, &packets), (message.to_vec(), Ok(())));
+        client.sealer.rest();
+        server.opener.rest();
+    }
 }

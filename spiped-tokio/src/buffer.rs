@@ -3,12 +3,10 @@
 use std::cell::RefCell;
 use std::mem;
 
-use spiped_proto::Sealer;
+use spiped_proto::BUFFER_LEN;
 
 /// How much plaintext is read, sealed and written in one go.
 pub(crate) const PLAINTEXT_LEN: usize = 64 * 1024;
-/// Room for that much plaintext, or for what it becomes sealed.
-const BUFFER_LEN: usize = Sealer::sealed_len(PLAINTEXT_LEN);
 /// How many unused buffers a thread keeps.
 const POOL_LEN: usize = 16;
 
@@ -28,6 +26,11 @@ impl Buffer {
     /// The bytes that were put in and not taken out.
     pub(crate) fn filled(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The same, to be changed where they are.
+    pub(crate) fn filled_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..self.end).unwrap_or_default()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -10,7 +10,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use spiped_proto::{Entropy, ForwardSecrecy, Incoming, Keyring, Proved, Session, Step};
+use spiped_proto::{
+    AuthenticatedPeer, Entropy, ForwardSecrecy, HandshakeConfig, Incoming, Keyring, Session, Step,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::stream::SpipedStream;
@@ -56,7 +58,7 @@ impl HandshakeError {
 #[derive(Clone, Debug)]
 pub struct Handshaker {
     keys: Keyring,
-    forward_secrecy: ForwardSecrecy,
+    config: HandshakeConfig,
     pool: KeyExchangePool,
 }
 
@@ -75,7 +77,7 @@ impl Handshaker {
     pub fn with_pool(keys: impl Into<Keyring>, pool: KeyExchangePool) -> Self {
         Self {
             keys: keys.into(),
-            forward_secrecy: ForwardSecrecy::default(),
+            config: HandshakeConfig::default(),
             pool,
         }
     }
@@ -83,7 +85,7 @@ impl Handshaker {
     /// Chooses forward secrecy for this end, and whether the peer must take part.
     #[must_use]
     pub fn with_forward_secrecy(mut self, forward_secrecy: ForwardSecrecy) -> Self {
-        self.forward_secrecy = forward_secrecy;
+        self.config.forward_secrecy = forward_secrecy;
         self
     }
 
@@ -100,7 +102,7 @@ impl Handshaker {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let secret = self.keys.get(0).ok_or(HandshakeError::NoKey)?;
-        let step = Step::client(secret, self.forward_secrecy, entropy()?);
+        let step = Step::client(secret, self.config, entropy()?);
         let mut driver = self.driver(io);
         let reached = driver.advance(step).await?;
         ProvedPeer::new(driver, reached).finish().await
@@ -130,7 +132,7 @@ impl Handshaker {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let step = Step::server(&self.keys, self.forward_secrecy, entropy()?);
+        let step = Step::server(&self.keys, self.config, entropy()?);
         let mut driver = self.driver(io);
         match driver.advance(step).await {
             Ok(reached) => Ok(ProvedPeer::new(driver, reached)),
@@ -160,7 +162,7 @@ pub struct ProvedPeer<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> ProvedPeer<IO> {
     fn new(driver: Driver<IO>, reached: Milestone) -> Self {
         let key = match &reached {
-            Milestone::Proved(proved) => proved.key(),
+            Milestone::Authenticated(peer) => peer.key(),
             Milestone::Done(_) => 0,
         };
         Self {
@@ -184,7 +186,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ProvedPeer<IO> {
     pub async fn finish(mut self) -> Result<SpipedStream<IO>, HandshakeError> {
         loop {
             let step = match self.reached {
-                Milestone::Proved(proved) => proved.proceed(),
+                Milestone::Authenticated(peer) => peer.proceed(),
                 Milestone::Done(session) => return Ok(SpipedStream::new(self.driver.io, *session)),
             };
             self.reached = self.driver.advance(step).await?;
@@ -194,7 +196,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ProvedPeer<IO> {
 
 #[derive(Debug)]
 enum Milestone {
-    Proved(Box<Proved>),
+    Authenticated(AuthenticatedPeer),
     Done(Box<Session>),
 }
 
@@ -225,7 +227,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                         self.pool.run(computation).await?
                     }
                 }
-                Step::Proved(proved) => return Ok(Milestone::Proved(Box::new(proved))),
+                Step::Authenticated(peer) => return Ok(Milestone::Authenticated(peer)),
                 Step::Done(session) => {
                     self.flush().await?;
                     return Ok(Milestone::Done(session));

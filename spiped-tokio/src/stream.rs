@@ -1,13 +1,14 @@
 //! The encrypted stream: `AsyncRead + AsyncWrite` over any other one.
 
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use spiped_proto::{Error, Opener, Sealer, Session};
+use spiped_proto::{Error, Opened, Opener, Sealer, Session};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::buffer::{Buffer, PLAINTEXT_LEN};
+use crate::buffer::Buffer;
 
 /// An authenticated, encrypted stream, made by a [`Handshaker`](crate::Handshaker).
 ///
@@ -34,8 +35,10 @@ pub struct SpipedStream<IO> {
 struct Receiving {
     opener: Opener,
     packets: Buffer,
-    /// What the last reader had no room for.
-    plaintext: Buffer,
+    /// What the last reader had no room for, of a packet that lies open at the start of them,
+    plaintext: Range<usize>,
+    /// and the length of that packet.
+    opened: usize,
     ended: bool,
 }
 
@@ -53,7 +56,8 @@ impl<IO> SpipedStream<IO> {
             receiving: Receiving {
                 opener: session.opener,
                 packets: Buffer::default(),
-                plaintext: Buffer::default(),
+                plaintext: 0..0,
+                opened: 0,
                 ended: false,
             },
             sending: Sending {
@@ -104,30 +108,35 @@ impl Receiving {
         Poll::Ready(Ok(()))
     }
 
-    /// Opens packets at hand into the reader's buffer; whether anything came out.
+    /// Opens packets at hand, for as long as the reader has room; whether anything came out.
     fn open(&mut self, out: &mut ReadBuf<'_>) -> io::Result<bool> {
-        if self.plaintext.is_empty() {
-            if out.remaining() >= Opener::MIN_OUTPUT {
-                let room = out.initialize_unfilled_to(out.remaining().min(PLAINTEXT_LEN));
-                let progress = self
-                    .opener
-                    .open(self.packets.filled(), room)
-                    .map_err(fault)?;
-                self.packets.consume(progress.consumed);
-                out.advance(progress.produced);
-                return Ok(progress.produced > 0);
+        let before = out.filled().len();
+        while out.remaining() > 0 {
+            if self.plaintext.is_empty() {
+                match self.opener.open(self.packets.filled_mut()) {
+                    Ok(Opened::Data {
+                        consumed,
+                        plaintext,
+                    }) => (self.opened, self.plaintext) = (consumed, plaintext),
+                    Ok(Opened::End { consumed }) => {
+                        self.packets.consume(consumed);
+                        continue;
+                    }
+                    Ok(Opened::Incomplete { .. }) => break,
+                    // It stays, and comes once what is there has been read.
+                    Err(_) if out.filled().len() > before => break,
+                    Err(error) => return Err(fault(error)),
+                }
             }
-            let opened = self
-                .opener
-                .open(self.packets.filled(), self.plaintext.room());
-            let progress = opened.map_err(fault)?;
-            self.packets.consume(progress.consumed);
-            self.plaintext.fill(progress.produced);
+            let len = self.plaintext.len().min(out.remaining());
+            let copied = self.plaintext.start..self.plaintext.start + len;
+            out.put_slice(self.packets.filled().get(copied).unwrap_or_default());
+            self.plaintext.start += len;
+            if self.plaintext.is_empty() {
+                self.packets.consume(self.opened);
+            }
         }
-        let len = self.plaintext.filled().len().min(out.remaining());
-        out.put_slice(self.plaintext.filled().split_at(len).0);
-        self.plaintext.consume(len);
-        Ok(len > 0)
+        Ok(out.filled().len() > before)
     }
 }
 
@@ -174,6 +183,29 @@ impl Sending {
         }
         Poll::Ready(Ok(()))
     }
+
+    /// Seals as much as a buffer holds; says how much that is.
+    fn seal(&mut self, plaintext: &[u8]) -> io::Result<usize> {
+        let room = self.packets.room();
+        let mut rest = plaintext;
+        for slot in self.sealer.slots(room) {
+            let (data, later) = rest.split_at(rest.len().min(slot.len()));
+            slot.split_at_mut(data.len()).0.copy_from_slice(data);
+            rest = later;
+        }
+        let taken = plaintext.len() - rest.len();
+        let sealed = self.sealer.seal(room, taken).map_err(fault)?;
+        self.packets.fill(sealed);
+        Ok(taken)
+    }
+
+    /// Puts what ends the stream behind all that was sealed.
+    fn finish(&mut self) -> io::Result<()> {
+        let sealed = self.sealer.finish(self.packets.room()).map_err(fault)?;
+        self.packets.fill(sealed);
+        self.packets.shrink();
+        Ok(())
+    }
 }
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
@@ -187,13 +219,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
         if plaintext.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let (plaintext, _) = plaintext.split_at(plaintext.len().min(PLAINTEXT_LEN));
-        let sealed = sending.sealer.seal(plaintext, sending.packets.room());
-        let progress = sealed.map_err(fault)?;
-        sending.packets.fill(progress.produced);
+        let taken = sending.seal(plaintext)?;
         match sending.poll_drain(io, cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(progress.consumed)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(taken)),
         }
     }
 
@@ -205,6 +234,8 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, sending, .. } = self.get_mut();
+        ready!(sending.poll_drain(io, cx))?;
+        sending.finish()?;
         ready!(sending.poll_drain(io, cx))?;
         Pin::new(io).poll_shutdown(cx)
     }

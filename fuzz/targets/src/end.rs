@@ -1,8 +1,10 @@
 //! One end of a handshake, as far as it has come.
 
-use spiped_proto::{Entropy, Error, ForwardSecrecy, Keyring, Opener, Secret, Session, Step};
+use spiped_proto::{
+    Entropy, Error, ForwardSecrecy, HandshakeConfig, Keyring, Opened, Opener, Sealer, Secret,
+    Session, Step,
+};
 
-use crate::input::Cuts;
 use crate::model::Role;
 
 pub(crate) const KEY_FILE: &[u8] = b"what both ends of the fuzzer share";
@@ -47,10 +49,11 @@ impl End {
     pub(crate) fn new(role: Role, forward_secrecy: ForwardSecrecy, seed: u8) -> Self {
         let secret = Secret::from_key_file(KEY_FILE);
         let entropy = Entropy::take(&mut random(seed));
+        let config = HandshakeConfig::default().with_forward_secrecy(forward_secrecy);
         let mut end = Self {
             step: Some(match role {
-                Role::Client => Step::client(&secret, forward_secrecy, entropy),
-                Role::Server => Step::server(keyring(&secret, seed), forward_secrecy, entropy),
+                Role::Client => Step::client(&secret, config, entropy),
+                Role::Server => Step::server(keyring(&secret, seed), config, entropy),
             }),
             sent: Vec::new(),
             proved: None,
@@ -75,10 +78,10 @@ impl End {
                         return;
                     }
                 },
-                Step::Proved(proved) => {
+                Step::Authenticated(peer) => {
                     assert_eq!(self.proved, None, "a peer proves itself once");
-                    self.proved = Some(proved.key());
-                    proved.proceed()
+                    self.proved = Some(peer.key());
+                    peer.proceed()
                 }
                 waiting => {
                     self.step = Some(waiting);
@@ -143,6 +146,17 @@ impl End {
     }
 }
 
+/// Puts a message into the slots of a buffer, as far as they go; says how far.
+pub(crate) fn fill(sealer: &Sealer, buffer: &mut [u8], message: &[u8]) -> usize {
+    let mut rest = message;
+    for slot in sealer.slots(buffer) {
+        let (data, later) = rest.split_at(slot.len().min(rest.len()));
+        slot[..data.len()].copy_from_slice(data);
+        rest = later;
+    }
+    message.len() - rest.len()
+}
+
 /// Opens packets as they arrive, with an error that stays.
 pub(crate) struct Reader {
     opener: Opener,
@@ -161,23 +175,31 @@ impl Reader {
         }
     }
 
-    /// Takes a piece; `rooms` are the sizes of the buffers that plaintext goes to.
-    pub(crate) fn receive(&mut self, piece: &[u8], rooms: &mut Cuts) {
+    /// Takes a piece.
+    pub(crate) fn receive(&mut self, piece: &[u8]) {
         self.unopened.extend_from_slice(piece);
         while self.failed.is_none() {
-            let mut room = vec![0xee; Opener::MIN_OUTPUT + rooms.next(70_000)];
-            match self.opener.open(&self.unopened, &mut room) {
-                Ok(progress) if progress.consumed == 0 => {
-                    assert_eq!(progress.produced, 0);
+            let before = self.unopened.clone();
+            match self.opener.open(&mut self.unopened) {
+                Ok(Opened::Data {
+                    consumed,
+                    plaintext,
+                }) => {
+                    assert!(!plaintext.is_empty() && plaintext.end <= consumed);
+                    assert_eq!(self.unopened[consumed..], before[consumed..]);
+                    self.opened.extend_from_slice(&self.unopened[plaintext]);
+                    self.unopened.drain(..consumed);
+                }
+                Ok(Opened::Incomplete { missing }) => {
+                    assert!(missing > 0);
+                    assert_eq!(self.unopened, before, "it is left alone");
+                    self.opener.rest();
                     return;
                 }
-                Ok(progress) => {
-                    self.opened.extend_from_slice(&room[..progress.produced]);
-                    self.unopened.drain(..progress.consumed);
-                }
+                Ok(Opened::End { .. }) => panic!("version 1 has no record for the end"),
                 Err(error) => {
                     self.failed = Some(error);
-                    let again = self.opener.open(&self.unopened, &mut room);
+                    let again = self.opener.open(&mut self.unopened);
                     assert_eq!(again, Err(error), "an error stays");
                     assert_eq!(self.opener.end(0), Err(error), "an error stays");
                 }

@@ -2,9 +2,9 @@
 //! must come of it.
 
 use crypto_bigint::U2048;
-use spiped_proto::{ForwardSecrecy, Sealer, Session};
+use spiped_proto::{BUFFER_LEN, ForwardSecrecy, Session};
 
-use crate::end::{End, FORWARD_SECRECY, KEY_FILE, Reader, place, random};
+use crate::end::{End, FORWARD_SECRECY, KEY_FILE, Reader, fill, place, random};
 use crate::input::{Cuts, Input};
 use crate::model::{self, Element, Handshake, Keys, NONCE_LEN, Outcome, Role, hmac};
 use crate::packets::forged_stream;
@@ -33,7 +33,7 @@ impl Case {
             key: model::shared_key(KEY_FILE),
             forward_secrecy: self.forward_secrecy,
             nonce: *random.first_chunk().unwrap(),
-            exponent: model::exponent(random.last_chunk().unwrap()),
+            exponent: model::exponent(random[NONCE_LEN..].first_chunk().unwrap()),
         }
     }
 }
@@ -128,7 +128,7 @@ fn check_session(mut session: Session, own: &Keys, peers: &Keys, packets: &[u8],
     let mut rest = packets;
     while !rest.is_empty() {
         let (piece, later) = rest.split_at(cuts.next(rest.len()));
-        reader.receive(piece, cuts);
+        reader.receive(piece);
         rest = later;
     }
     assert_eq!((reader.end(), reader.opened), {
@@ -137,8 +137,9 @@ fn check_session(mut session: Session, own: &Keys, peers: &Keys, packets: &[u8],
     });
 
     let message = b"what this end has to say";
-    let mut sealed = vec![0; Sealer::sealed_len(message.len())];
-    let progress = session.sealer.seal(message, &mut sealed).unwrap();
-    assert_eq!(progress.consumed, message.len());
-    assert_eq!(own.seal(0, message, message.len() as u32), sealed);
+    let mut buffer = vec![0xee; BUFFER_LEN];
+    let filled = fill(&session.sealer, &mut buffer, message);
+    assert_eq!(filled, message.len());
+    let sealed = session.sealer.seal(&mut buffer, filled).unwrap();
+    assert_eq!(own.seal(0, message, message.len() as u32), buffer[..sealed]);
 }

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use spiped::keys::keyfile::{self, KeySource, KeyWarning};
-use spiped_proto::{Entropy, ForwardSecrecy, Secret, SecretHasher, Step};
+use spiped_proto::{Entropy, ForwardSecrecy, HandshakeConfig, Secret, SecretHasher, Step};
 use testbed::TempDir;
 
 use crate::input::Input;
@@ -57,7 +57,8 @@ pub fn key_file(data: &[u8]) {
 /// All that a client says to a server whose nonce is zero.
 fn said(secret: &Secret) -> Vec<u8> {
     let entropy = Entropy::take(&mut [0; Entropy::LEN]);
-    let mut step = Step::client(secret, ForwardSecrecy::Disabled, entropy);
+    let config = HandshakeConfig::default().with_forward_secrecy(ForwardSecrecy::Disabled);
+    let mut step = Step::client(secret, config, entropy);
     let mut said = Vec::new();
     loop {
         step = match step {

@@ -1,155 +1,113 @@
-//! Powers modulo the 2048-bit MODP prime of RFC 3526 section 3 ("group 14"), in constant time.
+//! Powers modulo the 2048-bit MODP prime of RFC 3526 section 3 ("group 14"), in constant time, of the
+//! crate `crypto-bigint`.
+//!
+//! What a power is made of on the way is wiped here where it lies in our hands. The library leaves
+//! copies on the stack: the table and the products of `pow_bounded_exp`.
 
-#![allow(
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "every index is a loop counter below a fixed length, every sum fits its type"
-)]
-
-use std::sync::LazyLock;
-
+use crypto_bigint::modular::{ConstMontyForm, ConstMontyParams};
+use crypto_bigint::{Choice, CtAssign, U320, U2048, const_monty_params};
 use zeroize::Zeroizing;
 
-use crate::residue::{self, Multiplier, Residue};
-pub(crate) use crate::residue::{Element, in_range};
+/// A number below 2^2048, 256 big-endian bytes.
+pub(crate) type Element = [u8; 256];
+
+const_monty_params!(
+    Group14,
+    U2048,
+    "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74\
+     020bbea63b139b22514a08798e3404ddef9519b3cd3a431b302b0a6df25f1437\
+     4fe1356d6d51c245e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7ed\
+     ee386bfb5a899fa5ae9f24117c4b1fe649286651ece45b3dc2007cb8a163bf05\
+     98da48361c55d39a69163fa8fd24cf5f83655d23dca3ad961c62f356208552bb\
+     9ed529077096966d670c354e4abc9804f1746c08ca18217c32905e462e36ce3b\
+     e39e772c180e86039b2783a2ec07a28fb5c55df06f4c52c9de2bcbf695581718\
+     3995497cea956ae515d2261898fa051015728e5a8aacaa68ffffffffffffffff"
+);
+type Residue = ConstMontyForm<Group14, { U2048::LIMBS }>;
 
 /// The number 1: the public value of an end without forward secrecy.
-pub(crate) const ONE: Element = small(1);
-const TWO: Element = small(2);
+pub(crate) const ONE: Element = {
+    let mut one = [0; 256];
+    one[255] = 1;
+    one
+};
 
-const fn small(value: u8) -> Element {
-    let mut element = [0; 256];
-    element[255] = value;
-    element
+/// Whether a number is from 1 to p - 2: what 2^x can be, and the 1 of an end without forward secrecy.
+/// Public values are no secret.
+pub(crate) fn is_public_value(element: &Element) -> bool {
+    let p_minus_1 = Group14::PARAMS.modulus().wrapping_sub(&U2048::ONE);
+    let value = U2048::from_be_slice(element);
+    value > U2048::ZERO && value < p_minus_1
 }
 
 /// A secret exponent below 2^260, wiped when dropped. It lies on the heap: to move one leaves no copy
 /// behind.
-pub(crate) struct Exponent(Box<Zeroizing<[u64; 5]>>);
+pub(crate) struct Exponent(Box<Zeroizing<U320>>);
 
-const EXPONENT_BITS: usize = 260;
+/// The length of every exponent that a handshake makes.
+const EXPONENT_BITS: u32 = 259;
 
 impl Exponent {
-    /// 2^258 plus 256 random bits, of 32 bytes: every exponent has the same length (handshake step 6).
-    pub(crate) fn from_entropy(entropy: &[u8]) -> Self {
+    /// 2^258 plus 256 random bits: every exponent has the same length (protocol v1, handshake step 6).
+    pub(crate) fn from_entropy(entropy: &[u8; 32]) -> Self {
         let mut exponent = Self::from_be_bytes(entropy);
-        exponent.0[4] = 1 << (258 % 64);
-        exponent
-    }
-
-    pub(crate) fn from_be_bytes(bytes: &[u8]) -> Self {
-        let mut exponent = Self(Box::new(Zeroizing::new([0; 5])));
-        for (limb, chunk) in exponent.0.iter_mut().zip(bytes.as_rchunks().1.iter().rev()) {
-            *limb = u64::from_be_bytes(*chunk);
+        if let Some(top) = exponent.0.as_mut_words().last_mut() {
+            *top = 1 << (258 % 64);
         }
         exponent
     }
 
-    /// The bits at these positions as a number, the first of them its lowest bit.
-    fn digit(&self, positions: impl DoubleEndedIterator<Item = usize>) -> u64 {
-        let bits = positions.map(|position| (self.0[position / 64] >> (position % 64)) & 1);
-        bits.rev().fold(0, |digit, bit| (digit << 1) | bit)
-    }
-}
-
-/// y^x mod p.
-pub(crate) fn power(base: &Element, exponent: &Exponent) -> Element {
-    let mut power = Zeroizing::new([0; 32]);
-    if spiped_simd::group14::pow(&residue::from_bytes(base), &exponent.0, &mut power) {
-        residue::to_bytes(&power)
-    } else {
-        portable_power(base, exponent)
-    }
-}
-
-/// [`power`] on any CPU, with a fixed window of 4 bits.
-fn portable_power(base: &Element, exponent: &Exponent) -> Element {
-    let mut multiplier = Multiplier::new();
-    let base = Residue::from_element(base, &mut multiplier);
-    let mut table: Zeroizing<[Residue; 1 << WINDOW]> =
-        Zeroizing::new(std::array::from_fn(|_| Residue::one()));
-    for index in 1..table.len() {
-        if index % 2 == 0 {
-            table[index] = table[index / 2].clone();
-            multiplier.square(&mut table[index]);
-        } else {
-            table[index] = table[index - 1].clone();
-            multiplier.multiply(&mut table[index], &base);
+    fn from_be_bytes(bytes: &[u8; 32]) -> Self {
+        let mut exponent = Self(Box::new(Zeroizing::new(U320::ZERO)));
+        let words = exponent.0.as_mut_words().iter_mut();
+        for (word, bytes) in words.zip(bytes.as_rchunks().1.iter().rev()) {
+            *word = u64::from_be_bytes(*bytes);
         }
+        exponent
     }
-    let digit = |window| exponent.digit(window * WINDOW..(window + 1) * WINDOW);
-    let mut power = Residue::one();
-    let mut factor = Residue::one();
-    power.look_up(&*table, digit(WINDOWS - 1));
-    for window in (0..WINDOWS - 1).rev() {
-        for _ in 0..WINDOW {
-            multiplier.square(&mut power);
-        }
-        factor.look_up(&*table, digit(window));
-        multiplier.multiply(&mut power, &factor);
+
+    /// Bit `position` of the exponent, from 0.
+    fn bit(&self, position: u32) -> Choice {
+        let shifted = Zeroizing::new(self.0.shr_vartime(position));
+        Choice::from_u8_lsb(shifted.as_words().first().map_or(0, |word| *word as u8))
     }
-    power.to_element(&mut multiplier)
 }
 
-const WINDOW: usize = 4;
-const WINDOWS: usize = EXPONENT_BITS / WINDOW;
-
-/// 2^x mod p.
+/// 2^x mod p, for a public value: squarings, and doublings that the bits of x select.
 pub(crate) fn power_of_two(exponent: &Exponent) -> Element {
-    match spiped_simd::group14::power_of_two(&exponent.0) {
-        Some(power) => residue::to_bytes(&power),
-        None => portable_power_of_two(exponent),
+    /// So many of the highest bits make a number below 2048, which is where 2^x has its one.
+    const TOP: u32 = 11;
+    let top = Zeroizing::new(exponent.0.shr_vartime(EXPONENT_BITS - TOP));
+    let top = top.as_words().first().map_or(0, |word| *word as u32);
+    let mut power = Zeroizing::new(Residue::new(&U2048::ONE.wrapping_shl(top)));
+    for position in (0..EXPONENT_BITS - TOP).rev() {
+        *power = power.square();
+        let double = Zeroizing::new(power.double());
+        power.ct_assign(&double, exponent.bit(position));
     }
+    let mut element = [0; 256];
+    element.copy_from_slice(power.retrieve().to_be_bytes().as_ref());
+    element
 }
 
-/// [`power_of_two`] on any CPU, from tables of powers of 2.
-///
-/// The exponent is read as five rows of 52 bits, side by side: with the bits at position i of every
-/// row as a digit d, 2^x is the product over all i of `TABLE[d]^(2^i)`. The 52 positions are split
-/// into four parts with a table each, so that 12 squarings serve all of them.
-fn portable_power_of_two(exponent: &Exponent) -> Element {
-    static TABLES: LazyLock<[Table; PARTS]> = LazyLock::new(tables);
-    let mut multiplier = Multiplier::new();
-    let mut power = Residue::one();
-    let mut factor = Residue::one();
-    for step in (0..STEPS).rev() {
-        multiplier.square(&mut power);
-        for (part, table) in TABLES.iter().enumerate() {
-            let position = part * STEPS + step;
-            let digit = exponent.digit((0..ROWS).map(|row| row * ROW_BITS + position));
-            factor.look_up(table, digit);
-            multiplier.multiply(&mut power, &factor);
-        }
+/// y^x mod p, a secret. It lies on the heap.
+pub(crate) fn power(base: &Element, exponent: &Exponent) -> Box<Zeroizing<Element>> {
+    let base = Residue::new(&U2048::from_be_slice(base));
+    let power = Zeroizing::new(base.pow_bounded_exp(&exponent.0, EXPONENT_BITS));
+    let power = Zeroizing::new(power.retrieve());
+    let mut element = Box::new(Zeroizing::new([0; 256]));
+    let words = power.as_words().iter().rev();
+    for (bytes, word) in element.as_chunks_mut().0.iter_mut().zip(words) {
+        *bytes = word.to_be_bytes();
     }
-    power.to_element(&mut multiplier)
+    element
 }
 
-const ROWS: usize = 5;
-const PARTS: usize = 4;
-const STEPS: usize = EXPONENT_BITS / (ROWS * PARTS);
-const ROW_BITS: usize = PARTS * STEPS;
-type Table = [Residue; 1 << ROWS];
-
-/// Entry d of the table of part t is the product, over the bits r set in d, of
-/// 2^(2^(ROW_BITS · r + STEPS · t)).
-fn tables() -> [Table; PARTS] {
-    let mut multiplier = Multiplier::new();
-    let mut tables: [Table; PARTS] =
-        std::array::from_fn(|_| std::array::from_fn(|_| Residue::one()));
-    let mut power = Residue::from_element(&TWO, &mut multiplier);
-    for row in 0..ROWS {
-        for table in &mut tables {
-            let (done, new) = table.split_at_mut(1 << row);
-            for (entry, done) in new.iter_mut().zip(done) {
-                entry.clone_from(done);
-                multiplier.multiply(entry, &power);
-            }
-            for _ in 0..STEPS {
-                multiplier.square(&mut power);
-            }
-        }
+#[cfg(test)]
+impl Exponent {
+    pub(crate) fn known(bytes: &[u8; 32]) -> Self {
+        Self::from_be_bytes(bytes)
     }
-    tables
 }
 
 #[cfg(test)]
@@ -157,63 +115,114 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::residue::slow;
 
-    fn exponent(value: [u64; 5]) -> Exponent {
-        Exponent(Box::new(Zeroizing::new(value)))
+    const TWO: Element = small(2);
+
+    const fn small(value: u8) -> Element {
+        let mut element = [0; 256];
+        element[255] = value;
+        element
     }
 
-    /// Square and multiply, one bit at a time, over plain shift-and-subtract arithmetic.
-    fn slow_power(base: &Element, exponent: &Exponent) -> Element {
-        let mut power = ONE;
-        for position in (0..320).rev() {
-            power = slow::multiply(&power, &power);
-            if (exponent.0[position / 64] >> (position % 64)) & 1 == 1 {
-                power = slow::multiply(&power, base);
+    fn element(number: &U2048) -> Element {
+        number.to_be_bytes().as_ref().try_into().unwrap()
+    }
+
+    fn p() -> U2048 {
+        *Group14::PARAMS.modulus().as_ref()
+    }
+
+    fn p_minus(difference: u8) -> Element {
+        element(&p().wrapping_sub(&U2048::from_u8(difference)))
+    }
+
+    fn exponent(words: [u64; 5]) -> Exponent {
+        Exponent(Box::new(Zeroizing::new(U320::from_words(words))))
+    }
+
+    /// a · b mod p: double and add, bit by bit, without Montgomery's arithmetic.
+    fn slow_multiply(a: &U2048, b: &U2048) -> U2048 {
+        let (p, a) = (p(), if *a < p() { *a } else { a.wrapping_sub(&p()) });
+        let add = |sum: &U2048, to_add: &U2048| {
+            let (sum, carry) = sum.carrying_add(to_add, crypto_bigint::Limb::ZERO);
+            match carry.0 == 1 || sum >= p {
+                true => sum.wrapping_sub(&p),
+                false => sum,
+            }
+        };
+        let mut product = U2048::ZERO;
+        for position in (0..U2048::BITS).rev() {
+            product = add(&product, &product);
+            if b.bit_vartime(position) {
+                product = add(&product, &a);
             }
         }
-        power
+        product
+    }
+
+    /// Square and multiply, one bit at a time.
+    fn slow_power(base: &Element, exponent: &Exponent) -> Element {
+        let base = U2048::from_be_slice(base);
+        let mut power = U2048::ONE;
+        for position in (0..EXPONENT_BITS).rev() {
+            power = slow_multiply(&power, &power);
+            if exponent.0.bit_vartime(position) {
+                power = slow_multiply(&power, &base);
+            }
+        }
+        element(&power)
+    }
+
+    #[test]
+    fn p_is_the_prime_of_rfc_3526() {
+        // The RFC gives the prime as 2^2048 - 2^1984 - 1 + 2^64 * { [2^1918 pi] + 124476 }; its first
+        // and last words and the first digits of pi stand for the rest, Fermat's test for no slip.
+        assert_eq!(
+            element(&p())[..16],
+            0xffff_ffff_ffff_ffff_c90f_daa2_2168_c234_u128.to_be_bytes()
+        );
+        assert_eq!(p().as_words()[0], u64::MAX);
+        let two = Residue::new(&U2048::from_u8(2));
+        let power = two.pow(&p().wrapping_sub(&U2048::ONE));
+        assert_eq!(power.retrieve(), U2048::ONE);
+    }
+
+    #[test]
+    fn public_values_are_from_1_to_p_minus_2() {
+        let above = element(&p().wrapping_add(&U2048::ONE));
+        for value in [ONE, TWO, p_minus(3), p_minus(2)] {
+            assert!(is_public_value(&value));
+        }
+        for value in [small(0), p_minus(1), p_minus(0), above, [0xff; 256]] {
+            assert!(!is_public_value(&value));
+        }
     }
 
     #[test]
     fn edge_values_have_the_right_powers() {
-        let all_bits = exponent([u64::MAX, u64::MAX, u64::MAX, u64::MAX, 0xf]);
-        for base in [
-            small(0),
-            ONE,
-            TWO,
-            slow::p_minus(1),
-            slow::p_minus(0),
-            [0xff; 256],
-        ] {
-            for exponent in [
-                exponent([0; 5]),
-                exponent([1, 0, 0, 0, 0]),
-                exponent([0, 0, 0, 0, 4]),
-                exponent(**all_bits.0),
-            ] {
+        let all_bits = [u64::MAX, u64::MAX, u64::MAX, u64::MAX, 0x7];
+        for base in [small(0), ONE, TWO, p_minus(1), p_minus(0), [0xff; 256]] {
+            for words in [[0; 5], [1, 0, 0, 0, 0], [0, 0, 0, 0, 4], all_bits] {
+                let exponent = exponent(words);
                 let expected = slow_power(&base, &exponent);
-                assert_eq!(power(&base, &exponent), expected);
-                assert_eq!(portable_power(&base, &exponent), expected);
+                assert_eq!(**power(&base, &exponent), expected);
             }
         }
-        for power_of_two in [power_of_two, portable_power_of_two] {
-            assert_eq!(power_of_two(&exponent([0; 5])), ONE);
-            assert_eq!(power_of_two(&all_bits), slow_power(&TWO, &all_bits));
-        }
+        assert_eq!(power_of_two(&exponent([0; 5])), ONE);
+        let all_bits = exponent(all_bits);
+        assert_eq!(power_of_two(&all_bits), slow_power(&TWO, &all_bits));
     }
 
     #[test]
     fn each_bit_of_an_exponent_counts() {
-        let mut expected = TWO;
+        let mut expected = U2048::from_u8(2);
         for position in 0..EXPONENT_BITS {
-            let mut bit = exponent([0; 5]);
-            bit.0[position / 64] = 1 << (position % 64);
-            assert_eq!(power_of_two(&bit), expected);
-            assert_eq!(portable_power_of_two(&bit), expected);
-            assert_eq!(power(&TWO, &bit), expected);
-            assert_eq!(portable_power(&TWO, &bit), expected);
-            expected = slow::multiply(&expected, &expected);
+            let mut words = [0; 5];
+            words[position as usize / 64] = 1 << (position % 64);
+            let bit = exponent(words);
+            assert_eq!(power_of_two(&bit), element(&expected));
+            assert_eq!(**power(&TWO, &bit), element(&expected));
+            expected = slow_multiply(&expected, &expected);
         }
     }
 
@@ -224,25 +233,24 @@ mod tests {
 
     #[test]
     fn an_exponent_from_entropy_has_259_bits() {
-        let exponent = Exponent::from_entropy(&std::array::from_fn::<u8, 32, _>(|i| i as u8));
-        assert_eq!(exponent.0[0], 0x1819_1a1b_1c1d_1e1f);
-        assert_eq!(exponent.0[3], 0x0001_0203_0405_0607);
-        assert_eq!(exponent.0[4], 4);
+        let exponent = Exponent::from_entropy(&std::array::from_fn(|i| i as u8));
+        let words = exponent.0.as_words();
+        assert_eq!(words[0], 0x1819_1a1b_1c1d_1e1f);
+        assert_eq!(words[3], 0x0001_0203_0405_0607);
+        assert_eq!(words[4], 4);
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(16))]
 
         #[test]
-        fn powers_agree_with_slow_arithmetic(base in any::<[[u8; 32]; 8]>(), low in any::<[u64; 4]>(), top in 0u64..16) {
+        fn powers_agree_with_slow_arithmetic(base in any::<[[u8; 32]; 8]>(), low in any::<[u64; 4]>(), top in 0u64..8) {
             let base: Element = std::array::from_fn(|i| base[i / 32][i % 32]);
             let exponent = exponent([low[0], low[1], low[2], low[3], top]);
             let expected = slow_power(&base, &exponent);
-            prop_assert_eq!(power(&base, &exponent), expected);
-            prop_assert_eq!(portable_power(&base, &exponent), expected);
+            prop_assert_eq!(**power(&base, &exponent), expected);
             let expected = slow_power(&TWO, &exponent);
             prop_assert_eq!(power_of_two(&exponent), expected);
-            prop_assert_eq!(portable_power_of_two(&exponent), expected);
         }
 
         #[test]

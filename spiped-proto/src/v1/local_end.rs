@@ -1,76 +1,65 @@
-//! What each end brings along.
+//! What an end brings along, and what it makes of the peer's public value.
 
-use spiped_simd::sha256::Block;
+use zeroize::Zeroizing;
 
 use super::Nonce;
-use crate::ForwardSecrecy;
-use crate::group14::Exponent;
-use crate::kdf::{self, HelloKeys};
-use crate::secret::Secret;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Client,
-    Server,
-}
-
-impl Role {
-    /// Puts what is ours and what is the peer's into the order client, server. The other way round
-    /// it takes client and server apart into ours and the peer's.
-    pub(super) fn order<T>(self, ours: T, theirs: T) -> (T, T) {
-        match self {
-            Self::Client => (ours, theirs),
-            Self::Server => (theirs, ours),
-        }
-    }
-}
+use crate::config::{ForwardSecrecy, HandshakeConfig};
+use crate::crypto::group14::{self, Element, Exponent};
+use crate::entropy::Entropy;
+use crate::error::Error;
 
 /// What is this end's, and the same through the whole handshake.
-pub(super) struct This {
-    pub(super) role: Role,
-    pub(super) forward_secrecy: ForwardSecrecy,
+pub(crate) struct LocalEnd {
     pub(super) nonce: Nonce,
-    pub(super) exponent: Option<Exponent>,
+    pub(super) config: HandshakeConfig,
+    /// x; `None` stands for the 0 of an end without forward secrecy.
+    x: Option<Exponent>,
 }
 
-impl This {
-    pub(super) fn salt(&self, peer_nonce: &Nonce) -> Block {
-        let (client, server) = self.role.order(&self.nonce, peer_nonce);
-        kdf::salt(client, server)
+impl LocalEnd {
+    pub(super) fn new(config: HandshakeConfig, entropy: Entropy) -> Self {
+        let x = match config.forward_secrecy {
+            ForwardSecrecy::Disabled => None,
+            ForwardSecrecy::Enabled | ForwardSecrecy::Required => Some(entropy.exponent),
+        };
+        Self::with(config, *entropy.nonce, x)
     }
-}
 
-impl std::fmt::Debug for This {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("This")
-            .field("role", &self.role)
-            .finish_non_exhaustive()
+    pub(super) fn with(config: HandshakeConfig, nonce: Nonce, x: Option<Exponent>) -> Self {
+        Self { nonce, config, x }
     }
-}
 
-/// The key that both ends are to use, and what comes of it with both nonces.
-pub(super) struct Keyed {
-    pub(super) secret: Secret,
-    /// Which of the server's keys it is.
-    pub(super) index: usize,
-    pub(super) salt: Block,
-    pub(super) hello_keys: HelloKeys,
-}
+    /// Whether this end's public value takes a power. It is 1 without forward secrecy.
+    pub(super) fn has_forward_secrecy(&self) -> bool {
+        self.x.is_some()
+    }
 
-impl Keyed {
-    pub(super) fn new(this: &This, secret: Secret, index: usize, peer_nonce: &Nonce) -> Self {
-        let salt = this.salt(peer_nonce);
-        Self {
-            hello_keys: HelloKeys::derive(&secret, &salt),
-            secret,
-            index,
-            salt,
+    /// This end's public value, 2^x mod p.
+    pub(super) fn public_value(&self) -> Box<Element> {
+        Box::new(self.x.as_ref().map_or(group14::ONE, group14::power_of_two))
+    }
+
+    /// Whether the peer's public value, whose MAC is right, is one to go on with.
+    pub(super) fn check(&self, y: &Element) -> Result<(), Error> {
+        if !group14::is_public_value(y) {
+            Err(Error::PublicValueRange)
+        } else if self.config.forward_secrecy == ForwardSecrecy::Required && *y == group14::ONE {
+            Err(Error::NoForwardSecrecy)
+        } else {
+            Ok(())
         }
     }
-}
 
-impl std::fmt::Debug for Keyed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Keyed(..)")
+    /// Whether y_SC takes a power. It is 1 where either end goes without forward secrecy.
+    pub(super) fn shares_value_with(&self, y: &Element) -> bool {
+        self.has_forward_secrecy() && *y != group14::ONE
+    }
+
+    /// y_SC = y^x mod p. An exponent is used once, so this end is used up.
+    pub(super) fn shared_value(self, y: &Element) -> Box<Zeroizing<Element>> {
+        match &self.x {
+            Some(x) => group14::power(y, x),
+            None => Box::new(Zeroizing::new(group14::ONE)),
+        }
     }
 }

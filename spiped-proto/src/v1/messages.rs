@@ -1,72 +1,45 @@
-//! The peer's hello, and the proof that is in it (handshake steps 4 and 5).
+//! The two hellos, `y_C ‖ h_C` and `y_S ‖ h_S` (protocol v1, handshake steps 3 to 5).
 
-use subtle::ConstantTimeEq;
-
-use super::Nonce;
-use super::Step;
-use super::ends::{Keyed, This};
+use crate::crypto::group14::Element;
+use crate::crypto::hmac::{HmacKey, Tag};
 use crate::error::Error;
-use crate::group14::Element;
-use crate::kdf::HelloKey;
-use crate::keyring::Keyring;
-use crate::mac::Tag;
 
-/// So many keys are tried at once: it takes less than to have another thread do it.
-const FEW: usize = 64;
-
-/// `y || MAC`, of a peer that may be anybody.
-#[derive(Debug)]
-pub(super) struct Hello {
-    pub(super) value: Box<Element>,
-    mac: Tag,
+/// A public value y and h, its MAC, of a peer that may be anybody.
+pub(crate) struct Hello {
+    pub(super) y: Box<Element>,
+    pub(super) h: Tag,
 }
 
 impl Hello {
+    /// Bytes on the wire.
     pub(super) const LEN: usize = size_of::<Element>() + size_of::<Tag>();
 
-    /// Takes a message of this length apart.
-    pub(super) fn parse(message: &[u8]) -> Self {
-        let (value, mac) = message.split_at(size_of::<Element>());
-        let mut hello = Self {
-            value: Box::new([0; size_of::<Element>()]),
-            mac: [0; size_of::<Tag>()],
-        };
-        hello.value.copy_from_slice(value);
-        hello.mac.copy_from_slice(mac);
-        hello
+    /// The message that an end sends: its public value and the MAC under its key.
+    pub(super) fn seal(y: &Element, dhmac: &HmacKey) -> Vec<u8> {
+        [&y[..], &dhmac.tag(&[y])].concat()
+    }
+
+    /// Takes a message of [`LEN`](Self::LEN) bytes apart.
+    pub(super) fn parse(message: &[u8]) -> Result<Self, Error> {
+        let (y, h) = message
+            .split_first_chunk()
+            .ok_or(Error::TruncatedHandshake)?;
+        Ok(Self {
+            y: Box::new(*y),
+            h: array(h)?,
+        })
     }
 
     /// Checks the MAC under the one key that it can be of.
-    pub(super) fn check(&self, key: &HelloKey<'_>) -> Result<(), Error> {
-        match key.mac(&self.value)[..].ct_eq(&self.mac).into() {
+    pub(super) fn check(&self, dhmac: &HmacKey) -> Result<(), Error> {
+        match dhmac.verify(&[&*self.y], &self.h).into() {
             true => Ok(()),
             false => Err(Error::HandshakeMac),
         }
     }
 }
 
-/// A client's hello that all of a server's keys are to be tried on.
-#[derive(Debug)]
-pub(super) struct Trial {
-    pub(super) keys: Keyring,
-    pub(super) peer_nonce: Nonce,
-    pub(super) hello: Hello,
-}
-
-impl Trial {
-    /// Whether it takes no longer than the rest of what a server does for a stranger.
-    pub(super) fn is_short(&self) -> bool {
-        self.keys.len() <= FEW
-    }
-
-    pub(super) fn run(self, this: This) -> Result<Step, Error> {
-        let salt = this.salt(&self.peer_nonce);
-        let index = self.keys.find(&salt, &self.hello.value, &self.hello.mac);
-        let held = index.and_then(|index| Some((index, self.keys.get(index)?)));
-        let Some((index, secret)) = held else {
-            return Err(Error::HandshakeMac);
-        };
-        let keyed = Keyed::new(&this, secret.clone(), index, &self.peer_nonce);
-        Step::proved(this, keyed, self.hello)
-    }
+/// A message of this length, such as a nonce.
+pub(super) fn array<const N: usize>(message: &[u8]) -> Result<[u8; N], Error> {
+    message.try_into().map_err(|_| Error::TruncatedHandshake)
 }

@@ -2,18 +2,19 @@
 
 use serde_json::Value;
 
-use crate::group14::{self, Exponent};
-use crate::handshake::{Nonce, Role};
-use crate::kdf::{self, HelloKeys, SessionKeys};
-use crate::mac;
-use crate::packet::{Opener, Sealer};
-use crate::{Error, ForwardSecrecy, Secret, Session, Step};
+use super::kdf::SaltedKeys;
+use super::local_end::LocalEnd;
+use super::{Client, Nonce, Server};
+use crate::crypto::group14::{self, Exponent};
+use crate::crypto::hmac::HmacKey;
+use crate::next::Next;
+use crate::{BUFFER_LEN, Error, HandshakeConfig, Opened, Secret, Session};
 
 struct Vector(Value);
 
 impl Vector {
     fn all() -> Vec<Self> {
-        let file: Value = serde_json::from_str(include_str!("../vectors/v1.json")).unwrap();
+        let file: Value = serde_json::from_str(include_str!("../../vectors/v1.json")).unwrap();
         let handshakes = file["handshakes"].as_array().unwrap();
         assert_eq!(handshakes.len(), 5);
         handshakes.iter().cloned().map(Self).collect()
@@ -34,21 +35,21 @@ impl Vector {
     /// The exponent of one end; `None` where it is fast.
     fn exponent(&self, name: &str) -> Option<Exponent> {
         let bytes: [u8; 32] = self.array(name);
-        (bytes != [0; 32]).then(|| Exponent::from_be_bytes(&bytes))
+        (bytes != [0; 32]).then(|| Exponent::known(&bytes))
     }
 
-    fn start(&self, role: Role) -> Step {
-        let (secret, forward_secrecy) = (self.secret(), ForwardSecrecy::Enabled);
-        match role {
-            Role::Client => {
-                let (nonce, exponent) = (self.array("nonce_C"), self.exponent("x_C"));
-                Step::begin_client(secret, forward_secrecy, nonce, exponent)
-            }
-            Role::Server => {
-                let (nonce, exponent) = (self.array("nonce_S"), self.exponent("x_S"));
-                Step::begin_server(secret.into(), forward_secrecy, nonce, exponent)
-            }
-        }
+    /// An end with the nonce and the exponent of these names.
+    fn local(&self, nonce: &str, exponent: &str) -> LocalEnd {
+        let (nonce, x) = (self.array(nonce), self.exponent(exponent));
+        LocalEnd::with(HandshakeConfig::default(), nonce, x)
+    }
+
+    fn client(&self) -> Next<Client> {
+        Client::begin_as(self.local("nonce_C", "x_C"), self.secret())
+    }
+
+    fn server(&self) -> Next<Server> {
+        Server::begin_as(self.local("nonce_S", "x_S"), self.secret().into())
     }
 }
 
@@ -61,24 +62,28 @@ fn unhex(hex: &str) -> Vec<u8> {
 }
 
 /// Runs one role to its end against the peer's bytes; returns what it sent and its keys.
-fn run(mut step: Step, mut peer: &[u8]) -> Result<(Vec<u8>, Session), Error> {
+fn run<S>(
+    mut next: Next<S>,
+    advance: fn(S, &[u8]) -> Result<Next<S>, Error>,
+    mut peer: &[u8],
+) -> (Vec<u8>, Session) {
     let mut sent = Vec::new();
     loop {
-        step = match step {
-            Step::Send(outgoing) => {
-                sent.extend_from_slice(outgoing.bytes());
-                outgoing.sent()
+        next = match next {
+            Next::Send { bytes, then } => {
+                sent.extend(bytes);
+                *then
             }
-            Step::Receive(incoming) => {
-                let (used, next) = incoming.feed(peer)?;
-                peer = peer.split_at(used).1;
-                next
+            Next::Receive { len, state } => {
+                let (message, rest) = peer.split_at(len);
+                peer = rest;
+                advance(state, message).unwrap()
             }
-            Step::Compute(computation) => computation.run()?,
-            Step::Proved(proved) => proved.proceed(),
-            Step::Done(session) => {
+            Next::Compute { state, .. } => advance(state, &[]).unwrap(),
+            Next::Authenticated { then, .. } => *then,
+            Next::Done(session) => {
                 assert!(peer.is_empty());
-                return Ok((sent, *session));
+                return (sent, *session);
             }
         };
     }
@@ -88,21 +93,16 @@ fn run(mut step: Step, mut peer: &[u8]) -> Result<(Vec<u8>, Session), Error> {
 fn keys_are_derived() {
     for vector in Vector::all() {
         let secret = vector.secret();
-        let mut pads = [[[0; 8]; 2]];
-        mac::absorb::<1>(&[vector.array("K")], &mut pads);
-        assert_eq!([*secret.pads()], pads);
-        let (client, server): (Nonce, Nonce) = (vector.array("nonce_C"), vector.array("nonce_S"));
-        let salt = kdf::salt(&client, &server);
-        let hello_keys = HelloKeys::derive(&secret, &salt);
-        assert_eq!(hello_keys.client().as_bytes()[..], vector.bytes("dhmac_C"));
-        assert_eq!(hello_keys.server().as_bytes()[..], vector.bytes("dhmac_S"));
-        let keys = SessionKeys::derive(&secret, &salt, &vector.array("y_SC"));
-        let dk_2 = [
-            *keys.client().encryption,
-            *keys.client().authentication,
-            *keys.server().encryption,
-            *keys.server().authentication,
-        ];
+        let key = HmacKey::new(&vector.array("K"));
+        assert!(bool::from(secret.key().is_same(&key)));
+        let nonces: [Nonce; 2] = [vector.array("nonce_C"), vector.array("nonce_S")];
+        let salted = SaltedKeys::derive(secret, nonces);
+        assert_eq!(salted.dk_1[0][..], vector.bytes("dhmac_C"));
+        assert_eq!(salted.dk_1[1][..], vector.bytes("dhmac_S"));
+        let keys = salted.session_keys(&vector.array("y_SC"));
+        assert_eq!(keys.0.concat(), vector.bytes("dk_2"));
+        let directions = [keys.client(), keys.server()];
+        let dk_2 = directions.map(|keys| [*keys.e, *keys.h].concat());
         assert_eq!(dk_2.concat(), vector.bytes("dk_2"));
     }
 }
@@ -113,7 +113,7 @@ fn both_ends_compute_the_shared_value() {
         for (own, peer) in [("x_C", "server_hello"), ("x_S", "client_hello")] {
             let peer_hello = vector.bytes(peer);
             let (peer_value, _) = peer_hello.split_first_chunk().unwrap();
-            let exponent = Exponent::from_be_bytes(&vector.array::<32>(own));
+            let exponent = Exponent::known(&vector.array::<32>(own));
             assert_eq!(
                 group14::power(peer_value, &exponent)[..],
                 vector.bytes("y_SC")
@@ -127,16 +127,16 @@ fn both_roles_send_the_known_messages_and_packets() {
     for vector in Vector::all() {
         let client_sends = [vector.bytes("nonce_C"), vector.bytes("client_hello")].concat();
         let server_sends = [vector.bytes("nonce_S"), vector.bytes("server_hello")].concat();
-        let (sent, client) = run(vector.start(Role::Client), &server_sends).unwrap();
+        let (sent, mut client) = run(vector.client(), Client::next, &server_sends);
         assert_eq!(sent, client_sends);
-        let (sent, server) = run(vector.start(Role::Server), &client_sends).unwrap();
+        let (sent, mut server) = run(vector.server(), Server::next, &client_sends);
         assert_eq!(sent, server_sends);
-        check_packets(&vector, "client", client.sealer, server.opener);
-        check_packets(&vector, "server", server.sealer, client.opener);
+        check_packets(&vector, "client", &mut client, &mut server);
+        check_packets(&vector, "server", &mut server, &mut client);
     }
 }
 
-fn check_packets(vector: &Vector, sender: &str, mut sealer: Sealer, mut opener: Opener) {
+fn check_packets(vector: &Vector, sender: &str, from: &mut Session, to: &mut Session) {
     let packets = vector.0["packets"].as_array().unwrap();
     let packets = packets.iter().filter(|packet| packet["sender"] == sender);
     let mut checked = 0;
@@ -145,20 +145,21 @@ fn check_packets(vector: &Vector, sender: &str, mut sealer: Sealer, mut opener: 
         let message = unhex(packet["message"].as_str().unwrap());
         let expected = unhex(packet["packet"].as_str().unwrap());
 
-        sealer.skip_to(number);
-        let mut sealed = vec![0; Sealer::sealed_len(message.len())];
-        let progress = sealer.seal(&message, &mut sealed).unwrap();
-        assert_eq!(
-            (progress.consumed, progress.produced),
-            (message.len(), expected.len())
-        );
-        assert_eq!(sealed, expected);
+        from.skip_to(number);
+        let mut buffer = vec![0; BUFFER_LEN];
+        let slot = from.sealer.slots(&mut buffer).next().unwrap();
+        slot[..message.len()].copy_from_slice(&message);
+        let sealed = from.sealer.seal(&mut buffer, message.len()).unwrap();
+        buffer.truncate(sealed);
+        assert_eq!(buffer, expected);
 
-        opener.skip_to(number);
-        let mut opened = vec![0; Opener::MIN_OUTPUT];
-        let progress = opener.open(&expected, &mut opened).unwrap();
-        assert_eq!(progress.consumed, expected.len());
-        assert_eq!(opened.split_at(progress.produced).0, message);
+        to.skip_to(number);
+        let opened = Opened::Data {
+            consumed: expected.len(),
+            plaintext: 0..message.len(),
+        };
+        assert_eq!(to.opener.open(&mut buffer), Ok(opened));
+        assert_eq!(buffer[..message.len()], message);
         checked += 1;
     }
     assert_eq!(checked, 9);

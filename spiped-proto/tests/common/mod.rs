@@ -9,7 +9,9 @@
 )]
 
 use proptest::prelude::*;
-use spiped_proto::{Entropy, Error, ForwardSecrecy, Secret, Session, Step};
+use spiped_proto::{
+    Entropy, Error, ForwardSecrecy, HandshakeConfig, Opened, Sealer, Secret, Session, Step,
+};
 
 pub const KEY_FILE: &[u8] = b"what both ends of the tests share";
 
@@ -27,6 +29,10 @@ pub const FORWARD_SECRECY: [ForwardSecrecy; 3] = [
 
 pub fn any_forward_secrecy() -> impl Strategy<Value = ForwardSecrecy> {
     proptest::sample::select(&FORWARD_SECRECY[..])
+}
+
+pub fn config(forward_secrecy: ForwardSecrecy) -> HandshakeConfig {
+    HandshakeConfig::default().with_forward_secrecy(forward_secrecy)
 }
 
 /// Different for every seed, and the same each time: a handshake can be run again.
@@ -61,12 +67,12 @@ impl End {
 
     pub fn client(forward_secrecy: ForwardSecrecy) -> Self {
         let secret = Secret::from_key_file(KEY_FILE);
-        Self::new(Step::client(&secret, forward_secrecy, entropy(1)))
+        Self::new(Step::client(&secret, config(forward_secrecy), entropy(1)))
     }
 
     pub fn server(forward_secrecy: ForwardSecrecy) -> Self {
         let secret = Secret::from_key_file(KEY_FILE);
-        Self::new(Step::server(&secret, forward_secrecy, entropy(2)))
+        Self::new(Step::server(&secret, config(forward_secrecy), entropy(2)))
     }
 
     /// Takes all steps that need nothing from the peer.
@@ -84,11 +90,11 @@ impl End {
                         return;
                     }
                 },
-                Step::Proved(proved) => {
+                Step::Authenticated(peer) => {
                     assert!(!self.proved, "a peer proves itself once");
                     self.proved = true;
-                    self.key = Some(proved.key());
-                    proved.proceed()
+                    self.key = Some(peer.key());
+                    peer.proceed()
                 }
                 waiting => {
                     self.step = Some(waiting);
@@ -176,37 +182,52 @@ pub fn sessions() -> (Session, Session) {
     (client.session(), server.session())
 }
 
+/// Puts a message into the slots of a buffer, as far as they go; says how far.
+pub fn fill(sealer: &Sealer, buffer: &mut [u8], message: &[u8]) -> usize {
+    let mut rest = message;
+    for slot in sealer.slots(buffer) {
+        let (data, later) = rest.split_at(slot.len().min(rest.len()));
+        slot[..data.len()].copy_from_slice(data);
+        rest = later;
+    }
+    message.len() - rest.len()
+}
+
 /// Seals a message of any length in one call.
 pub fn seal(session: &mut Session, message: &[u8]) -> Vec<u8> {
-    let mut packets = vec![0; spiped_proto::Sealer::sealed_len(message.len())];
-    let progress = session.sealer.seal(message, &mut packets).expect("sealed");
-    assert_eq!(
-        (progress.consumed, progress.produced),
-        (message.len(), packets.len())
-    );
+    let mut packets = vec![0; message.len().div_ceil(PAYLOAD_LEN) * PACKET_LEN];
+    let filled = fill(&session.sealer, &mut packets, message);
+    assert_eq!(filled, message.len());
+    let sealed = session.sealer.seal(&mut packets, filled);
+    assert_eq!(sealed, Ok(packets.len()));
     packets
 }
 
 /// Opens what can be opened of `packets`; returns it, and the error that it ended with.
 pub fn open(session: &mut Session, packets: &[u8]) -> (Vec<u8>, Result<(), Error>) {
     let mut opened = Vec::new();
-    let mut rest = packets;
-    let mut buffer = vec![0; 3 * PAYLOAD_LEN];
+    let mut packets = packets.to_vec();
+    let mut rest = &mut packets[..];
     loop {
-        match session.opener.open(rest, &mut buffer) {
-            Ok(progress) => {
-                opened.extend_from_slice(&buffer[..progress.produced]);
-                rest = &rest[progress.consumed..];
-                if progress.consumed == 0 {
-                    return (opened, session.opener.end(rest.len()));
-                }
+        let before = rest.to_vec();
+        match session.opener.open(rest) {
+            Ok(Opened::Data {
+                consumed,
+                plaintext,
+            }) => {
+                assert!(!plaintext.is_empty() && plaintext.end <= consumed);
+                opened.extend_from_slice(&rest[plaintext]);
+                assert_eq!(rest[consumed..], before[consumed..], "it is not touched");
+                rest = &mut rest[consumed..];
             }
+            Ok(Opened::Incomplete { missing }) => {
+                assert!(missing > 0);
+                assert_eq!(*rest, before[..], "it is left alone");
+                return (opened, session.opener.end(rest.len()));
+            }
+            Ok(Opened::End { .. }) => panic!("version 1 has no record for the end"),
             Err(error) => {
-                assert_eq!(
-                    session.opener.open(rest, &mut buffer),
-                    Err(error),
-                    "an error stays"
-                );
+                assert_eq!(session.opener.open(rest), Err(error), "an error stays");
                 assert_eq!(session.opener.end(0), Err(error), "an error stays");
                 return (opened, Err(error));
             }

@@ -152,14 +152,14 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use spiped_proto::{Entropy, ForwardSecrecy, Secret};
+    use spiped_proto::{Entropy, HandshakeConfig, Secret};
 
     use super::*;
 
     fn computation() -> Computation {
         let secret = Secret::from_key_file(b"key");
         let entropy = Entropy::take(&mut [7; Entropy::LEN]);
-        let mut step = Step::client(&secret, ForwardSecrecy::Enabled, entropy);
+        let mut step = Step::client(&secret, HandshakeConfig::default(), entropy);
         loop {
             step = match step {
                 Step::Send(outgoing) => outgoing.sent(),

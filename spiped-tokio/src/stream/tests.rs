@@ -2,6 +2,7 @@ use spiped_proto::{Error, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
+use crate::buffer::PLAINTEXT_LEN;
 use crate::handshake::Handshaker;
 
 /// Bytes of a connection's buffer; more than any test has under way.

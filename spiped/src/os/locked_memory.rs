@@ -13,7 +13,6 @@ use std::sync::Arc;
 use nix::sys::mman::MmapAdvise;
 use nix::sys::mman::{self, MapFlags, ProtFlags};
 use spiped_proto::{HeldKey, Keyring};
-use zeroize::Zeroize;
 
 /// Moves keys into locked memory, side by side, and says how that went. Where the memory, or a
 /// property of it, is refused, `RLIMIT_MEMLOCK` being too low for one, they stay where they were.
@@ -25,7 +24,7 @@ pub fn lock(keys: Keyring) -> (Keyring, io::Result<()>) {
         Ok(area) => {
             let places = Arc::new(area).places();
             let locked = keys.iter().zip(places);
-            let locked = locked.map(|(key, place)| key.placed(|key| place.filled(key)));
+            let locked = locked.map(|(key, place)| key.placed(|key| place.fill(key)));
             (locked.collect(), Ok(()))
         }
         Err(error) => (keys, Err(error)),
@@ -64,12 +63,12 @@ impl Area {
     }
 
     /// All places for keys, each once: nobody else has the area.
-    fn places(self: Arc<Self>) -> impl Iterator<Item = Place> {
+    fn places(self: Arc<Self>) -> impl Iterator<Item = EmptyPlace> {
         let count = self.size.get() / size_of::<HeldKey>();
-        (0..count).map(move |index| Place {
+        (0..count).map(move |index| EmptyPlace {
             // SAFETY: so many keys fit into the mapping.
             key: unsafe { self.start.add(index) },
-            _area: Arc::clone(&self),
+            area: Arc::clone(&self),
         })
     }
 }
@@ -81,7 +80,25 @@ impl Drop for Area {
     }
 }
 
-/// One key's memory, which it owns.
+/// Memory for one key, which has none yet.
+struct EmptyPlace {
+    key: NonNull<HeldKey>,
+    area: Arc<Area>,
+}
+
+impl EmptyPlace {
+    fn fill(self, key: &HeldKey) -> Place {
+        // SAFETY: it lies in the area, which still exists, is aligned as a key is because the mapping
+        // is as pages are, and nobody else has it. No key is there that would have to be dropped.
+        unsafe { self.key.write(key.clone()) };
+        Place {
+            key: self.key,
+            _area: self.area,
+        }
+    }
+}
+
+/// One key's memory and the key in it, which it owns.
 struct Place {
     key: NonNull<HeldKey>,
     _area: Arc<Area>,
@@ -92,29 +109,17 @@ unsafe impl Send for Place {}
 // SAFETY: shared references to it only read.
 unsafe impl Sync for Place {}
 
-impl Place {
-    fn filled(mut self, key: &HeldKey) -> Self {
-        *self.key_mut() = *key;
-        self
-    }
-
-    fn key_mut(&mut self) -> &mut HeldKey {
-        // SAFETY: it lies in the area, which still exists, aligned and initialized, by zeros to begin
-        // with; and this is the only reference to it.
-        unsafe { self.key.as_mut() }
-    }
-}
-
 impl AsRef<HeldKey> for Place {
     fn as_ref(&self) -> &HeldKey {
-        // SAFETY: as above; only a `&mut Place` gives a reference that writes.
+        // SAFETY: a key has been written there, and only the place's end drops it.
         unsafe { self.key.as_ref() }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.key_mut().zeroize();
+        // SAFETY: as above; nobody has a reference to it any more. A key wipes itself when dropped.
+        unsafe { self.key.drop_in_place() };
     }
 }
 
@@ -201,17 +206,9 @@ mod tests {
     fn address(secret: &Secret) -> *const u8 {
         let mut address = std::ptr::null();
         let _ = secret.placed(|key| {
-            address = key.as_ptr().cast();
-            Copied(*key)
+            address = std::ptr::from_ref(key).cast();
+            key.clone()
         });
         address
-    }
-
-    struct Copied(HeldKey);
-
-    impl AsRef<HeldKey> for Copied {
-        fn as_ref(&self) -> &HeldKey {
-            &self.0
-        }
     }
 }

@@ -1,6 +1,6 @@
 use std::fs::{self, OpenOptions};
 
-use spiped_proto::{Entropy, ForwardSecrecy, Step};
+use spiped_proto::{Entropy, ForwardSecrecy, HandshakeConfig, Step};
 
 use super::*;
 use crate::os::tempdir::TempDir;
@@ -15,7 +15,8 @@ fn key_file(dir: &TempDir, contents: &[u8], mode: u32) -> KeySource {
 /// What a client with fixed randomness sends: equal for equal secrets, and only for them.
 fn fingerprint(secret: &Secret) -> Vec<u8> {
     let entropy = Entropy::take(&mut [7; Entropy::LEN]);
-    let mut step = Step::client(secret, ForwardSecrecy::Disabled, entropy);
+    let config = HandshakeConfig::default().with_forward_secrecy(ForwardSecrecy::Disabled);
+    let mut step = Step::client(secret, config, entropy);
     let mut nonce: &[u8] = &[0; 32];
     let mut sent = Vec::new();
     loop {

@@ -1,0 +1,227 @@
+//! The two directions of a connection whose handshake is over, whichever version it speaks.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::config::Version;
+use crate::error::Error;
+use crate::v1;
+
+/// One bound for buffers, in bytes: 64 KiB of plaintext, sealed in whichever version makes most of
+/// it.
+pub const BUFFER_LEN: usize = v1::packet::sealed_len(64 * 1024);
+
+/// What a handshake ends with: one direction each.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Session {
+    /// Seals what this end sends.
+    pub sealer: Sealer,
+    /// Opens what the peer sends.
+    pub opener: Opener,
+    /// The version that both ends speak.
+    pub version: Version,
+    /// Whether what is sent stays secret when the key file does not.
+    pub forward_secrecy: bool,
+}
+
+impl Session {
+    pub(crate) fn v1(
+        sealer: v1::packet::Sealer,
+        opener: v1::packet::Opener,
+        forward_secrecy: bool,
+    ) -> Self {
+        Self {
+            sealer: Sealer {
+                version: SealerVersion::V1(sealer),
+                finished: false,
+            },
+            opener: Opener {
+                version: OpenerVersion::V1(opener),
+                fault: None,
+            },
+            version: Version::V1,
+            forward_secrecy,
+        }
+    }
+}
+
+/// Where plaintext lies in a buffer that is sealed in place: `data` bytes behind `head` bytes, then
+/// `tail` bytes that belong to the record too, then the next record.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout {
+    pub(crate) head: usize,
+    pub(crate) data: usize,
+    pub(crate) tail: usize,
+}
+
+impl Layout {
+    /// The room for data of every whole record that the buffer can hold.
+    fn slots(self, buffer: &mut [u8]) -> impl Iterator<Item = &mut [u8]> {
+        let data = self.head..self.head.saturating_add(self.data);
+        let stride = data.end.saturating_add(self.tail);
+        buffer
+            .chunks_exact_mut(stride)
+            .filter_map(move |record| record.get_mut(data.clone()))
+    }
+}
+
+/// Seals plaintext into records, in place.
+pub struct Sealer {
+    version: SealerVersion,
+    finished: bool,
+}
+
+enum SealerVersion {
+    V1(v1::packet::Sealer),
+}
+
+impl Sealer {
+    /// The slots of `buffer` that plaintext is to be put into, in order, by one vectored read for
+    /// example: between them is room for headers, tags and padding. A buffer of [`BUFFER_LEN`] has
+    /// slots for 64 KiB at least; one that is too short for a record has none.
+    pub fn slots<'b>(&self, buffer: &'b mut [u8]) -> impl Iterator<Item = &'b mut [u8]> + use<'b> {
+        let layout = match &self.version {
+            SealerVersion::V1(_) => v1::packet::LAYOUT,
+        };
+        layout.slots(buffer)
+    }
+
+    /// Seals in place the `plaintext` bytes that fill the [slots](Self::slots) of `buffer` in order;
+    /// returns how many bytes at the start of `buffer` are to be sent. Bytes behind those are left
+    /// alone. 0 bytes of plaintext become 0 bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BufferTooSmall`] if the slots hold fewer bytes, [`Error::Finished`] after
+    /// [`finish`](Self::finish), and [`Error::PacketNumbersExhausted`] if fewer of the 2^64 numbers
+    /// of a direction are left. Nothing is sealed then.
+    pub fn seal(&mut self, buffer: &mut [u8], plaintext: usize) -> Result<usize, Error> {
+        if self.finished {
+            return Err(Error::Finished);
+        }
+        match &mut self.version {
+            SealerVersion::V1(sealer) => sealer.seal(buffer, plaintext),
+        }
+    }
+
+    /// Puts what ends the stream at the start of `buffer` and returns its length in bytes, which is 0
+    /// in version 1. Nothing can be sealed after it. Once more, it gives 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BufferTooSmall`] and [`Error::PacketNumbersExhausted`], in version 2.
+    pub fn finish(&mut self, _buffer: &mut [u8]) -> Result<usize, Error> {
+        self.finished = true;
+        match &mut self.version {
+            SealerVersion::V1(_) => Ok(0),
+        }
+    }
+
+    /// Gives back what only speeds sealing up, for a time without traffic: expanded keys, which are
+    /// wiped.
+    pub fn rest(&mut self) {
+        match &mut self.version {
+            SealerVersion::V1(sealer) => sealer.rest(),
+        }
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SealerVersion::V1(sealer) = &self.version;
+        f.debug_tuple("Sealer").field(sealer).finish()
+    }
+}
+
+/// What lies at the start of what the peer has sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Opened {
+    /// A record with data.
+    Data {
+        /// The length of the record in bytes.
+        consumed: usize,
+        /// Where its data lies now; at least one byte.
+        plaintext: Range<usize>,
+    },
+    /// The record that ends the stream. Only a FIN may follow.
+    End {
+        /// The length of the record in bytes.
+        consumed: usize,
+    },
+    /// A record that is not whole, or nothing.
+    Incomplete {
+        /// How many more bytes there must be at least, 1 or more, before it is of use to try again.
+        missing: usize,
+    },
+}
+
+/// Opens records that the peer sealed, in place.
+pub struct Opener {
+    version: OpenerVersion,
+    fault: Option<Error>,
+}
+
+enum OpenerVersion {
+    V1(v1::packet::Opener),
+}
+
+impl Opener {
+    /// Opens, in place, the record at the start of `records`. What lies behind it is not touched.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PacketMac`], [`Error::PacketLength`] and [`Error::PacketNumbersExhausted`]: the
+    /// connection must be dropped. An error stays.
+    pub fn open(&mut self, records: &mut [u8]) -> Result<Opened, Error> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let opened = match &mut self.version {
+            OpenerVersion::V1(opener) => opener.open(records),
+        };
+        self.fault = opened.as_ref().err().copied();
+        opened
+    }
+
+    /// The peer has ended the stream, with `unopened` bytes that [`open`](Self::open) did not consume.
+    /// In version 1 an end between two packets is taken as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TruncatedPacket`] if it is no orderly end; an earlier error stays.
+    pub fn end(&self, unopened: usize) -> Result<(), Error> {
+        match (self.fault, &self.version) {
+            (Some(fault), _) => Err(fault),
+            (None, OpenerVersion::V1(_)) if unopened > 0 => Err(Error::TruncatedPacket),
+            (None, OpenerVersion::V1(_)) => Ok(()),
+        }
+    }
+
+    /// Gives back what only speeds opening up, for a time without traffic: expanded keys, which are
+    /// wiped.
+    pub fn rest(&mut self) {
+        match &mut self.version {
+            OpenerVersion::V1(opener) => opener.rest(),
+        }
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OpenerVersion::V1(opener) = &self.version;
+        f.debug_tuple("Opener").field(opener).finish()
+    }
+}
+
+#[cfg(test)]
+impl Session {
+    /// Goes on with these numbers of packets, in version 1.
+    pub(crate) fn skip_to(&mut self, number: u64) {
+        let SealerVersion::V1(sealer) = &mut self.sealer.version;
+        sealer.skip_to(number);
+        let OpenerVersion::V1(opener) = &mut self.opener.version;
+        opener.skip_to(number);
+    }
+}

@@ -1,0 +1,114 @@
+//! The client's handshake from top to bottom (protocol v1, "Handshake").
+
+use super::kdf::SaltedKeys;
+use super::local_end::LocalEnd;
+use super::messages::{Hello, array};
+use super::packet::{Opener, Sealer};
+use super::{NONCE_LEN, Nonce};
+use crate::config::{HandshakeConfig, Version};
+use crate::crypto::group14::{self, Element};
+use crate::entropy::Entropy;
+use crate::error::Error;
+use crate::next::{Next, Work};
+use crate::secret::Secret;
+use crate::session::Session;
+
+/// What a client waits for.
+pub(crate) enum Client {
+    /// Arithmetic: y_C.
+    PublicValue { local: LocalEnd, secret: Secret },
+    /// A message: nonce_S.
+    Nonce {
+        local: LocalEnd,
+        secret: Secret,
+        y_c: Box<Element>,
+    },
+    /// A message: `y_S ‖ h_S`.
+    Hello { local: LocalEnd, salted: SaltedKeys },
+    /// Arithmetic: y_SC.
+    SharedValue {
+        local: LocalEnd,
+        salted: SaltedKeys,
+        y_s: Box<Element>,
+    },
+}
+
+impl Client {
+    pub(crate) fn begin(secret: Secret, config: HandshakeConfig, entropy: Entropy) -> Next<Self> {
+        Self::begin_as(LocalEnd::new(config, entropy), secret)
+    }
+
+    pub(super) fn begin_as(local: LocalEnd, secret: Secret) -> Next<Self> {
+        // 1. Each end sends 32 fresh random bytes at once, without waiting for the other.
+        let nonce_c = local.nonce.to_vec();
+        // y_C depends on nothing that the server says: it is computed while its nonce travels.
+        let then = match local.has_forward_secrecy() {
+            true => Next::Compute {
+                work: Work::Long,
+                state: Self::PublicValue { local, secret },
+            },
+            false => Self::await_nonce(local, secret),
+        };
+        Next::send(nonce_c, then)
+    }
+
+    /// Goes on with a message that has been waited for, or with arithmetic.
+    pub(crate) fn next(self, message: &[u8]) -> Result<Next<Self>, Error> {
+        match self {
+            // 3. y_C = 2^x_C mod p
+            Self::PublicValue { local, secret } => Ok(Self::await_nonce(local, secret)),
+
+            Self::Nonce { local, secret, y_c } => {
+                if !local.config.versions.allow(Version::V1) {
+                    return Err(Error::Version);
+                }
+                // 2. Both derive dhmac_C ‖ dhmac_S, 32 bytes each, from K and both nonces.
+                let nonce_s: Nonce = array(message)?;
+                let salted = SaltedKeys::derive(secret, [local.nonce, nonce_s]);
+                // 3. The client sends y_C = 2^x_C mod p as 256 bytes, and its MAC.
+                let hello = Hello::seal(&y_c, &salted.dhmac_c());
+                let then = Next::Receive {
+                    len: Hello::LEN,
+                    state: Self::Hello { local, salted },
+                };
+                Ok(Next::send(hello, then))
+            }
+
+            Self::Hello { local, salted } => {
+                // 5. The client checks y_S in the same way.
+                let hello = Hello::parse(message)?;
+                hello.check(&salted.dhmac_s())?;
+                local.check(&hello.y)?;
+                let y_s = hello.y;
+                let then = match local.shares_value_with(&y_s) {
+                    true => Next::Compute {
+                        work: Work::Long,
+                        state: Self::SharedValue { local, salted, y_s },
+                    },
+                    false => session(&salted, &group14::ONE, false),
+                };
+                Ok(Next::authenticated(0, Version::V1, then))
+            }
+
+            // 6. Both compute y_SC and derive four keys of 32 bytes from K, both nonces and y_SC.
+            Self::SharedValue { local, salted, y_s } => {
+                Ok(session(&salted, &local.shared_value(&y_s), true))
+            }
+        }
+    }
+
+    fn await_nonce(local: LocalEnd, secret: Secret) -> Next<Self> {
+        let y_c = local.public_value();
+        Next::Receive {
+            len: NONCE_LEN,
+            state: Self::Nonce { local, secret, y_c },
+        }
+    }
+}
+
+/// E_C and H_C serve the client's packets, E_S and H_S those of the server.
+fn session(salted: &SaltedKeys, y_sc: &Element, forward_secrecy: bool) -> Next<Client> {
+    let keys = salted.session_keys(y_sc);
+    let (sealer, opener) = (Sealer::new(keys.client()), Opener::new(keys.server()));
+    Next::Done(Box::new(Session::v1(sealer, opener, forward_secrecy)))
+}
