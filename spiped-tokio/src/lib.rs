@@ -85,8 +85,8 @@ pub use spiped_proto::{Error as ProtocolError, ForwardSecrecy, Keyring, Secret};
 
 pub use handshake::{HandshakeError, Handshaker, KeyExchangePool, ProvedPeer};
 pub use net::{
-    Address, AddressError, BindAddress, BoundListener, DetachedSocket, DialError, Endpoint,
-    Listener, Peer, Socket, dial,
+    Address, AddressError, BindAddress, BoundListener, DetachedSocket, DialError, DialOptions,
+    Endpoint, Listener, Peer, Socket, TargetAddress, connect_unix, dial,
 };
 pub use relay::{RelayError, Traffic, relay};
 pub use stream::SpipedStream;

@@ -4,10 +4,17 @@
 mod accept;
 mod address;
 mod dial;
+mod endpoint;
 mod listener;
-pub(crate) mod socket;
+mod roles;
+mod socket;
+mod unix;
+mod zone;
 
-pub use address::{Address, AddressError, BindAddress, Endpoint};
-pub use dial::{DialError, dial};
-pub use listener::{BoundListener, Listener, Peer};
+pub use address::{Address, AddressError};
+pub use dial::{DialError, DialOptions, dial};
+pub use endpoint::{Endpoint, Peer};
+pub use listener::{BoundListener, Listener};
+pub use roles::{BindAddress, TargetAddress};
 pub use socket::{DetachedSocket, Socket};
+pub use unix::connect as connect_unix;

@@ -6,11 +6,11 @@
     reason = "a test fails by panicking"
 )]
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use spiped_tokio::{DialError, Endpoint, Listener, dial};
+use spiped_tokio::{DialError, DialOptions, Endpoint, Listener, dial};
 use testbed::Silent;
 use tokio::time::timeout;
 
@@ -30,19 +30,23 @@ async fn refusing() -> Endpoint {
 }
 
 fn kind(error: &DialError) -> Option<ErrorKind> {
-    let source = std::error::Error::source(error)?;
-    Some(source.downcast_ref::<io::Error>()?.kind())
+    match error {
+        DialError::Connect { error, .. } => Some(error.kind()),
+        _ => None,
+    }
 }
 
 #[tokio::test]
 async fn it_goes_on_to_the_address_that_answers() {
     let (listener, endpoint) = answering().await;
     let refused = refusing().await;
-    dial(&[refused.clone(), endpoint], &[], PATIENCE)
+    dial(&[refused.clone(), endpoint], &DialOptions::new(PATIENCE))
         .await
         .unwrap();
     listener.accept().await.unwrap();
-    let error = dial(&[refused], &[], PATIENCE).await.unwrap_err();
+    let error = dial(&[refused], &DialOptions::new(PATIENCE))
+        .await
+        .unwrap_err();
     assert_eq!(kind(&error), Some(ErrorKind::ConnectionRefused));
 }
 
@@ -56,7 +60,7 @@ async fn silent_addresses_do_not_hold_up_the_one_that_answers() {
     let refused = refusing().await;
     timeout(
         PATIENCE,
-        dial(&[first, second, refused, endpoint], &[], HOUR),
+        dial(&[first, second, refused, endpoint], &DialOptions::new(HOUR)),
     )
     .await
     .expect("it does not wait for the silent ones")
@@ -65,10 +69,22 @@ async fn silent_addresses_do_not_hold_up_the_one_that_answers() {
 }
 
 #[tokio::test]
+async fn many_silent_addresses_do_not_use_up_the_time_of_the_one_that_answers() {
+    let silent = Silent::new();
+    let (listener, endpoint) = answering().await;
+    // More than are tried at once.
+    let mut addresses = vec![Endpoint::Tcp(silent.address()); 40];
+    addresses.push(endpoint);
+    let options = DialOptions::new(Duration::from_secs(6));
+    dial(&addresses, &options).await.unwrap();
+    listener.accept().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_refusal_does_not_end_the_wait_for_a_silent_address() {
     let silent = Silent::new();
     let addresses = [Endpoint::Tcp(silent.address()), refusing().await];
-    let error = dial(&addresses, &[], Duration::from_secs(1))
+    let error = dial(&addresses, &DialOptions::new(Duration::from_secs(1)))
         .await
         .unwrap_err();
     assert_eq!(kind(&error), Some(ErrorKind::TimedOut));
@@ -83,7 +99,9 @@ async fn what_a_peer_says_counts_more_than_a_lack_here() {
     let other_family = Endpoint::Tcp((Ipv6Addr::LOCALHOST, 1).into());
     let from = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
     let dialled = |endpoints| async move {
-        let error = dial(endpoints, &from, HOUR).await.unwrap_err();
+        let error = dial(endpoints, &DialOptions::new(HOUR).from(&from))
+            .await
+            .unwrap_err();
         kind(&error).unwrap()
     };
     let both = [refusing().await, other_family];
@@ -93,6 +111,6 @@ async fn what_a_peer_says_counts_more_than_a_lack_here() {
 
 #[tokio::test]
 async fn no_address_at_all_is_an_error_of_its_own() {
-    let error = dial(&[], &[], PATIENCE).await.unwrap_err();
+    let error = dial(&[], &DialOptions::new(PATIENCE)).await.unwrap_err();
     assert!(matches!(error, DialError::NoEndpoint), "{error:?}");
 }

@@ -12,7 +12,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use spiped_tokio::{
-    Endpoint, Handshaker, Listener, RelayError, Secret, Socket, SpipedStream, Traffic, dial, relay,
+    DialOptions, Endpoint, Handshaker, Listener, RelayError, Secret, Socket, SpipedStream, Traffic,
+    dial, relay,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -48,7 +49,7 @@ async fn relayed() -> Relayed {
     let target = Endpoint::Tcp(peer.local_addr().unwrap());
     let relay = tokio::spawn(async move {
         let (source, _) = plain.accept().await.unwrap();
-        let target: Socket = dial(&[target], &[], PATIENCE).await.unwrap();
+        let target: Socket = dial(&[target], &DialOptions::new(PATIENCE)).await.unwrap();
         let mut stream = handshaker().connect(&target).await.unwrap();
         let traffic = Traffic::default();
         (relay(&source, &mut stream, &traffic).await, traffic)
@@ -119,7 +120,7 @@ async fn what_waits_to_be_sent_goes_out_in_full_packets() {
         .unwrap();
     let target = Endpoint::Tcp(peer.local_addr().unwrap());
     let relaying = tokio::spawn(async move {
-        let target = dial(&[target], &[], PATIENCE).await.unwrap();
+        let target = dial(&[target], &DialOptions::new(PATIENCE)).await.unwrap();
         let mut stream = handshaker().connect(&target).await.unwrap();
         relay(&plain.into(), &mut stream, &Traffic::default()).await
     });

@@ -11,11 +11,12 @@ pub fn addresses(data: &[u8]) {
         Ok(address) => {
             let shown = address.to_string();
             assert_eq!(shown.parse(), Ok(address.clone()));
-            if text.starts_with(['/', '[']) {
+            // Whether an interface is there is not the address's.
+            if text.starts_with(['/', '[']) && !text.contains('%') {
                 let endpoints = address.resolve_blocking().unwrap();
                 assert_eq!(endpoints.len(), 1);
                 assert_eq!(endpoints[0].to_string(), shown);
-            } else {
+            } else if !text.starts_with('[') {
                 assert_eq!(shown, text);
             }
         }

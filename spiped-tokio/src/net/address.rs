@@ -2,14 +2,18 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use dns_lookup::{AddrInfoHints, SockType};
 
+use crate::net::endpoint::Endpoint;
+use crate::net::zone;
+
 /// Where to listen or connect, as written: `/absolute/unix/socket`, `host:port`,
-/// `[1.2.3.4]:port` or `[v6::addr]:port`. With a host name, the port may be a service name.
+/// `[1.2.3.4]:port`, `[v6::addr]:port` or `[fe80::addr%interface]:port`. With a host name, the port
+/// may be a service name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address(Form);
 
@@ -17,36 +21,16 @@ pub struct Address(Form);
 enum Form {
     Unix(PathBuf),
     Ip(SocketAddr),
-    Name { host: String, port: String },
-}
-
-/// One place that an [`Address`] stands for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// An IPv4 or IPv6 address with a port.
-    Tcp(SocketAddr),
-    /// The path of a unix stream socket.
-    Unix(PathBuf),
-}
-
-impl Endpoint {
-    /// The TCP port.
-    #[must_use]
-    pub fn port(&self) -> Option<u16> {
-        match self {
-            Self::Tcp(address) => Some(address.port()),
-            Self::Unix(_) => None,
-        }
-    }
-
-    /// The IP address with its port.
-    #[must_use]
-    pub fn tcp(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(address) => Some(*address),
-            Self::Unix(_) => None,
-        }
-    }
+    /// A link-local address with its interface.
+    Zoned {
+        ip: Ipv6Addr,
+        zone: String,
+        port: u16,
+    },
+    Name {
+        host: String,
+        port: String,
+    },
 }
 
 /// Why a text is not an address.
@@ -62,6 +46,12 @@ pub enum AddressError {
     /// The port is not a number from 0 to 65535, nor, behind a host name, the name of a service.
     #[error("'{0}' is not a port number")]
     BadPort(String),
+    /// No connection goes to port 0.
+    #[error("'{0}' has port 0, which nothing can connect to")]
+    NoTargetPort(String),
+    /// A link-local address exists on each network, so it takes an interface to say which is meant.
+    #[error("'{0}' is link-local and needs its network interface (write {0}%eth0, for one)")]
+    NoZone(Ipv6Addr),
     /// The host before the colon is missing.
     #[error("no host in '{0}'")]
     NoHost(String),
@@ -90,10 +80,7 @@ impl FromStr for Address {
         let (host, port) = text.rsplit_once(':').ok_or_else(no_port)?;
         if let Some(host) = host.strip_prefix('[') {
             let ip = host.strip_suffix(']').ok_or_else(no_port)?;
-            return Ok(Self(Form::Ip(SocketAddr::new(
-                parse_ip(ip)?,
-                parse_port(port)?,
-            ))));
+            return Self::of_ip(ip, parse_port(port)?);
         }
         if port.is_empty() {
             return Err(no_port());
@@ -101,23 +88,21 @@ impl FromStr for Address {
         if host.is_empty() {
             return Err(AddressError::NoHost(text.to_owned()));
         }
-        if port.bytes().all(|byte| byte.is_ascii_digit()) {
-            // A resolver would take the number modulo 65536.
+        if !is_service_name(port) {
             parse_port(port)?;
         }
-        Ok(Self(Form::Name {
-            host: host.to_owned(),
-            port: port.to_owned(),
-        }))
+        match host.parse() {
+            Ok(ip) if zone::is_link_local(ip) => Err(AddressError::NoZone(ip)),
+            _ => Ok(Self(Form::Name {
+                host: host.to_owned(),
+                port: port.to_owned(),
+            })),
+        }
     }
 }
 
-fn parse_ip(ip: &str) -> Result<IpAddr, AddressError> {
-    ip.parse().map_err(|_| AddressError::BadIp(ip.to_owned()))
-}
-
+/// A port in digits: no sign and no space, which resolvers and `u16::from_str` take.
 fn parse_port(port: &str) -> Result<u16, AddressError> {
-    // `u16::from_str` would take a plus sign.
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse() {
         Ok(number) if digits => Ok(number),
@@ -125,28 +110,21 @@ fn parse_port(port: &str) -> Result<u16, AddressError> {
     }
 }
 
+/// Whether a port can be the name of a service (RFC 6335 section 5.1: it has a letter), so that no
+/// resolver takes it for a number, which it would reduce modulo 65536.
+fn is_service_name(port: &str) -> bool {
+    port.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Form::Unix(path) => path.display().fmt(f),
-            Form::Ip(address) => fmt_ip(*address, f),
+            Form::Ip(address) => Endpoint::Tcp(*address).fmt(f),
+            Form::Zoned { ip, zone, port } => write!(f, "[{ip}%{zone}]:{port}"),
             Form::Name { host, port } => write!(f, "{host}:{port}"),
         }
     }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => fmt_ip(*address, f),
-            Self::Unix(path) => path.display().fmt(f),
-        }
-    }
-}
-
-/// IPv4 in brackets too, as the command line has it.
-fn fmt_ip(address: SocketAddr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "[{}]:{}", address.ip(), address.port())
 }
 
 impl Address {
@@ -154,6 +132,31 @@ impl Address {
     #[must_use]
     pub fn unix(path: &Path) -> Self {
         Self(Form::Unix(path.to_owned()))
+    }
+
+    /// A host name, and a port or the name of a service, which are not looked at.
+    pub(crate) fn name(host: &str, port: &str) -> Self {
+        Self(Form::Name {
+            host: host.to_owned(),
+            port: port.to_owned(),
+        })
+    }
+
+    /// An IP address as it stands in brackets, with a zone if it is link-local, and a port.
+    pub(crate) fn of_ip(text: &str, port: u16) -> Result<Self, AddressError> {
+        let bad_ip = || AddressError::BadIp(text.to_owned());
+        if let Some((ip, zone)) = text.split_once('%') {
+            let ip = ip.parse().map_err(|_| bad_ip())?;
+            if !zone::is_link_local(ip) || !zone::is_name(zone) {
+                return Err(bad_ip());
+            }
+            let zone = zone.to_owned();
+            return Ok(Self(Form::Zoned { ip, zone, port }));
+        }
+        match text.parse().map_err(|_| bad_ip())? {
+            IpAddr::V6(ip) if zone::is_link_local(ip) => Err(AddressError::NoZone(ip)),
+            ip => Ok(SocketAddr::new(ip, port).into()),
+        }
     }
 
     /// Whether it is that of a unix socket.
@@ -168,15 +171,30 @@ impl Address {
         matches!(self.0, Form::Name { .. })
     }
 
+    /// Whether it has a port, which is 0.
+    pub(crate) fn has_port_zero(&self) -> bool {
+        match &self.0 {
+            Form::Unix(_) => false,
+            Form::Ip(address) => address.port() == 0,
+            Form::Zoned { port, .. } => *port == 0,
+            Form::Name { port, .. } => port.parse() == Ok(0),
+        }
+    }
+
     /// Looks the address up; a host name goes to the system's resolver. May block.
     ///
     /// # Errors
     ///
-    /// What the resolver says, in its words. The list is never empty.
+    /// What the resolver says, in its words, or that there is no such interface. The list is never
+    /// empty.
     pub fn resolve_blocking(&self) -> io::Result<Vec<Endpoint>> {
         match &self.0 {
             Form::Unix(path) => Ok(vec![Endpoint::Unix(path.clone())]),
             Form::Ip(address) => Ok(vec![Endpoint::Tcp(*address)]),
+            Form::Zoned { ip, zone, port } => {
+                let address = SocketAddrV6::new(*ip, *port, 0, zone::index(zone)?);
+                Ok(vec![Endpoint::Tcp(address.into())])
+            }
             Form::Name { host, port } => look_up(host, port),
         }
     }
@@ -187,13 +205,13 @@ impl Address {
     ///
     /// As for [`resolve_blocking`](Self::resolve_blocking).
     pub async fn resolve(&self) -> io::Result<Vec<Endpoint>> {
-        let address = self.clone();
-        match self.0 {
-            Form::Unix(_) | Form::Ip(_) => address.resolve_blocking(),
-            Form::Name { .. } => tokio::task::spawn_blocking(move || address.resolve_blocking())
-                .await
-                .map_err(io::Error::other)?,
+        if !self.is_name() {
+            return self.resolve_blocking();
         }
+        let address = self.clone();
+        tokio::task::spawn_blocking(move || address.resolve_blocking())
+            .await
+            .map_err(io::Error::other)?
     }
 }
 
@@ -210,147 +228,17 @@ fn look_up(host: &str, port: &str) -> io::Result<Vec<Endpoint>> {
     };
     let mut endpoints = Vec::new();
     for found in dns_lookup::getaddrinfo(Some(host), Some(port), Some(hints))? {
-        let endpoint = Endpoint::Tcp(found?.sockaddr);
-        if !endpoints.contains(&endpoint) {
+        let address = found?.sockaddr;
+        let endpoint = Endpoint::Tcp(address);
+        if !zone::lacks_zone(&address) && !endpoints.contains(&endpoint) {
             endpoints.push(endpoint);
         }
     }
     if endpoints.is_empty() {
-        return Err(io::Error::other("the name has no address"));
+        return Err(io::Error::other("the name has no address to connect to"));
     }
     Ok(endpoints)
 }
 
-/// A local address that outgoing connections start from (`-b`): `1.2.3.4`, `[1.2.3.4]`,
-/// `[v6::addr]`, `v6::addr`, `host`, or one of them with `:port`. Without a port, the system
-/// chooses one for each connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BindAddress(Address);
-
-impl FromStr for BindAddress {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        let any_port = |ip| Ok(Self(SocketAddr::new(ip, 0).into()));
-        if let Ok(ip) = text.parse() {
-            return any_port(ip);
-        }
-        if let Some(ip) = text
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
-            return any_port(parse_ip(ip)?);
-        }
-        if text.starts_with('/') {
-            return Err(AddressError::UnixBind(text.to_owned()));
-        }
-        if text.starts_with('[') || text.contains(':') {
-            return text.parse().map(Self);
-        }
-        if text.is_empty() {
-            return Err(AddressError::NoHost(text.to_owned()));
-        }
-        Ok(Self(Address(Form::Name {
-            host: text.to_owned(),
-            port: "0".to_owned(),
-        })))
-    }
-}
-
-impl BindAddress {
-    /// The address with its port.
-    #[must_use]
-    pub fn address(&self) -> &Address {
-        &self.0
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(text: &str) -> Result<String, AddressError> {
-        text.parse().map(|address: Address| address.to_string())
-    }
-
-    #[test]
-    fn every_form_is_parsed_and_shown_as_written() {
-        for text in [
-            "/run/spiped.sock",
-            "localhost:80",
-            "example.org:http",
-            "[127.0.0.1]:80",
-            "[::1]:65535",
-            "1.2.3.4:80",
-        ] {
-            assert_eq!(shown(text).as_deref(), Ok(text));
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_said() {
-        let owned = str::to_owned;
-        assert_eq!(
-            shown("localhost"),
-            Err(AddressError::NoPort(owned("localhost")))
-        );
-        assert_eq!(
-            shown("localhost:"),
-            Err(AddressError::NoPort(owned("localhost:")))
-        );
-        assert_eq!(shown("[::1]"), Err(AddressError::NoPort(owned("[::1]"))));
-        assert_eq!(
-            shown("relative/path"),
-            Err(AddressError::NoPort(owned("relative/path")))
-        );
-        assert_eq!(shown(""), Err(AddressError::NoPort(String::new())));
-        assert_eq!(shown(":80"), Err(AddressError::NoHost(owned(":80"))));
-        assert_eq!(shown("[]:80"), Err(AddressError::BadIp(String::new())));
-        assert_eq!(shown("[host]:80"), Err(AddressError::BadIp(owned("host"))));
-        for port in ["", "65536", "+1", "-1", "http", "1 "] {
-            assert_eq!(
-                shown(&format!("[::1]:{port}")),
-                Err(AddressError::BadPort(owned(port)))
-            );
-        }
-        assert_eq!(
-            shown("localhost:65536"),
-            Err(AddressError::BadPort(owned("65536")))
-        );
-        let long = format!("/{}", "x".repeat(MAX_UNIX_PATH));
-        assert_eq!(shown(&long), Err(AddressError::LongPath(long.clone())));
-        assert!(shown(&long[1..].replacen('x', "/", 1)).is_ok());
-    }
-
-    #[test]
-    fn a_bind_address_may_go_without_a_port() {
-        for (text, expected) in [
-            ("127.0.0.7", "[127.0.0.7]:0"),
-            ("[127.0.0.7]", "[127.0.0.7]:0"),
-            ("[127.0.0.7]:5555", "[127.0.0.7]:5555"),
-            ("::1", "[::1]:0"),
-            ("[::1]", "[::1]:0"),
-            ("localhost", "localhost:0"),
-            ("localhost:99", "localhost:99"),
-        ] {
-            let bind: BindAddress = text.parse().unwrap();
-            assert_eq!(bind.address().to_string(), expected);
-        }
-        assert!("".parse::<BindAddress>().is_err());
-        assert!("/run/socket".parse::<BindAddress>().is_err());
-        assert!("[x]".parse::<BindAddress>().is_err());
-        assert!("[x".parse::<BindAddress>().is_err());
-    }
-
-    #[tokio::test]
-    async fn names_and_services_are_resolved() {
-        let address: Address = "localhost:0".parse().unwrap();
-        let endpoints = address.resolve().await.unwrap();
-        assert!(endpoints.iter().all(|endpoint| match endpoint {
-            Endpoint::Tcp(address) => address.ip().is_loopback(),
-            Endpoint::Unix(_) => false,
-        }));
-        let unknown: Address = "no-such-name.invalid:80".parse().unwrap();
-        assert!(unknown.resolve().await.is_err());
-    }
-}
+mod tests;

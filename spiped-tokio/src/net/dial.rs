@@ -1,5 +1,6 @@
 //! Connects to the first endpoint of a list that answers.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -9,12 +10,14 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use crate::net::address::Endpoint;
+use crate::net::endpoint::Endpoint;
 use crate::net::socket::Socket;
 
 /// How long an endpoint may stay silent before the next one is tried beside it (the "Connection
 /// Attempt Delay" of RFC 8305 section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
+/// How many endpoints may be tried at once, each with a file descriptor.
+const AT_ONCE: usize = 32;
 
 /// Why none of the endpoints could be connected to.
 #[derive(Debug, thiserror::Error)]
@@ -24,12 +27,12 @@ pub enum DialError {
     #[error("no address to connect to")]
     NoEndpoint,
     /// No endpoint worked out; this one was the last to say so.
-    #[error("cannot connect to {endpoint}: {source}")]
+    #[error("cannot connect to {endpoint}: {error}")]
     Connect {
         /// The endpoint.
         endpoint: Endpoint,
         /// What the system says, or a time-out.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -40,38 +43,62 @@ impl DialError {
     pub fn is_own(&self) -> bool {
         match self {
             Self::NoEndpoint => true,
-            Self::Connect { source, .. } => source.kind() == io::ErrorKind::AddrNotAvailable,
+            Self::Connect { error, .. } => error.kind() == io::ErrorKind::AddrNotAvailable,
         }
     }
 }
 
-/// Tries the endpoints until one accepts a connection.
+/// How to connect: how long it may take, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct DialOptions<'a> {
+    limit: Duration,
+    from: &'a [SocketAddr],
+}
+
+impl<'a> DialOptions<'a> {
+    /// Bounds what all endpoints together may take. The system chooses where a connection starts
+    /// from.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        Self { limit, from: &[] }
+    }
+
+    /// Has a TCP connection start from the first of these addresses that is of its family, if there
+    /// are any.
+    #[must_use]
+    pub fn from(self, from: &'a [SocketAddr]) -> Self {
+        Self { from, ..self }
+    }
+}
+
+/// Tries the endpoints until one accepts a connection (RFC 8305 section 5).
 ///
-/// Each is tried when the one before it has failed or has been silent for 250 ms; a silent one goes
-/// on being tried beside those after it. `limit` bounds all of it together. A TCP connection starts
-/// from the first address in `from` of its family, if `from` is not empty.
+/// Each is tried when the one before it has failed or has been silent for 250 ms, or less if half of
+/// the limit would not do for all of them; a silent one goes on being tried beside those after it, up
+/// to 32 at a time. The first to connect is taken, and all others are reset.
 ///
 /// # Errors
 ///
 /// What the last endpoint to fail said, if it was not for want of an address here that it did; or that
 /// the first silent one did not answer in time.
-pub async fn dial(
-    endpoints: &[Endpoint],
-    from: &[SocketAddr],
-    limit: Duration,
-) -> Result<Socket, DialError> {
+pub async fn dial(endpoints: &[Endpoint], options: &DialOptions<'_>) -> Result<Socket, DialError> {
     let mut attempts = Attempts::default();
-    let outcome = timeout(limit, async {
+    let outcome = timeout(options.limit, async {
         let mut failure = DialError::NoEndpoint;
         let mut untried = endpoints.iter();
+        let head_start = head_start(endpoints.len(), options.limit);
         loop {
             if let Some(endpoint) = untried.next() {
-                attempts.start(endpoint, from);
+                attempts.start(endpoint, options.from);
             }
             if attempts.0.is_empty() {
                 return Err(failure);
             }
-            let patience = if untried.len() > 0 { HEAD_START } else { limit };
+            let patience = if untried.len() > 0 {
+                head_start
+            } else {
+                options.limit
+            };
             match attempts.first(pin!(sleep(patience))).await {
                 Some(Ok(socket)) => return Ok(socket),
                 // What this machine lacks says less than what a peer does.
@@ -87,15 +114,27 @@ pub async fn dial(
     }
 }
 
+/// How long each of some endpoints may stay silent, so that all are tried in half of the limit.
+fn head_start(endpoints: usize, limit: Duration) -> Duration {
+    let endpoints = u32::try_from(endpoints).unwrap_or(u32::MAX).max(1);
+    HEAD_START.min(limit / 2 / endpoints)
+}
+
 /// Endpoints that are being connected to, in the order they were started.
 #[derive(Default)]
-struct Attempts<'a>(Vec<(&'a Endpoint, Connecting<'a>)>);
+struct Attempts<'a>(VecDeque<(&'a Endpoint, Connecting<'a>)>);
 
 type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send + 'a>>;
 
 impl<'a> Attempts<'a> {
+    /// Starts one more, for which the oldest but the first is given up where there are too many. The
+    /// first stays, as it is what a failure is about.
     fn start(&mut self, endpoint: &'a Endpoint, from: &'a [SocketAddr]) {
-        self.0.push((endpoint, Box::pin(connect(endpoint, from))));
+        if self.0.len() == AT_ONCE {
+            self.0.remove(1);
+        }
+        self.0
+            .push_back((endpoint, Box::pin(connect(endpoint, from))));
     }
 
     /// Waits for the first that succeeds or fails, or `until` nobody is waited for any more.
@@ -111,24 +150,25 @@ impl<'a> Attempts<'a> {
     }
 
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<Socket, DialError>> {
-        for (index, (_, connecting)) in self.0.iter_mut().enumerate() {
+        for (index, (endpoint, connecting)) in self.0.iter_mut().enumerate() {
             let Poll::Ready(connected) = connecting.as_mut().poll(cx) else {
                 continue;
             };
-            let (endpoint, _) = self.0.remove(index);
-            return Poll::Ready(connected.map_err(|source| DialError::Connect {
+            let endpoint = *endpoint;
+            self.0.remove(index);
+            return Poll::Ready(connected.map_err(|error| DialError::Connect {
                 endpoint: endpoint.clone(),
-                source,
+                error,
             }));
         }
         Poll::Pending
     }
 
     fn too_late(self) -> DialError {
-        match self.0.first() {
+        match self.0.front() {
             Some((endpoint, _)) => DialError::Connect {
                 endpoint: (*endpoint).clone(),
-                source: io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
+                error: io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
             },
             None => DialError::NoEndpoint,
         }
@@ -149,4 +189,38 @@ async fn connect(endpoint: &Endpoint, from: &[SocketAddr]) -> io::Result<Socket>
         Endpoint::Tcp(_) | Endpoint::Unix(_) => None,
     };
     Socket::connect(endpoint, local).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn all_are_tried_in_half_of_the_limit() {
+        let limit = Duration::from_secs(5);
+        for (endpoints, expected) in [(0, 250), (1, 250), (10, 250), (20, 125), (100, 25)] {
+            let expected = Duration::from_millis(expected);
+            assert_eq!(head_start(endpoints, limit), expected, "{endpoints}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_are_tried_at_once_than_there_is_room_for() {
+        let endpoints: Vec<_> = (0..40)
+            .map(|port| Endpoint::Tcp((Ipv4Addr::LOCALHOST, port).into()))
+            .collect();
+        let mut attempts = Attempts::default();
+        for endpoint in &endpoints {
+            attempts.start(endpoint, &[]);
+        }
+        let ports: Vec<_> = attempts
+            .0
+            .iter()
+            .map(|(endpoint, _)| endpoint.port().unwrap())
+            .collect();
+        let expected: Vec<_> = [0].into_iter().chain(9..40).collect();
+        assert_eq!(ports, expected);
+    }
 }

@@ -1,20 +1,19 @@
 //! Listening sockets, TCP or unix, as one type.
 
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, SockRef, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::net::accept::accept;
-use crate::net::address::Endpoint;
+use crate::net::endpoint::{Endpoint, Peer};
 use crate::net::socket::{self, DetachedSocket, Socket};
+use crate::net::{unix, zone};
 
 /// How many connections may wait to be accepted; the system lowers it to its own limit.
 const BACKLOG: i32 = 4096;
@@ -40,24 +39,6 @@ pub struct Listener {
     prepares: bool,
 }
 
-/// Who has connected to a [`Listener`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// The client's address and port.
-    Tcp(SocketAddr),
-    /// A client of a unix socket, which has no address of its own.
-    Unix,
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => Endpoint::Tcp(*address).fmt(f),
-            Self::Unix => f.write_str("unix client"),
-        }
-    }
-}
-
 impl BoundListener {
     /// Binds and listens; needs no runtime. A unix socket file that nothing listens on any more is
     /// replaced.
@@ -74,6 +55,8 @@ impl BoundListener {
         socket.set_nonblocking(true)?;
         match endpoint {
             Endpoint::Tcp(_) => {
+                // A sandbox may hide them from who is to be shown.
+                zone::know_all();
                 if INHERITS {
                     socket::prepare(SockRef::from(&socket))?;
                 }
@@ -99,14 +82,16 @@ impl BoundListener {
     /// It is something else.
     pub fn adopt(socket: OwnedFd, endpoint: &Endpoint) -> io::Result<Self> {
         let socket = socket2::Socket::from(socket);
-        if !socket.is_listener()? || socket.r#type()? != Type::STREAM {
-            return Err(io::Error::other("what was passed is no listening socket"));
+        let no_listener = || io::Error::other("what was passed is no listening socket");
+        if socket.r#type()? != Type::STREAM || !may_listen(&socket)? {
+            return Err(no_listener());
         }
         let local = socket.local_addr()?;
         let is_there = match endpoint {
             Endpoint::Tcp(wanted) => local.as_socket().is_some_and(|local| {
-                // Flow label and scope are nobody's wish.
+                // The flow label is nobody's wish.
                 (local.ip(), local.port()) == (wanted.ip(), wanted.port())
+                    && zone::index_of(&local) == zone::index_of(wanted)
             }),
             Endpoint::Unix(path) => local.as_pathname() == Some(path),
         };
@@ -115,6 +100,8 @@ impl BoundListener {
                 "the socket that was passed listens elsewhere",
             ));
         }
+        // Changes the length of the queue of one that listens; a connected one refuses it.
+        socket.listen(BACKLOG).map_err(|_| no_listener())?;
         socket.set_nonblocking(true)?;
         // Connections that wait already have inherited whatever there was.
         Ok(Self::of(endpoint, socket, false))
@@ -160,12 +147,25 @@ impl BoundListener {
     }
 }
 
-/// Whether a path is a socket that refuses connections because its listener is gone.
+/// Whether a socket listens, where the system has a way to ask that works.
+fn may_listen(socket: &socket2::Socket) -> io::Result<bool> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    let listens = socket.is_listener();
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    let listens = {
+        let _ = socket;
+        Ok(true)
+    };
+    listens
+}
+
+/// Whether a path is a socket that refuses connections because its listener is gone. A listener that
+/// takes none now, as it is stopped or its queue is full, is there.
 fn is_stale(path: &Path) -> bool {
     let is_socket =
         std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     is_socket
-        && UnixStream::connect(path)
+        && unix::connect(path, Duration::ZERO)
             .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
@@ -199,7 +199,7 @@ impl Listener {
         let accepted = self.socket.async_io(Interest::READABLE, accept);
         let (socket, address) = accepted.await?;
         match (self.is_tcp, address) {
-            (false, _) => Ok((DetachedSocket::Unix(socket.into()), Peer::Unix)),
+            (false, _) => Ok((DetachedSocket::new(socket, false), Peer::Unix)),
             // Some systems hand out a connection that is gone already.
             (true, None) => Err(io::ErrorKind::ConnectionAborted.into()),
             (true, Some(address)) => {
@@ -207,7 +207,7 @@ impl Listener {
                     // Fails only for a connection that is gone already, as the next read will tell.
                     let _ = socket::prepare(SockRef::from(&socket));
                 }
-                Ok((DetachedSocket::Tcp(socket.into()), Peer::Tcp(address)))
+                Ok((DetachedSocket::new(socket, true), Peer::Tcp(address)))
             }
         }
     }
@@ -222,6 +222,18 @@ impl Listener {
     }
 }
 
+impl AsFd for BoundListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 fn local_endpoint(socket: SockRef<'_>) -> io::Result<Endpoint> {
     let address = socket.local_addr()?;
     Ok(match address.as_socket() {
@@ -231,48 +243,4 @@ fn local_endpoint(socket: SockRef<'_>) -> io::Result<Endpoint> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, TcpStream};
-    use std::time::Duration;
-
-    use super::*;
-
-    async fn assert_prepared(listener: &Listener) {
-        let (Socket::Tcp(stream), _) = listener.accept().await.unwrap() else {
-            panic!("the listener is a TCP one");
-        };
-        let socket = SockRef::from(&stream);
-        assert!(socket.tcp_nodelay().unwrap());
-        assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
-        assert!(socket.keepalive().unwrap());
-        let idle = socket.tcp_keepalive_time().unwrap();
-        assert_eq!(idle, Duration::from_secs(60));
-    }
-
-    #[tokio::test]
-    async fn connections_are_prepared_when_they_are_accepted() {
-        let any = Endpoint::Tcp((Ipv4Addr::LOCALHOST, 0).into());
-        let bound = BoundListener::bind(&any).unwrap();
-        let Endpoint::Tcp(address) = bound.local_endpoint().unwrap() else {
-            panic!("the listener is a TCP one");
-        };
-        // One that waits while the socket becomes part of the runtime.
-        let _waiting = TcpStream::connect(address).unwrap();
-        let listener = bound.start().unwrap();
-        assert_prepared(&listener).await;
-        let _next = TcpStream::connect(address).unwrap();
-        assert_prepared(&listener).await;
-    }
-
-    #[tokio::test]
-    async fn those_that_waited_before_the_socket_was_passed_are_prepared_too() {
-        let passed = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = passed.local_addr().unwrap();
-        let _waiting = TcpStream::connect(address).unwrap();
-        let adopted = BoundListener::adopt(passed.into(), &Endpoint::Tcp(address)).unwrap();
-        let listener = adopted.start().unwrap();
-        assert_prepared(&listener).await;
-        let _next = TcpStream::connect(address).unwrap();
-        assert_prepared(&listener).await;
-    }
-}
+mod tests;

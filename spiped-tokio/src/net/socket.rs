@@ -3,9 +3,10 @@
 //! Reading and writing need only `&Socket`, so that both directions of a relay and its watch for
 //! errors can share one.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use crate::net::address::Endpoint;
+use crate::net::endpoint::Endpoint;
 
 /// How long a connection is silent before the system probes the peer. Short enough for address
 /// translators and firewalls, which forget a silent connection after some minutes.
@@ -33,24 +34,31 @@ const KEEPALIVE_PROBES: u32 = 10;
 /// [`finish`](Socket::finish) says that the stream has ended well: the peer cannot take a broken
 /// stream for a finished one. A unix socket has no reset. Its peer gets an error when it writes, or
 /// when it has sent something that was not read; otherwise it sees an end of file.
+///
+/// A reference to it is `AsyncRead` and `AsyncWrite` too, for one task that reads, writes and watches
+/// for a break.
 #[derive(Debug)]
-pub enum Socket {
-    /// A TCP connection.
+pub struct Socket(Stream);
+
+#[derive(Debug)]
+enum Stream {
     Tcp(TcpStream),
-    /// A connection between unix stream sockets.
     Unix(UnixStream),
 }
 
 /// A socket that is part of no runtime.
 #[derive(Debug)]
-pub enum DetachedSocket {
-    /// A TCP connection.
-    Tcp(std::net::TcpStream),
-    /// A connection between unix stream sockets.
-    Unix(std::os::unix::net::UnixStream),
+pub struct DetachedSocket {
+    socket: OwnedFd,
+    is_tcp: bool,
 }
 
 impl DetachedSocket {
+    /// A connection that does not block; a TCP one is prepared.
+    pub(crate) fn new(socket: OwnedFd, is_tcp: bool) -> Self {
+        Self { socket, is_tcp }
+    }
+
     /// Goes on in the current runtime.
     ///
     /// # Errors
@@ -61,19 +69,20 @@ impl DetachedSocket {
     ///
     /// Outside a tokio runtime with I/O enabled.
     pub fn attach(self) -> io::Result<Socket> {
-        Ok(match self {
-            Self::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
-            Self::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
-        })
+        Ok(Socket(if self.is_tcp {
+            Stream::Tcp(TcpStream::from_std(self.socket.into())?)
+        } else {
+            Stream::Unix(UnixStream::from_std(self.socket.into())?)
+        }))
     }
 }
 
 /// Calls a method that both kinds of stream have.
 macro_rules! either {
     ($socket:expr, $stream:ident => $call:expr) => {
-        match $socket {
-            Socket::Tcp($stream) => $call,
-            Socket::Unix($stream) => $call,
+        match &$socket.0 {
+            Stream::Tcp($stream) => $call,
+            Stream::Unix($stream) => $call,
         }
     };
 }
@@ -82,7 +91,7 @@ impl Socket {
     /// Connects to an endpoint; a TCP connection may start from a given local address.
     pub(crate) async fn connect(endpoint: &Endpoint, from: Option<SocketAddr>) -> io::Result<Self> {
         match endpoint {
-            Endpoint::Unix(path) => Ok(Self::from(UnixStream::connect(path).await?)),
+            Endpoint::Unix(path) => Ok(UnixStream::connect(path).await?.into()),
             Endpoint::Tcp(address) => {
                 let socket = match address {
                     SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -92,16 +101,19 @@ impl Socket {
                 prepare(SockRef::from(&socket))?;
                 if let Some(from) = from {
                     socket.set_reuseaddr(true)?;
+                    if from.port() == 0 {
+                        leave_port_open(&socket);
+                    }
                     socket.bind(from)?;
                 }
-                Ok(Self::Tcp(socket.connect(*address).await?))
+                Ok(Self(Stream::Tcp(socket.connect(*address).await?)))
             }
         }
     }
 
     /// Has the system probe a silent peer no longer. Means nothing to a unix socket.
     pub fn stop_keepalive(&self) {
-        if let Self::Tcp(stream) = self {
+        if let Stream::Tcp(stream) = &self.0 {
             // Fails only for a connection that is gone already, as the next read will tell.
             let _ = SockRef::from(stream).set_keepalive(false);
         }
@@ -110,16 +122,16 @@ impl Socket {
     /// The address at this side; `None` for a unix socket, and for a connection that is gone.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Unix(_) => None,
+        match &self.0 {
+            Stream::Tcp(stream) => stream.local_addr().ok(),
+            Stream::Unix(_) => None,
         }
     }
 
     /// Makes the coming close an orderly one, after all that was written.
     pub fn finish(&self) {
-        if let Self::Tcp(stream) = self {
-            // As above.
+        if let Stream::Tcp(stream) = &self.0 {
+            // Fails only for a connection that is gone already.
             let _ = SockRef::from(stream).set_linger(None);
         }
     }
@@ -164,12 +176,20 @@ impl Socket {
         }
     }
 
-    fn poll_ready(&self, interest: Interest, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if interest == Interest::READABLE {
-            either!(self, stream => stream.poll_read_ready(cx))
-        } else {
-            either!(self, stream => stream.poll_write_ready(cx))
-        }
+    #[allow(dead_code, reason = "for the relay")]
+    /// Reads into several places in one go; 0 is the end.
+    pub(crate) fn poll_read_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        places: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = places.iter().map(|place| place.len()).sum();
+        self.poll_transfer(
+            Interest::READABLE,
+            cx,
+            wanted,
+            || either!(self, stream => stream.try_read_vectored(places)),
+        )
     }
 
     /// Reads or writes up to `wanted` bytes once the socket is ready for it.
@@ -181,7 +201,11 @@ impl Socket {
         mut transfer: impl FnMut() -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.poll_ready(interest, cx))?;
+            if interest == Interest::READABLE {
+                ready!(either!(self, stream => stream.poll_read_ready(cx)))?;
+            } else {
+                ready!(either!(self, stream => stream.poll_write_ready(cx)))?;
+            }
             let mut short = None;
             let result = either!(self, stream => stream.try_io(interest, || match transfer()? {
                 len if 0 < len && len < wanted => {
@@ -202,6 +226,19 @@ impl Socket {
     }
 }
 
+/// Has a port chosen when the connection is made, not when it is bound: ports then run out for each
+/// target by itself. Only Linux can.
+fn leave_port_open(socket: &TcpSocket) {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+        // Without it, there are fewer ports.
+        let _ = setsockopt(socket, IpBindAddressNoPort, &true);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+}
+
 /// What every TCP connection starts with: small writes go out at once, a close is a reset, and a
 /// silent peer is probed.
 pub(crate) fn prepare(socket: SockRef<'_>) -> io::Result<()> {
@@ -220,13 +257,25 @@ impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
         // Fails only for a connection that is gone already, as the next read will tell.
         let _ = prepare(SockRef::from(&stream));
-        Self::Tcp(stream)
+        Self(Stream::Tcp(stream))
     }
 }
 
 impl From<UnixStream> for Socket {
     fn from(stream: UnixStream) -> Self {
-        Self::Unix(stream)
+        Self(Stream::Unix(stream))
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        either!(self, stream => stream.as_fd())
+    }
+}
+
+impl AsFd for DetachedSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -242,7 +291,7 @@ impl AsyncRead for &Socket {
             Interest::READABLE,
             cx,
             wanted,
-            || either!(*self, stream => stream.try_read(room)),
+            || either!(self, stream => stream.try_read(room)),
         );
         read.map_ok(|len| buf.advance(len))
     }
@@ -258,8 +307,26 @@ impl AsyncWrite for &Socket {
             Interest::WRITABLE,
             cx,
             buf.len(),
-            || either!(*self, stream => stream.try_write(buf)),
+            || either!(self, stream => stream.try_write(buf)),
         )
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = bufs.iter().map(|buf| buf.len()).sum();
+        self.poll_transfer(
+            Interest::WRITABLE,
+            cx,
+            wanted,
+            || either!(self, stream => stream.try_write_vectored(bufs)),
+        )
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -267,97 +334,49 @@ impl AsyncWrite for &Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(either!(*self, stream => {
-            SockRef::from(stream).shutdown(Shutdown::Write)
-        }))
+        Poll::Ready(SockRef::from(*self).shutdown(Shutdown::Write))
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_shutdown(cx)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::AsyncReadExt;
-    use tokio::net::TcpListener;
-    use tokio::time::timeout;
-
-    use super::*;
-
-    /// What must not happen is waited for this long.
-    const ABSENCE: Duration = Duration::from_millis(50);
-
-    async fn connection() -> (Socket, Socket) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap());
-        let (client, accepted) = tokio::join!(client, listener.accept());
-        (client.unwrap().into(), accepted.unwrap().0.into())
-    }
-
-    /// The system has connected both sides by the time that it is given up.
-    #[tokio::test]
-    async fn a_connection_that_is_given_up_while_it_comes_up_is_reset() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = Endpoint::Tcp(listener.local_addr().unwrap());
-        let mut connecting = Box::pin(Socket::connect(&endpoint, None));
-        std::future::poll_fn(|cx| {
-            let _ = connecting.as_mut().poll(cx);
-            Poll::Ready(())
-        })
-        .await;
-        drop(connecting);
-        let (mut accepted, _) = listener.accept().await.unwrap();
-        let read = accepted.read(&mut [0]).await;
-        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    }
-
-    #[tokio::test]
-    async fn keep_alives_go_on_until_they_are_stopped() {
-        let (socket, _peer) = connection().await;
-        let probed = || either!(&socket, stream => SockRef::from(stream).keepalive()).unwrap();
-        assert!(probed());
-        socket.stop_keepalive();
-        assert!(!probed());
-    }
-
-    #[tokio::test]
-    async fn a_peer_that_is_merely_silent_has_not_left() {
-        let (socket, peer) = connection().await;
-        assert!(timeout(ABSENCE, socket.left()).await.is_err());
-        drop(peer);
-        assert_eq!(socket.left().await.kind(), io::ErrorKind::ConnectionReset);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn what_came_before_a_break_is_there_to_be_seen() {
-        for sent in [&b""[..], b"x"] {
-            let (socket, peer) = connection().await;
-            assert!(!socket.has_unread());
-            either!(&peer, stream => stream.writable().await).unwrap();
-            let written = either!(&peer, stream => stream.try_write(sent));
-            assert_eq!(written.unwrap(), sent.len());
-            drop(peer);
-            assert_eq!(socket.broken().await.kind(), io::ErrorKind::ConnectionReset);
-            assert_eq!(socket.has_unread(), !sent.is_empty());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_peer_that_has_ended_its_direction_has_left() {
-        let (socket, peer) = connection().await;
-        either!(&peer, stream => SockRef::from(stream).shutdown(Shutdown::Write)).unwrap();
-        assert_eq!(socket.left().await.kind(), io::ErrorKind::UnexpectedEof);
-    }
-
-    #[tokio::test]
-    async fn data_is_left_where_it_is_and_hides_all_but_a_break() {
-        let (socket, peer) = connection().await;
-        either!(&peer, stream => stream.writable().await).unwrap();
-        assert_eq!(either!(&peer, stream => stream.try_write(b"x")).unwrap(), 1);
-        socket.readable().await;
-        assert!(timeout(ABSENCE, socket.left()).await.is_err());
-        let mut byte = [0];
-        (&socket).read_exact(&mut byte).await.unwrap();
-        assert_eq!(&byte, b"x");
-        drop(peer);
-        assert_eq!(socket.left().await.kind(), io::ErrorKind::ConnectionReset);
-    }
-}
+mod tests;

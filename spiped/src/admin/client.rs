@@ -1,13 +1,16 @@
 //! Asks a running daemon over its control socket: `spiped status` and `spiped reload`.
 
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use spiped_tokio::connect_unix;
 
 use super::status::Status;
 use crate::os::os_error::os_error;
 
+/// How long the daemon may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
 /// A reload looks names up, which may take its time.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// A longer answer is none of a daemon.
@@ -74,7 +77,7 @@ fn ask(control: &Path, method: &str, path: &str) -> Result<String, ClientError> 
 }
 
 fn exchange(control: &Path, method: &str, path: &str) -> io::Result<String> {
-    let mut socket = UnixStream::connect(control)?;
+    let mut socket = connect_unix(control, CONNECT)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
     write!(socket, "{method} {path} HTTP/1.0\r\n\r\n")?;

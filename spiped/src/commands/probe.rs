@@ -69,7 +69,7 @@ impl fmt::Display for Report {
 /// What to tell the user before exiting with status 1.
 pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
     let keys = setup::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
-    let address = setup::parse_address("target", &options.target)?;
+    let address = setup::parse_target(&options.target)?;
     let bind = options.bind.as_deref().map(setup::parse_bind).transpose()?;
     let bind = ResolverCache::default().resolve_bind(bind.as_ref())?;
     let begin = Instant::now();

@@ -54,7 +54,7 @@ pub enum SpipeError {
 /// What to tell the user before exiting with status 1.
 pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let keys = setup::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
-    let target = setup::parse_address("target", &options.target)?;
+    let target = setup::parse_target(&options.target)?;
     let endpoints = setup::resolve("target", &target)?;
     let bind = options.bind.as_deref().map(setup::parse_bind).transpose()?;
     let bind = ResolverCache::default().resolve_bind(bind.as_ref())?;

@@ -106,7 +106,7 @@ impl PipeConfig {
             name: options.source.as_str().into(),
             mode: options.mode,
             source,
-            targets: vec![setup::parse_address("target", &options.target)?],
+            targets: vec![setup::parse_target(&options.target)?],
             balance: Balance::default(),
             key: options.key.into(),
             bind: options.bind.as_deref().map(setup::parse_bind).transpose()?,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use spiped_tokio::{Address, AddressError, BindAddress, Endpoint};
+use spiped_tokio::{Address, AddressError, BindAddress, Endpoint, TargetAddress};
 
 use crate::config::network::NobodyError;
 use crate::config::settings::Mode;
@@ -69,6 +69,17 @@ pub(crate) fn read_keys(source: &KeysSource, mode: Mode) -> Result<Keys, SetupEr
 pub(crate) fn parse_address(role: &'static str, text: &str) -> Result<Address, SetupError> {
     text.parse()
         .map_err(|error| SetupError::Address { role, error })
+}
+
+/// An address that connections go to.
+pub(crate) fn parse_target(text: &str) -> Result<Address, SetupError> {
+    let target: Result<TargetAddress, _> = text.parse();
+    target
+        .map(Address::from)
+        .map_err(|error| SetupError::Address {
+            role: "target",
+            error,
+        })
 }
 
 /// Looks an address up; blocks.

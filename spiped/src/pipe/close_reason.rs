@@ -70,8 +70,8 @@ pub enum ConnectionError {
 
 pub(crate) fn dial_error(error: &DialError) -> String {
     match error {
-        DialError::Connect { endpoint, source } => {
-            format!("cannot connect to {endpoint}: {}", os_error(source))
+        DialError::Connect { endpoint, error } => {
+            format!("cannot connect to {endpoint}: {}", os_error(error))
         }
         other => other.to_string(),
     }

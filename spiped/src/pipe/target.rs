@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use spiped_tokio::{Address, DialError, Endpoint, Socket, dial};
+use spiped_tokio::{Address, DialError, DialOptions, Endpoint, Socket, dial};
 use tokio::time::Instant;
 
 use crate::config::settings::Balance;
@@ -94,7 +94,8 @@ impl Targets {
             let left = limit.saturating_sub(begin.elapsed());
             let share = left / u32::try_from(untried).unwrap_or(u32::MAX);
             let attempt = Attempt::begin(self, target);
-            match dial(&target.endpoints.get(), from, share).await {
+            let options = DialOptions::new(share).from(from);
+            match dial(&target.endpoints.get(), &options).await {
                 Ok(socket) => {
                     attempt.works();
                     return Ok(socket);
@@ -156,7 +157,7 @@ impl<'a> Attempt<'a> {
 
     fn fails(mut self, error: &DialError) {
         self.is_over = true;
-        let is_short = matches!(error, DialError::Connect { source, .. } if is_shortage(source));
+        let is_short = matches!(error, DialError::Connect { error, .. } if is_shortage(error));
         if !is_short && !error.is_own() {
             self.target_fails(format_args!("{}", close_reason::dial_error(error)));
         }

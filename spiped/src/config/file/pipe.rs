@@ -9,7 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use spiped_tokio::{Address, ForwardSecrecy};
+use spiped_tokio::{Address, ForwardSecrecy, TargetAddress};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -114,7 +114,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             other => Err(format!("{other:?} is neither \"encrypt\" nor \"decrypt\"")),
         });
         let source = self.needed("source", parsed);
-        let targets = self.needed("target", several);
+        let targets: Option<Vec<TargetAddress>> = self.needed("target", several);
         let balance = self.optional("balance", |value| match text(value)?.as_str() {
             "order" => Ok(Balance::Order),
             "round-robin" => Ok(Balance::RoundRobin),
@@ -155,7 +155,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             name: self.name.as_str().into(),
             mode: mode?,
             source: source?,
-            targets: targets?,
+            targets: targets?.into_iter().map(Address::from).collect(),
             balance: balance.unwrap_or_default(),
             key: key?,
             bind,
