@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 //! The process as others see it, over HTTP: metrics for whoever may ask, and status and reload for
 //! whoever may use the control socket. It costs what it is asked for, and no more than a few
 //! connections.

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 //! The command lines of `spiped` and `spipe`: from arguments to options, or to what to print.
 //!
 //! Addresses, users and files come out as given; whether they exist or make sense is for those who

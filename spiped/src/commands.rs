@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 //! What the programs do beside serving: connect once, check a configuration, make a key.
 
 pub mod check;

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 //! What a process and each of its pipes are told: by the command line or by a file.
 
 pub mod file;

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 //! `spiped` from its options to its exit: resolve, bind, go into the background, give up what is not
 //! needed any more, serve.
 

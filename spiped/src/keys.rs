@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 //! The keys of a pipe: the one of a key file, or those of clients, each in a file that is called after
 //! its client.
 //!

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 //! One line an event, to standard error, syslog or the journal, without ever making a connection wait.
 //!
 //! A line has a text for people and [`Fields`] for programs, which JSON and the journal keep. Until

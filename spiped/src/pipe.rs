@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 //! One pipe at work: it accepts connections, admits them, and carries each to its end.
 
 pub mod accept;

@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 //! `spipe`, the client of spiped for standard input and output.
 
 use std::process::ExitCode;

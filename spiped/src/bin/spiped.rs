@@ -1,3 +1,5 @@
+#![forbid(unsafe_code)]
+
 //! `spiped`, the secure pipe daemon.
 
 use std::error::Error;
