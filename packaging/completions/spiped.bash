@@ -19,9 +19,6 @@ _spiped() {
             spiped,check)
                 cmd="spiped__subcmd__check"
                 ;;
-            spiped,demo)
-                cmd="spiped__subcmd__demo"
-                ;;
             spiped,keygen)
                 cmd="spiped__subcmd__keygen"
                 ;;
@@ -41,7 +38,7 @@ _spiped() {
 
     case "${cmd}" in
         spiped)
-            opts="-e -d -s -t -k -b -f -g -o -n -j -D -r -R -F -p -u -v --encrypt --decrypt --source --target --key --bind --config --fast --require-forward-secrecy --timeout --max-connections --max-connections-per-client --max-unproved --max-unproved-per-source --idle --no-keepalive --proxy-protocol --accept-proxy --wait-for-dns --resolve-interval --no-resolve --foreground --pidfile --user --drain --sandbox --metrics --control --syslog --log-format --log-level --version --help keygen probe check status reload demo"
+            opts="-e -d -s -t -k -b -f -g -o -n -j -D -r -R -F -p -u -v --encrypt --decrypt --source --target --key --bind --config --fast --require-forward-secrecy --timeout --max-connections --max-connections-per-client --max-unproved --max-unproved-per-source --idle --no-keepalive --proxy-protocol --accept-proxy --wait-for-dns --resolve-interval --no-resolve --foreground --pidfile --user --drain --sandbox --metrics --control --syslog --log-format --log-level --version --help keygen probe check status reload"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -308,27 +305,6 @@ _spiped() {
                 return 0
             fi
             case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        spiped__subcmd__demo)
-            opts="--size --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --size)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
-                    return 0
-                    ;;
                 *)
                     COMPREPLY=()
                     ;;

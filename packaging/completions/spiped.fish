@@ -70,7 +70,6 @@ complete -c spiped -n "__fish_spiped_needs_command" -f -a "probe" -d 'Try whethe
 complete -c spiped -n "__fish_spiped_needs_command" -f -a "check" -d 'Check a configuration file'
 complete -c spiped -n "__fish_spiped_needs_command" -f -a "status" -d 'Show what a daemon does'
 complete -c spiped -n "__fish_spiped_needs_command" -f -a "reload" -d 'Have a daemon read its file and keys again'
-complete -c spiped -n "__fish_spiped_needs_command" -f -a "demo" -d 'Show a whole tunnel at work on this machine'
 complete -c spiped -n "__fish_spiped_using_subcommand keygen" -l help -d 'Print this help'
 complete -c spiped -n "__fish_spiped_using_subcommand probe" -s t -l target -d 'Connect to here' -r -f
 complete -c spiped -n "__fish_spiped_using_subcommand probe" -s k -l key -d 'The key file, same at both ends; - is standard input' -r -F
@@ -87,5 +86,3 @@ complete -c spiped -n "__fish_spiped_using_subcommand status" -l json -d 'Print 
 complete -c spiped -n "__fish_spiped_using_subcommand status" -l help -d 'Print this help'
 complete -c spiped -n "__fish_spiped_using_subcommand reload" -l control -d 'The daemon\'s control socket' -r -F
 complete -c spiped -n "__fish_spiped_using_subcommand reload" -l help -d 'Print this help'
-complete -c spiped -n "__fish_spiped_using_subcommand demo" -l size -d 'Data to send through and back, in MiB [default: 512]' -r -f
-complete -c spiped -n "__fish_spiped_using_subcommand demo" -l help -d 'Print this help'

@@ -4,7 +4,6 @@
 
 pub mod check;
 mod client;
-pub mod demo;
 pub mod keygen;
 pub mod probe;
 pub mod spipe;

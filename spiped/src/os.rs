@@ -10,4 +10,3 @@ pub mod privileges;
 pub mod sandbox;
 pub mod signals;
 pub mod socket_activation;
-pub(crate) mod tempdir;

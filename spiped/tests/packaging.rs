@@ -75,7 +75,7 @@ fn bash_completes_options_files_and_commands() {
     );
     assert_eq!(bash("spiped", &["-e", "--sou"]), ["--source"]);
     assert_eq!(bash("spiped", &["key"]), ["keygen"]);
-    assert_eq!(bash("spiped", &["demo", "--s"]), ["--size"]);
+    assert_eq!(bash("spiped", &["status", "--j"]), ["--json"]);
     assert_eq!(bash("spiped", &["-k", "Cargo.t"]), ["Cargo.toml"]);
     // Nothing: bash goes on to the names of files by itself.
     assert_eq!(bash("spiped", &["keygen", "Cargo.t"]), [""]);

@@ -9,8 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use spiped::cli::{self, SpipedCommand, SpipedOptions};
-use spiped::commands::demo::DemoOptions;
-use spiped::commands::{check, demo, keygen, probe};
+use spiped::commands::{check, keygen, probe};
 use spiped::{admin, daemon, log};
 
 fn main() -> ExitCode {
@@ -29,7 +28,6 @@ fn main() -> ExitCode {
             print(probe::run(&options).map(|report| format!("{report}\n")))
         }
         Ok(SpipedCommand::Keygen { file }) => keygen(&file),
-        Ok(SpipedCommand::Demo { size }) => run_demo(DemoOptions { size }),
         Err(exit) => Ok(exit.print()),
     };
     ended.unwrap_or_else(|error| {
@@ -62,10 +60,5 @@ fn print<E: Display>(text: Result<String, E>) -> Result<ExitCode, Box<dyn Error>
 
 fn keygen(file: &Path) -> Result<ExitCode, Box<dyn Error>> {
     keygen::generate(file)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn run_demo(options: DemoOptions) -> Result<ExitCode, Box<dyn Error>> {
-    demo::run(&std::env::current_exe()?, &options)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -32,7 +32,6 @@ pub fn spiped_command() -> Command {
             commands::check(),
             commands::status(),
             commands::reload(),
-            commands::demo(),
         ])
         .next_help_heading("Direction (exactly one)")
         .args([

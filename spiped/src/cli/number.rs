@@ -1,7 +1,7 @@
 //! Counts and times as the command line and the configuration take them: what C spiped reads as a
 //! number is one here, with the exceptions that the man page names.
 
-use std::num::{IntErrorKind, NonZeroU32, NonZeroU64};
+use std::num::{IntErrorKind, NonZeroU64};
 use std::time::Duration;
 
 /// Time to connect, and to shake hands, unless `-o` says otherwise.
@@ -14,9 +14,6 @@ pub(crate) const NO_TIME: Duration = Duration::ZERO;
 pub(crate) const MAX_CONNECTIONS: NonZeroU64 = NonZeroU64::new(100).unwrap();
 /// Connections that have not proved the key, unless `--max-unproved` says otherwise.
 pub(crate) const MAX_UNPROVED: NonZeroU64 = NonZeroU64::new(4096).unwrap();
-/// What `spiped demo` sends unless `--size` says otherwise, in MiB.
-pub(crate) const DEMO_SIZE: NonZeroU32 = NonZeroU32::new(512).unwrap();
-
 const SHORTEST: f64 = 0.001;
 // Every clock and timer can add this to the present; beyond, C spiped's overflow.
 const LONGEST: f64 = 4_294_967_296.0;
@@ -62,13 +59,6 @@ pub(crate) fn seconds(given: &str, default: Duration) -> Result<Duration, String
         ));
     }
     Duration::try_from_secs_f64(value).map_err(|error| format!("{given:?}: {error}"))
-}
-
-/// Reads an amount of data in MiB, of which there must be some.
-pub(crate) fn mebibytes(given: &str) -> Result<NonZeroU32, String> {
-    let most = NonZeroU32::MAX;
-    let parsed = given.parse();
-    parsed.map_err(|_| format!("{given:?} is not a whole number from 1 to {most}"))
 }
 
 /// Whether a number that reads as 0 is merely too small for a float.

@@ -4,7 +4,6 @@
 //! found here; the parser finds the rest as it goes along.
 
 use std::ffi::OsString;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -50,11 +49,6 @@ pub enum SpipedCommand {
     Check {
         /// The file to check.
         file: PathBuf,
-    },
-    /// Show a tunnel at work (`demo`).
-    Demo {
-        /// Data to send through, in MiB.
-        size: NonZeroU32,
     },
 }
 
@@ -244,12 +238,7 @@ impl SpipedCommand {
             Some((name, mut matches)) if name == "reload" => Ok(Self::Reload {
                 control: control(&mut matches)?,
             }),
-            Some((name, mut matches)) if name == "probe" => {
-                SpipeOptions::take(&mut matches).map(Self::Probe)
-            }
-            Some((_, mut matches)) => Ok(Self::Demo {
-                size: matches.remove_one("size").unwrap_or(number::DEMO_SIZE),
-            }),
+            Some((_, mut matches)) => SpipeOptions::take(&mut matches).map(Self::Probe),
         }
     }
 }

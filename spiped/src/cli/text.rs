@@ -20,7 +20,6 @@ spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
        spiped reload --control PATH
        spiped probe TARGET -k KEYFILE [-b BIND] [-f | -g] [-o SECONDS]
        spiped keygen FILE
-       spiped demo [--size MIB]
        spiped {-v | --help}";
 
 pub(super) const SPIPE_USAGE: &str = "\
@@ -42,7 +41,7 @@ Example: clients on host A are to reach the Redis server on host B.
       spiped -d -s [0.0.0.0]:8025 -t [127.0.0.1]:6379 -k redis.key
   On A, take plain connections at port 6379, for host B:
       spiped -e -s [127.0.0.1]:6379 -t b.example.org:8025 -k redis.key
-  Now redis-cli on A talks to Redis on B. spiped demo shows the same at once.
+  Now redis-cli on A talks to Redis on B.
 ";
 
 pub(super) const SPIPED_AFTER: &str = "\
@@ -86,8 +85,8 @@ with line and column; or else which pipes would run.
 pub(super) const STATUS_INTRODUCTION: &str = "\
 spiped status - show what a daemon does
 
-Asks a daemon that runs with --control PATH, and prints its pipes: what is open,
-what has ended, what has failed, and how much has passed.
+Asks a daemon that runs with --control PATH, and prints its pipes: what is
+open, what has ended, what has failed, and how much has passed.
 ";
 
 pub(super) const RELOAD_INTRODUCTION: &str = "\
@@ -102,13 +101,6 @@ spiped probe - try whether the other end is there and holds the key
 
 Connects to a spiped -d, shakes hands, sends nothing, and tells how long that
 took. The other end dials its target for it, as for anybody who holds the key.
-";
-
-pub(super) const DEMO_INTRODUCTION: &str = "\
-spiped demo - show a whole tunnel at work on this machine
-
-Makes a key, starts a target and both ends, sends data through them and back,
-checks it, and tells what happened. It leaves nothing behind.
 ";
 
 pub(super) const SOURCE: &str = "\

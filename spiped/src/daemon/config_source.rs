@@ -146,12 +146,13 @@ fn folder(file: &Path) -> Option<PathBuf> {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use testbed::TempDir;
+
     use super::*;
-    use crate::os::tempdir::TempDir;
 
     #[test]
     fn links_are_followed_to_their_end_if_they_have_one() {
-        let dir = TempDir::new("links").unwrap();
+        let dir = TempDir::new();
         let at = |name: &str| dir.path().join(name);
         for folder in ["one", "other"] {
             fs::create_dir(at(folder)).unwrap();

@@ -12,10 +12,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use testbed::TempDir;
+
 use super::source::KEYS_MAX;
 use super::*;
 use crate::keys::keyfile::{KeySource, KeyWarning};
-use crate::os::tempdir::TempDir;
 
 /// A folder of keys, in another one.
 struct Folder(TempDir);
@@ -23,7 +24,7 @@ struct Folder(TempDir);
 impl Folder {
     /// With these files, each with its name for a key.
     fn with(names: &[&str]) -> Self {
-        let folder = Self(TempDir::new("keys").unwrap());
+        let folder = Self(TempDir::new());
         fs::create_dir(folder.path()).unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
         for name in names {

@@ -9,7 +9,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod daemon;
-mod demo;
 mod keygen;
 mod logging;
 #[cfg(target_os = "linux")]
@@ -32,7 +31,6 @@ fn main() -> ExitCode {
         let argument = rest.first().map_or("", String::as_str);
         return match role.split_once('-').map_or(role.as_str(), |(area, _)| area) {
             "daemon" => daemon::subject(role, argument),
-            "demo" => demo::subject(argument),
             "keygen" => keygen::subject(argument),
             "log" => logging::subject(role),
             "user" => users::subject(role, argument),
@@ -40,12 +38,6 @@ fn main() -> ExitCode {
             "sandbox" => sandbox::subject(role, argument),
             _ => panic!("no such role: {role}"),
         };
-    }
-    if arguments
-        .first()
-        .is_some_and(|mode| mode == "-e" || mode == "-d")
-    {
-        return demo::end(&arguments);
     }
     harness(&arguments)
 }
@@ -83,7 +75,6 @@ fn harness(arguments: &[String]) -> ExitCode {
         .find(|argument| !argument.starts_with('-') && *argument != "terse");
     let tests = [
         daemon::TESTS,
-        demo::TESTS,
         keygen::TESTS,
         logging::TESTS,
         users::TESTS,

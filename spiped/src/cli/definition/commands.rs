@@ -1,9 +1,9 @@
 //! What `spiped` does beside being one end of a pipe: each has a name in place of the options.
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::OsStringValueParser;
 use clap::{Arg, Command, ValueHint};
 
-use super::super::{number, text};
+use super::super::text;
 use super::shared::*;
 
 pub(super) fn status() -> Command {
@@ -78,22 +78,4 @@ fn file() -> Arg {
         .required(true)
         .value_parser(OsStringValueParser::new())
         .value_hint(ValueHint::FilePath)
-}
-
-pub(super) fn demo() -> Command {
-    base("demo", "Show a whole tunnel at work on this machine")
-        .before_help(text::DEMO_INTRODUCTION)
-        .override_usage("spiped demo [--size MIB]")
-        .args([
-            Arg::new("size")
-                .long("size")
-                .value_name("MIB")
-                .value_hint(ValueHint::Other)
-                .value_parser(utf8().try_map(|given| number::mebibytes(&given)))
-                .help(format!(
-                    "Data to send through and back, in MiB [default: {}]",
-                    number::DEMO_SIZE
-                )),
-            help(),
-        ])
 }

@@ -24,7 +24,7 @@ pub(super) fn base(name: &'static str, about: &'static str) -> Command {
         .disable_help_flag(true)
         .disable_version_flag(true)
         .help_template("{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}")
-        .term_width(80)
+        .term_width(79)
 }
 
 pub(super) fn flag(name: &'static str, short: Option<char>) -> Arg {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use spiped_tokio::ForwardSecrecy;
+use testbed::TempDir;
 
 use super::*;
 use crate::cli::{Pipes, SpipedCommand, SpipedOptions, parse_spiped};
 use crate::config::settings::{Balance, ConnectionConfig, Mode};
 use crate::keys::KeysSource;
 use crate::keys::keyfile::KeySource;
-use crate::os::tempdir::TempDir;
 use crate::pipe::proxy_protocol::Version;
 
 fn good(text: &str) -> Vec<PipeConfig> {
@@ -19,7 +19,7 @@ fn good(text: &str) -> Vec<PipeConfig> {
 
 /// What is wrong, each with line and column.
 fn mistakes(text: &str) -> Vec<String> {
-    let dir = TempDir::new("config").unwrap();
+    let dir = TempDir::new();
     let file = dir.path().join("pipes.toml");
     fs::write(&file, text).unwrap();
     let prefix = format!("{}:", file.display());
@@ -322,7 +322,7 @@ fn a_file_without_pipes_is_a_mistake() {
 
 #[test]
 fn keys_are_tried_when_that_is_asked_for() {
-    let dir = TempDir::new("config").unwrap();
+    let dir = TempDir::new();
     let parsed = || parse(SMALL, dir.path(), KeyFiles::Try);
     let [wrong] = &parsed().unwrap_err()[..] else {
         panic!()
@@ -346,7 +346,7 @@ fn a_file_that_cannot_be_read_says_so() {
         let error = read(Path::new(file), KeyFiles::Leave).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot read {file}: {reason}"));
     }
-    let dir = TempDir::new("config").unwrap();
+    let dir = TempDir::new();
     let file = dir.path().join("latin1.toml");
     fs::write(&file, b"# gr\xfc\xdfe").unwrap();
     assert_eq!(read(&file, KeyFiles::Leave).unwrap_err().lines().len(), 1);

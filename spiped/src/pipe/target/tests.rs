@@ -2,11 +2,10 @@
 
 use std::net::Ipv6Addr;
 
-use testbed::Silent;
+use testbed::{Silent, TempDir};
 use tokio::net::UnixListener;
 
 use super::*;
-use crate::os::tempdir::TempDir;
 
 fn targets(balance: Balance) -> Targets {
     let targets = ["/a", "/b", "/c"].map(|path| Target::new(path.parse().unwrap(), Vec::new()));
@@ -102,7 +101,7 @@ async fn what_is_wrong_on_this_machine_is_no_failure_of_a_target() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_one_has_its_share_of_the_time_and_then_comes_last() {
     let silent = Silent::new();
-    let dir = TempDir::new("target").unwrap();
+    let dir = TempDir::new();
     let path = dir.path().join("works");
     let _works = UnixListener::bind(&path).unwrap();
     let targets = [

@@ -222,13 +222,13 @@ pub(crate) const SPIPED: &[Row] = &[
     same(Refused, "@E --fast -g"),
     // Subcommands.
     differ(Help, Refused, SUBCOMMANDS, "keygen --help"),
-    differ(Help, Refused, SUBCOMMANDS, "demo --help"),
+    differ(Help, Refused, SUBCOMMANDS, "check --help"),
     same(Refused, "keygen"),
     same(Refused, "keygen @D/a @D/b"),
     same(Refused, "keygen -v"),
     same(Refused, "-e keygen @D/a"),
     same(Refused, "-- keygen @D/a"),
-    same(Refused, "demo stray"),
-    same(Refused, "demo --size 0"),
+    same(Refused, "check stray @D/b"),
+    same(Refused, "demo"),
     same(Refused, "help"),
 ];

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::exchange::{BUFFER, Digest};
+use crate::exchange::{BUFFER, Digest};
 
 /// A running target; it takes no more connections once dropped.
-pub(super) struct Target {
+pub(crate) struct Target {
     address: SocketAddr,
     shared: Arc<Shared>,
     seen: Receiver<Seen>,
@@ -28,13 +28,13 @@ struct Shared {
 
 /// What arrived on a connection that ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) bytes: u64,
-    pub(super) digest: Digest,
+pub(crate) struct Seen {
+    pub(crate) bytes: u64,
+    pub(crate) digest: Digest,
 }
 
 impl Target {
-    pub(super) fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
@@ -51,17 +51,17 @@ impl Target {
         })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// How many bytes have arrived so far, on all connections.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.shared.bytes.load(Ordering::SeqCst)
     }
 
     /// What the next connection brought that brought anything and ended well.
-    pub(super) fn seen(&self, patience: Duration) -> Option<Seen> {
+    pub(crate) fn seen(&self, patience: Duration) -> Option<Seen> {
         loop {
             let seen = self.seen.recv_timeout(patience).ok()?;
             if seen.bytes > 0 {

@@ -9,29 +9,30 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
-use super::target::Seen;
-use super::{DemoError, PATIENCE, system};
+use crate::demo::PATIENCE;
+use crate::error::{DemoError, system};
+use crate::target::Seen;
 
 /// A SHA-256 hash.
-pub(super) type Digest = [u8; 32];
+pub(crate) type Digest = [u8; 32];
 
 /// How much is read or written at a time.
-pub(super) const BUFFER: usize = 256 * 1024;
+pub(crate) const BUFFER: usize = 256 * 1024;
 const TICK: Duration = Duration::from_millis(100);
 
 /// Data that went there and came back.
 #[derive(Debug)]
-pub(super) struct Exchanged {
-    pub(super) sent: Digest,
-    pub(super) returned: Seen,
-    pub(super) bytes: u64,
+pub(crate) struct Exchanged {
+    pub(crate) sent: Digest,
+    pub(crate) returned: Seen,
+    pub(crate) bytes: u64,
     /// From the first byte sent to the end of what came back.
-    pub(super) elapsed: Duration,
+    pub(crate) elapsed: Duration,
 }
 
 impl Exchanged {
     /// Checks that the same data was sent, was seen by the target, and came back.
-    pub(super) fn verify(&self, target: &Seen) -> Result<(), DemoError> {
+    pub(crate) fn verify(&self, target: &Seen) -> Result<(), DemoError> {
         let sent = Seen {
             bytes: self.bytes,
             digest: self.sent,
@@ -55,7 +56,7 @@ impl Exchanged {
 
 /// Sends `size` bytes, and reads what comes back up to its end. Calls `tick` a few times a second
 /// with the bytes returned so far and the time taken; an error from it ends the exchange.
-pub(super) fn run(
+pub(crate) fn run(
     stream: &TcpStream,
     size: u64,
     mut tick: impl FnMut(u64, Duration) -> Result<(), DemoError>,

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::interrupt::Interrupt;
-use super::{DemoError, PATIENCE, Said, system};
+use crate::demo::PATIENCE;
+use crate::error::{DemoError, Said, system};
+use crate::interrupt::Interrupt;
 
 /// How often a child is asked whether it is there yet, or gone yet.
 const POLL: Duration = Duration::from_millis(5);
@@ -21,13 +22,13 @@ const POLL: Duration = Duration::from_millis(5);
 const GRACE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     Encrypt,
     Decrypt,
 }
 
 /// A running end; stopped when dropped.
-pub(super) struct End {
+pub(crate) struct End {
     child: Child,
     name: &'static str,
     source: SocketAddr,
@@ -35,7 +36,7 @@ pub(super) struct End {
 }
 
 impl End {
-    pub(super) fn start(
+    pub(crate) fn start(
         executable: &Path,
         mode: Mode,
         name: &'static str,
@@ -77,16 +78,16 @@ impl End {
         })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.source
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Connects as soon as it listens.
-    pub(super) fn connect(&mut self, interrupt: &Interrupt) -> Result<TcpStream, DemoError> {
+    pub(crate) fn connect(&mut self, interrupt: &Interrupt) -> Result<TcpStream, DemoError> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             interrupt.check()?;
@@ -108,7 +109,7 @@ impl End {
     }
 
     /// An error if it has ended by itself.
-    pub(super) fn check(&mut self) -> Result<(), DemoError> {
+    pub(crate) fn check(&mut self) -> Result<(), DemoError> {
         let state = self
             .child
             .try_wait()
@@ -118,22 +119,19 @@ impl End {
             Some(status) => Err(DemoError::EndGone {
                 end: self.name,
                 status,
-                said: Said(self.last_line()),
+                said: self.last_line(),
             }),
         }
     }
 
     /// Stops it, and returns the last line that it wrote.
-    pub(super) fn stop(mut self) -> Option<String> {
+    pub(crate) fn stop(mut self) -> Option<String> {
         self.end();
-        self.last_line()
+        self.last_line().into_line()
     }
 
-    fn last_line(&self) -> Option<String> {
-        let text = String::from_utf8_lossy(&fs::read(&self.log).ok()?).into_owned();
-        text.lines()
-            .rfind(|line| !line.trim().is_empty())
-            .map(str::to_owned)
+    fn last_line(&self) -> Said {
+        Said::last_of(&fs::read(&self.log).unwrap_or_default())
     }
 
     fn end(&mut self) {

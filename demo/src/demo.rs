@@ -1,122 +1,51 @@
-//! `spiped demo`: a whole tunnel on this machine, with real data through it.
-//!
-//! Both ends are child processes of the program itself, started as a user would start them. All
-//! this tells and checks is seen from outside them.
-
-mod end;
-mod exchange;
-mod interrupt;
-mod progress;
-mod target;
+//! The demo from its first word to its last.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener};
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::commands::keygen::{self, KeygenError};
-use crate::os::os_error::os_error;
-use crate::os::tempdir::TempDir;
-use end::{End, Mode};
-use exchange::Digest;
-use interrupt::Interrupt;
-use progress::Progress;
-use target::Target;
+use crate::end::{End, Mode};
+use crate::error::{DemoError, Said, system};
+use crate::exchange::{self, Digest};
+use crate::interrupt::Interrupt;
+use crate::progress::{self, Progress};
+use crate::target::Target;
 
 /// An answer that takes longer than this is not coming.
-const PATIENCE: Duration = Duration::from_secs(15);
-const MIB: u64 = 1024 * 1024;
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const MIB: u64 = 1024 * 1024;
 
-/// What the demo is to do.
-#[derive(Debug, Clone, Copy)]
-pub struct DemoOptions {
-    /// How much data goes through the tunnel and back, in MiB.
-    pub size: NonZeroU32,
-}
-
-impl Default for DemoOptions {
-    /// 512 MiB.
-    fn default() -> Self {
-        const SIZE: NonZeroU32 = NonZeroU32::new(512).unwrap();
-        Self { size: SIZE }
-    }
-}
-
-/// Why the demo did not go well.
-#[derive(Debug, thiserror::Error)]
-pub enum DemoError {
-    /// The system refuses something.
-    #[error("{what}: {}", os_error(.error))]
-    System {
-        /// What was tried.
-        what: String,
-        /// Why not.
-        error: io::Error,
-    },
-    /// No key could be made.
-    #[error(transparent)]
-    Key(#[from] KeygenError),
-    /// An end of the tunnel gave up.
-    #[error("{end} ended by itself ({status}){said}")]
-    EndGone {
-        /// Which of them.
-        end: &'static str,
-        /// How.
-        status: ExitStatus,
-        /// The last line it wrote.
-        said: Said,
-    },
-    /// An end does not listen, or data stopped flowing.
-    #[error("waited for {0} in vain")]
-    Stalled(&'static str),
-    /// Something else came back than was sent, or arrived at the target.
-    #[error("{0}")]
-    Damaged(String),
-    /// A peer with another key got through.
-    #[error("a peer with a wrong key was let in")]
-    WrongKeyAccepted,
-    /// Somebody pressed Ctrl-C, or the like.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-/// What a program wrote last on standard error, if anything.
-#[derive(Debug)]
-pub struct Said(Option<String>);
-
-impl std::fmt::Display for Said {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
-            Some(line) => write!(f, ": {line}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Runs the demo with `executable` as both ends, and tells on standard output what happens.
+/// Runs the demo with the program `spiped` as both ends, and tells on standard output what happens.
 ///
-/// `executable` is `spiped` or anything that takes its options. While data flows, a bar moves on
+/// `size` is how much data goes through the tunnel and back, in MiB. While it flows, a bar moves on
 /// standard error if that is a terminal. Nothing is left behind: the ends are stopped and the
 /// temporary directory is removed, also after an error, Ctrl-C or SIGTERM.
 ///
 /// # Errors
 ///
 /// The tunnel cannot be set up, breaks, damages data, or lets a wrong key in.
-pub fn run(executable: &Path, options: &DemoOptions) -> Result<(), DemoError> {
+pub(crate) fn run(spiped: &Path, size: NonZeroU32) -> Result<(), DemoError> {
     let interrupt = Interrupt::watch().map_err(system("cannot watch for signals"))?;
-    let dir = TempDir::new("demo").map_err(system("cannot make a temporary directory"))?;
+    let dir = tempfile::Builder::new()
+        .prefix("spiped-demo.")
+        .tempdir()
+        .map_err(|error| DemoError::NoTemporaryDirectory {
+            parent: std::env::temp_dir(),
+            error,
+        })?;
     let key = dir.path().join("key");
     let other_key = dir.path().join("other-key");
-    keygen::generate(&key)?;
-    keygen::generate(&other_key)?;
+    make_key(spiped, &key)?;
+    make_key(spiped, &other_key)?;
 
     let target = Target::start().map_err(system("cannot start the target"))?;
     let start = |mode, name, target: SocketAddr, key: &Path| {
         End::start(
-            executable,
+            spiped,
             mode,
             name,
             [free_address()?, target],
@@ -145,9 +74,9 @@ A tunnel on this machine:  this program -> spiped -e => spiped -d -> target
         encrypting.id(),
     ))?;
 
-    let size = u64::from(options.size.get()) * MIB;
-    let mut progress = Progress::new(size);
-    let outcome = exchange::run(&stream, size, |returned, elapsed| {
+    let bytes = u64::from(size.get()) * MIB;
+    let mut progress = Progress::new(bytes);
+    let outcome = exchange::run(&stream, bytes, |returned, elapsed| {
         progress.show(returned, elapsed);
         interrupt.check()
     });
@@ -167,8 +96,8 @@ A tunnel on this machine:  this program -> spiped -e => spiped -d -> target
         "  sent       {} MiB there and back in {seconds:.2} s, {} each way
   intact     SHA-256 of what was sent, of what the target got and of what came back:
              {}",
-        options.size,
-        progress::speed(size, exchanged.elapsed),
+        size,
+        progress::speed(bytes, exchanged.elapsed),
         hexadecimal(&exchanged.sent),
     ))?;
 
@@ -193,7 +122,8 @@ A tunnel on this machine:  this program -> spiped -e => spiped -d -> target
     if let Some(line) = decrypting.stop() {
         tell(&format!("  its log    {line}"))?;
     }
-    drop(dir);
+    dir.close()
+        .map_err(system("cannot remove the temporary directory"))?;
     tell(
         "
 All is well. Both ends have been stopped and the key is deleted.
@@ -203,6 +133,22 @@ Your own tunnel, to a service on port 6379 of a server, say:
   on the server     spiped -d -s '[0.0.0.0]:8379' -t '[127.0.0.1]:6379' -k my.key
   on the client     spiped -e -s '[127.0.0.1]:6379' -t server.example.com:8379 -k my.key",
     )
+}
+
+/// Makes a key file as a user would.
+fn make_key(spiped: &Path, path: &Path) -> Result<(), DemoError> {
+    let made = Command::new(spiped)
+        .arg("keygen")
+        .arg(path)
+        .output()
+        .map_err(system(&format!("cannot start {}", spiped.display())))?;
+    match made.status.success() {
+        true => Ok(()),
+        false => Err(DemoError::NoKey {
+            status: made.status,
+            said: Said::last_of(&made.stderr),
+        }),
+    }
 }
 
 /// Sends something through an end that holds another key. Nothing may come back but the end.
@@ -241,12 +187,4 @@ fn hexadecimal(digest: &Digest) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-fn system(what: &str) -> impl Fn(io::Error) -> DemoError {
-    let what = what.to_owned();
-    move |error| DemoError::System {
-        what: what.clone(),
-        error,
-    }
 }

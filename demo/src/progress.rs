@@ -3,25 +3,25 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use super::MIB;
+use crate::demo::MIB;
 
 const WIDTH: usize = 30;
 
 /// A progress bar on standard error, if that is a terminal; it disappears when dropped.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     total: u64,
     visible: bool,
 }
 
 impl Progress {
-    pub(super) fn new(total: u64) -> Self {
+    pub(crate) fn new(total: u64) -> Self {
         Self {
             total,
             visible: io::stderr().is_terminal(),
         }
     }
 
-    pub(super) fn show(&mut self, done: u64, elapsed: Duration) {
+    pub(crate) fn show(&mut self, done: u64, elapsed: Duration) {
         if self.visible {
             self.print(&format!("\r{}\x1b[K", line(done, self.total, elapsed)));
         }
@@ -62,7 +62,7 @@ fn line(done: u64, total: u64, elapsed: Duration) -> String {
 }
 
 /// So many bytes in so much time, as GB/s or MB/s of 1000 to the third or second bytes.
-pub(super) fn speed(bytes: u64, elapsed: Duration) -> String {
+pub(crate) fn speed(bytes: u64, elapsed: Duration) -> String {
     let megabytes = bytes as f64 / 1e6 / elapsed.as_secs_f64().max(1e-6);
     if megabytes >= 1000.0 {
         format!("{:.2} GB/s", megabytes / 1000.0)
