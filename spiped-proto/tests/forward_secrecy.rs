@@ -57,6 +57,25 @@ fn an_end_without_forward_secrecy_sends_1() {
 }
 
 #[test]
+fn an_end_without_forward_secrecy_computes_no_power_and_its_peer_one() {
+    for peer in FORWARD_SECRECY {
+        let powers = usize::from(peer != Disabled);
+        let (mut client, mut server) = (End::client(Disabled), End::server(peer));
+        talk(&mut client, &mut server);
+        assert_eq!(client.computed, 0);
+        // A server that requires it refuses the client before it computes anything.
+        assert_eq!(server.computed, if peer == Required { 0 } else { powers });
+
+        let (mut client, mut server) = (End::client(peer), End::server(Disabled));
+        talk(&mut client, &mut server);
+        assert_eq!((client.computed, server.computed), (powers, 0));
+    }
+    let (mut client, mut server) = (End::client(Required), End::server(Required));
+    talk(&mut client, &mut server);
+    assert_eq!((client.computed, server.computed), (2, 2));
+}
+
+#[test]
 fn an_end_with_forward_secrecy_never_sends_1() {
     for ours in FORWARD_SECRECY.into_iter().filter(|ours| *ours != Disabled) {
         let (mut client, mut server) = (End::client(ours), End::server(ours));

@@ -1,8 +1,5 @@
 //! Powers modulo the 2048-bit MODP prime of RFC 3526 section 3 ("group 14"), in constant time, of the
 //! crate `crypto-bigint`.
-//!
-//! What a power is made of on the way is wiped here where it lies in our hands. The library leaves
-//! copies on the stack: the table and the products of `pow_bounded_exp`.
 
 use crypto_bigint::modular::{ConstMontyForm, ConstMontyParams};
 use crypto_bigint::{Choice, CtAssign, U320, U2048, const_monty_params};

@@ -17,7 +17,7 @@ pub(super) fn is_short(keys: &Keyring) -> bool {
 }
 
 /// The index of the first key under which h_C is right. All keys are tried whatever comes of it, and
-/// the first that fits is picked without a branch; 13 compressions of SHA-256 a key.
+/// the first that fits is picked without a branch; 11 compressions of SHA-256 a key.
 pub(super) fn find(keys: &Keyring, nonces: &Nonces, hello: &Hello) -> Option<usize> {
     let mut found = Choice::from(0);
     let mut first = 0u64;

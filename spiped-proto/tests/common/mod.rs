@@ -50,6 +50,8 @@ pub struct End {
     /// Which of a server's keys it holds.
     pub key: Option<usize>,
     pub failed: Option<Error>,
+    /// How often there was arithmetic to do.
+    pub computed: usize,
 }
 
 impl End {
@@ -60,6 +62,7 @@ impl End {
             proved: false,
             key: None,
             failed: None,
+            computed: 0,
         };
         end.go_on();
         end
@@ -83,13 +86,16 @@ impl End {
                     self.sent.extend_from_slice(outgoing.bytes());
                     outgoing.sent()
                 }
-                Step::Compute(computation) => match computation.run() {
-                    Ok(next) => next,
-                    Err(error) => {
-                        self.failed = Some(error);
-                        return;
+                Step::Compute(computation) => {
+                    self.computed += 1;
+                    match computation.run() {
+                        Ok(next) => next,
+                        Err(error) => {
+                            self.failed = Some(error);
+                            return;
+                        }
                     }
-                },
+                }
                 Step::Authenticated(peer) => {
                     assert!(!self.proved, "a peer proves itself once");
                     self.proved = true;
