@@ -8,6 +8,7 @@ pub mod close_reason;
 pub mod connection;
 pub mod connection_info;
 mod idle;
+mod open_connections;
 pub mod per_client_limit;
 pub mod proxy_protocol;
 pub mod registry;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use spiped_tokio::{Endpoint, Handshaker, KeyExchangePool, Listener};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::settings::PipeConfig;
@@ -19,8 +19,7 @@ use crate::daemon::bind::{BoundPipe, ExistingState, KeyedPipe, RevokedKeys, Runn
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
 use crate::os::fd_limit::FdLimit;
-use crate::os::malloc_trim::TrimTrigger;
-use crate::pipe::accept::{Pipe, Running};
+use crate::pipe::accept::Pipe;
 use crate::pipe::admission::{Admission, Limits, Shares};
 use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::registry::{PipeEntry, Registry};
@@ -37,13 +36,9 @@ pub struct RunningPipes {
     retired: Vec<KeyedPipe>,
     descriptors: FdLimit,
     key_exchange: KeyExchangePool,
-    trim_trigger: Arc<TrimTrigger>,
     workers: Arc<Workers>,
     /// Whoever looks names up is told here to do so at once.
     again: watch::Sender<()>,
-    /// Every connection has a clone of this.
-    running: Running,
-    none_running: mpsc::Receiver<()>,
 }
 
 /// One of them.
@@ -107,18 +102,14 @@ impl RunningPipes {
         workers: Arc<Workers>,
         registry: Arc<Registry>,
     ) -> Self {
-        let (running, none_running) = mpsc::channel(1);
         Self {
             pipes: BTreeMap::new(),
             registry,
             retired: Vec::new(),
             descriptors,
             key_exchange,
-            trim_trigger: Arc::default(),
             workers,
             again: watch::Sender::default(),
-            running,
-            none_running,
         }
     }
 
@@ -346,21 +337,12 @@ impl RunningPipes {
             keys,
             config: settings.connection.clone(),
         };
-        let trim_trigger = Arc::clone(&self.trim_trigger);
         let (stats, admission) = (Arc::clone(stats), Arc::clone(admission));
         let workers = Arc::clone(&self.workers);
-        let pipe = Pipe::new(
-            name(),
-            settings.mode,
-            handler,
-            admission,
-            stats,
-            trim_trigger,
-            workers,
-        );
+        let pipe = Pipe::new(name(), settings.mode, handler, admission, stats, workers);
         let pipe = Arc::new(pipe);
         let (listener, current) = watch::channel(ready.listener);
-        let accepting = Arc::clone(&pipe).accept(current, self.running.clone());
+        let accepting = Arc::clone(&pipe).accept(current);
         let events = ready.events;
         let accepting = events.spawn(accepting);
         let reresolving = reresolve::start(&pipe, &settings, &listener, &events, &self.again);
@@ -378,21 +360,18 @@ impl RunningPipes {
     /// ended, or until `patience` is over. Says how many go on then, until the runtime ends.
     pub async fn drain(mut self, patience: Option<Duration>) -> usize {
         let running = std::mem::take(&mut self.pipes);
-        drop(self.running);
-        let none_left = async {
+        let drained = async {
             for running_pipe in running.into_values() {
                 running_pipe.end().await;
             }
-            self.none_running.recv().await
+            self.workers.no_connections().await;
         };
-        let over = match patience {
-            None => none_left.await.is_none(),
-            Some(patience) => tokio::time::timeout(patience, none_left).await.is_ok(),
-        };
-        match over {
-            true => 0,
-            false => self.none_running.sender_strong_count(),
+        match patience {
+            None => drained.await,
+            // Whether it was in time is seen from the count.
+            Some(patience) => drop(tokio::time::timeout(patience, drained).await),
         }
+        self.workers.open_connections()
     }
 }
 

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spiped_tokio::{Listener, Peer, Socket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::settings::Mode;
 use crate::log::{self, Class, Fields, Level};
 use crate::os::fd_limit::is_shortage;
-use crate::os::malloc_trim::{self, TrimTrigger};
 use crate::os::os_error::os_error;
 use crate::pipe::admission::{Admission, Permit};
 use crate::pipe::close_reason::{CloseReason, ConnectionError};
@@ -23,8 +22,6 @@ use crate::pipe::workers::Workers;
 
 /// How long accepting pauses when the system has no descriptors or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long memory is kept for others after a crowd has left.
-const TRIM_PAUSE: Duration = Duration::from_millis(500);
 
 /// A running pipe. It never changes: other settings make another pipe with the same gate.
 #[derive(Debug)]
@@ -34,12 +31,8 @@ pub struct Pipe {
     handler: ConnectionHandler,
     admission: Arc<Admission>,
     stats: Arc<PipeStats>,
-    trim_trigger: Arc<TrimTrigger>,
     workers: Arc<Workers>,
 }
-
-/// Held by each connection; who holds the receiver learns when the last one is gone.
-pub type Running = mpsc::Sender<()>;
 
 /// What a connection starts with.
 enum Entry {
@@ -66,7 +59,6 @@ impl Pipe {
         handler: ConnectionHandler,
         admission: Arc<Admission>,
         stats: Arc<PipeStats>,
-        trim_trigger: Arc<TrimTrigger>,
         workers: Arc<Workers>,
     ) -> Self {
         Self {
@@ -75,7 +67,6 @@ impl Pipe {
             handler,
             admission,
             stats,
-            trim_trigger,
             workers,
         }
     }
@@ -88,11 +79,7 @@ impl Pipe {
 
     /// Accepts connections for ever, from the listener that is the current one, and has each served by
     /// a worker, which goes on when this is dropped.
-    pub async fn accept(
-        self: Arc<Self>,
-        mut listener: watch::Receiver<Arc<Listener>>,
-        running: Running,
-    ) {
+    pub async fn accept(self: Arc<Self>, mut listener: watch::Receiver<Arc<Listener>>) {
         loop {
             let permit = self.may_accept().await;
             let current = Arc::clone(&listener.borrow_and_update());
@@ -111,18 +98,13 @@ impl Pipe {
                         Mode::Decrypt => Entry::Direct(Accepted::Unproved(unproved.add(peer))),
                     };
                     let pipe = Arc::clone(&self);
-                    let running = running.clone();
-                    self.trim_trigger.connection_opened();
                     let seat = self.workers.seat();
                     seat.events().clone().spawn(async move {
                         match source.attach() {
                             Ok(source) => pipe.serve(source, peer, entry).await,
                             Err(error) => pipe.warn_of_accepting(&error),
                         }
-                        drop((running, seat));
-                        if pipe.trim_trigger.connection_closed() {
-                            tokio::spawn(trim_memory());
-                        }
+                        drop(seat);
                     });
                 }
                 Err(error) if concerns_one_connection(&error) => {}
@@ -232,12 +214,6 @@ impl Pipe {
         }
         guard.end(reason);
     }
-}
-
-async fn trim_memory() {
-    tokio::time::sleep(TRIM_PAUSE).await;
-    // Not where data is moved.
-    tokio::task::spawn_blocking(malloc_trim::trim);
 }
 
 /// Whether accepting failed because a client went away while it waited.

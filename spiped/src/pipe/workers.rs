@@ -12,14 +12,17 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
-/// All of them.
+use crate::pipe::open_connections::{OpenConnection, OpenConnections};
+
+/// All workers of the process, and the number of connections that they serve.
 #[derive(Debug)]
 pub struct Workers {
     first: Arc<Worker>,
     others: Vec<Arc<Worker>>,
-    /// Whose turn it is among equals.
+    connections: Arc<OpenConnections>,
+    /// Counts connections, so that workers with equally many take turns.
     turn: AtomicUsize,
-    /// Whether they are to end.
+    /// True once the workers are to end.
     end: watch::Sender<bool>,
 }
 
@@ -29,12 +32,15 @@ struct Worker {
     connections: AtomicUsize,
 }
 
-/// One connection's place at one of them.
+/// One connection of a worker, which it leaves when this is dropped.
 #[derive(Debug)]
-pub struct Seat(Arc<Worker>);
+pub struct Seat {
+    worker: Arc<Worker>,
+    _connection: OpenConnection,
+}
 
 impl Workers {
-    /// Starts so many, one at least.
+    /// Starts `count` workers, one at least.
     ///
     /// # Errors
     ///
@@ -45,31 +51,46 @@ impl Workers {
         Ok(Self {
             first: start(0)?,
             others: (1..count).map(start).collect::<io::Result<_>>()?,
+            connections: Arc::default(),
             turn: AtomicUsize::new(0),
             end,
         })
     }
 
-    /// Has them end, and all that they serve: connections by reset.
+    /// Ends the workers and all that they serve: connections by reset.
     pub fn end(&self) {
         self.end.send_replace(true);
     }
 
-    /// A place for one more connection.
+    /// Gives one more connection to the worker that has the fewest.
     pub fn seat(&self) -> Seat {
         let in_turn = self.in_turn();
         let fewest = in_turn.min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
         let worker = fewest.unwrap_or(&self.first);
         worker.connections.fetch_add(1, Ordering::Relaxed);
-        Seat(Arc::clone(worker))
+        Seat {
+            worker: Arc::clone(worker),
+            _connection: self.connections.add(),
+        }
     }
 
-    /// The event loop of one of them, for what accepts connections.
+    /// Returns how many connections are open.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.connections.count()
+    }
+
+    /// Waits until no connection is open.
+    pub async fn no_connections(&self) {
+        self.connections.none().await;
+    }
+
+    /// Returns the event loop of one worker, for a task that accepts connections.
     pub fn events(&self) -> &Handle {
         &self.in_turn().next().unwrap_or(&self.first).events
     }
 
-    /// Waits until each of them has found the time for a task: not for long, unless one hangs.
+    /// Waits until each worker has run a task: not for long, unless one hangs.
     pub async fn respond(&self) {
         for worker in iter::once(&self.first).chain(&self.others) {
             // Fails only when they end.
@@ -101,16 +122,16 @@ impl Worker {
 }
 
 impl Seat {
-    /// The event loop of the thread.
+    /// Returns the event loop of the worker.
     #[must_use]
     pub fn events(&self) -> &Handle {
-        &self.0.events
+        &self.worker.events
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
