@@ -12,5 +12,5 @@ mod slots;
 mod status;
 
 pub use client::{ClientError, reload, status};
-pub use listeners::{AdminListeners, ListenError};
+pub use listeners::AdminListeners;
 pub use server::Reload;

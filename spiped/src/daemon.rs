@@ -18,14 +18,15 @@ use std::time::Duration;
 use serving::Daemon;
 use spiped_tokio::KeyExchangePool;
 
-use crate::admin::{AdminListeners, ListenError};
+use crate::admin::AdminListeners;
 use crate::cli::{Pipes, SpipedOptions};
-use crate::config::settings::ProcessConfig;
+use crate::config::settings::{PipeConfig, ProcessConfig};
 use crate::config::setup::SetupError;
-use crate::daemon::bind::{BindError, BoundPipe, ExistingState, InheritedSockets, KeyedPipe};
-use crate::daemon::config_source::{ConfigSource, ConfigSourceError};
+use crate::daemon::bind::{BoundPipe, ExistingState, InheritedSockets};
+use crate::daemon::config_source::ConfigSource;
 use crate::daemon::pipes::RunningPipes;
 use crate::daemon::sd_notify::Supervisor;
+use crate::keys::Keys;
 use crate::log::{self, Class, Destination};
 use crate::os::daemonize::{self, Outcome, Readiness, Role};
 use crate::os::fd_limit::FdLimit;
@@ -51,12 +52,9 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// What is to run is described wrongly.
+    /// The configuration is wrong, or a pipe or the admin room cannot have what it asks for.
     #[error(transparent)]
-    ConfigSource(#[from] ConfigSourceError),
-    /// A pipe cannot run.
-    #[error(transparent)]
-    Bind(#[from] BindError),
+    Setup(#[from] SetupError),
     /// The user to run as does not exist.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -66,9 +64,6 @@ pub enum DaemonError {
     /// The pidfile cannot be written.
     #[error(transparent)]
     Pidfile(#[from] PidfileError),
-    /// Nobody could ask for metrics or status.
-    #[error(transparent)]
-    AdminListen(#[from] ListenError),
     /// The sandbox has a gap, and none is allowed.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -85,7 +80,7 @@ struct Plan {
     process: ProcessConfig,
     pidfile: PathBuf,
     config_source: ConfigSource,
-    keyed: Vec<KeyedPipe>,
+    pipes: Vec<(PipeConfig, Keys)>,
     identity: Option<Identity>,
     existing: ExistingState,
     supervisor: Supervisor,
@@ -121,7 +116,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     signals::hold()?;
     let plan = Plan {
         identity: process.user.as_deref().map(Identity::parse).transpose()?,
-        keyed: KeyedPipe::read_all(settings, None)?,
+        pipes: bind::read_keys(settings, None)?,
         existing: ExistingState {
             inherited,
             ..ExistingState::default()
@@ -152,21 +147,21 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
 
 impl Plan {
     /// Looks up all addresses and listens. May block.
-    fn bind(&self) -> Result<Vec<BoundPipe>, DaemonError> {
-        Ok(KeyedPipe::bind_all(self.keyed.clone(), &self.existing)?)
+    fn bind(&self) -> Result<Vec<BoundPipe>, SetupError> {
+        bind::bind_all(&self.pipes, &self.existing)
     }
 
     /// Prepares for as long as look-ups fail (`-D`).
     fn bind_when_resolvable(&self) -> Result<Vec<BoundPipe>, DaemonError> {
         loop {
             match self.bind() {
-                Err(DaemonError::Bind(BindError::Setup(error @ SetupError::Resolve { .. }))) => {
+                Err(error @ SetupError::Resolve { .. }) => {
                     let why = format_args!("{error}; trying again");
                     log::warning(Class::Lookup, why);
                     self.supervisor.waiting(why, DNS_PATIENCE);
                     signals::sleep(DNS_RETRY)?;
                 }
-                bound => return bound,
+                bound => return Ok(bound?),
             }
         }
     }
@@ -183,7 +178,7 @@ impl Plan {
         let destination = self.log_destination();
         log::open(destination);
         let descriptors = self.descriptors()?;
-        let bound = match early {
+        let mut bound = match early {
             Some(bound) => bound,
             None => {
                 if let Some(readiness) = readiness.take() {
@@ -207,8 +202,8 @@ impl Plan {
         permissions.unix_sockets |=
             matches!(destination, Destination::Syslog | Destination::Journal);
         // What is kept is what is locked.
-        drop(self.keyed);
-        let (bound, key_lock) = BoundPipe::lock_keys(bound);
+        drop(self.pipes);
+        let key_lock = BoundPipe::lock_keys(&mut bound);
         // Asked before the sandbox, which hides the limits of a container.
         let key_exchange = KeyExchangePool::new();
         let report = self.process.sandbox.enter(&permissions, key_lock)?;
@@ -263,7 +258,7 @@ impl Plan {
         // Asked before the sandbox, which hides the limits of a container.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let descriptors = FdLimit::raise(processors)?;
-        let pipes = self.keyed.iter().map(|keyed| &keyed.settings);
+        let pipes = self.pipes.iter().map(|(config, _)| config);
         if let Some(max) = admission::served_by(pipes)
             && !descriptors.suffices_for(max)
         {
@@ -285,7 +280,7 @@ impl DaemonError {
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         match self {
-            Self::ConfigSource(ConfigSourceError::Config(error)) => error.lines(),
+            Self::Setup(error) => error.lines(),
             other => vec![other.to_string()],
         }
     }

@@ -107,11 +107,14 @@ impl Keys {
             && secrets.all(|(one, other)| one.is_same(other))
     }
 
-    /// Moves all of them into locked memory, and says how that went.
-    pub fn lock(self) -> (Self, io::Result<()>) {
-        let (ring, outcome) = locked_memory::lock(self.ring);
-        let entries = self.entries;
-        (Self { ring, entries }, outcome)
+    /// Moves the keys into locked memory.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses it. The keys stay where they were.
+    pub fn lock(&mut self) -> io::Result<()> {
+        self.ring = locked_memory::lock(&self.ring)?;
+        Ok(())
     }
 
     /// Takes the place of earlier keys: a client's key that was there before is remembered on as the

@@ -13,6 +13,7 @@ pub mod per_client_limit;
 pub mod proxy_protocol;
 pub mod registry;
 pub mod resolved;
+pub mod state;
 pub mod stats;
 pub mod target;
 pub mod unproved;

@@ -10,7 +10,6 @@ use tokio::sync::mpsc;
 
 use super::server::{self, Access, Reload};
 use crate::config::setup::{self, SetupError};
-use crate::os::os_error::os_error;
 use crate::pipe::registry::Registry;
 
 /// Sockets that listen, and that nobody answers at yet.
@@ -20,24 +19,6 @@ pub struct AdminListeners {
     control: Option<BoundListener>,
 }
 
-/// Why there is none.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenError {
-    /// The address for metrics is no good.
-    #[error(transparent)]
-    Address(#[from] SetupError),
-    /// It cannot be listened on.
-    #[error("cannot listen on {endpoint} ({option}): {}", os_error(.error))]
-    Bind {
-        /// What it is for.
-        option: &'static str,
-        /// Where.
-        endpoint: Endpoint,
-        /// Why not.
-        error: io::Error,
-    },
-}
-
 impl AdminListeners {
     /// Listens for what is asked for. May block. Call it while the process has one thread: files of
     /// others would get the mode of the control socket.
@@ -45,10 +26,10 @@ impl AdminListeners {
     /// # Errors
     ///
     /// An address is no good, or cannot be listened on.
-    pub fn bind(metrics: Option<&str>, control: Option<&Path>) -> Result<Self, ListenError> {
+    pub fn bind(metrics: Option<&str>, control: Option<&Path>) -> Result<Self, SetupError> {
         let bind = |option, endpoint: Endpoint| {
-            BoundListener::bind(&endpoint).map_err(|error| ListenError::Bind {
-                option,
+            BoundListener::bind(&endpoint).map_err(|error| SetupError::Listen {
+                option: Some(option),
                 endpoint,
                 error,
             })

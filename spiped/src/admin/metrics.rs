@@ -95,9 +95,9 @@ impl Pipe {
     fn of((name, entry): (Arc<str>, PipeEntry)) -> Self {
         Self {
             name,
-            accepted: entry.stats.accepted(),
-            unproved: entry.admission.unproved.count() as u64,
-            totals: entry.stats.totals(),
+            accepted: entry.state.stats.accepted(),
+            unproved: entry.state.admission.unproved.count() as u64,
+            totals: entry.state.stats.totals(),
             // Nobody will try again those of a pipe that is gone.
             targets: match entry.removed {
                 true => Vec::new(),

@@ -114,25 +114,25 @@ impl Status {
 
 impl PipeStatus {
     fn of(pipe: PipeEntry) -> Self {
+        let stats = &pipe.state.stats;
         let mut all = Totals::default();
-        for totals in pipe.stats.totals().values() {
+        for totals in stats.totals().values() {
             all += totals;
         }
         Self {
-            name: pipe.settings.name.to_string(),
-            mode: pipe.settings.mode.to_string(),
-            source: pipe.settings.source.to_string(),
+            name: pipe.config.name.to_string(),
+            mode: pipe.config.mode.to_string(),
+            source: pipe.config.source.to_string(),
             targets: TargetStatus::all(&pipe.targets),
             removed: pipe.removed,
-            accepted: pipe.stats.accepted(),
+            accepted: stats.accepted(),
             active: all.open,
-            unproved: pipe.admission.unproved.count() as u64,
+            unproved: pipe.state.admission.unproved.count() as u64,
             ended: all.all_ended(),
             failed: all.failed(),
             from_source: all.from_source,
             to_source: all.to_source,
-            connections: pipe
-                .stats
+            connections: stats
                 .open_connections()
                 .iter()
                 .map(|info| ConnectionStatus::of(info))

@@ -53,13 +53,13 @@ pub enum SpipeError {
 ///
 /// What to tell the user before exiting with status 1.
 pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
-    let keys = setup::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
+    let mut keys = setup::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
     let target = setup::parse_target(&options.target)?;
     let endpoints = setup::resolve("target", &target)?;
     let bind = options.bind.as_deref().map(setup::parse_bind).transpose()?;
     let bind = ResolverCache::default().resolve_bind(bind.as_ref())?;
     let permissions = Permissions::of(&endpoints, &bind);
-    let (keys, key_lock) = keys.lock();
+    let key_lock = keys.lock();
     let handler = client::handler(options, Target::new(target, endpoints), bind, keys);
     // As much as there is, without a word: standard error is for errors.
     let _ = Sandbox::On.enter(&permissions, key_lock);

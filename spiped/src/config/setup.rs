@@ -1,18 +1,22 @@
-//! What both programs do before their first connection: the key and the addresses.
+//! What both programs do before their first connection, for all rooms above: they read the key and look
+//! addresses up.
 
 use std::io;
+use std::sync::Arc;
 
 use spiped_tokio::{Address, AddressError, BindAddress, Endpoint, TargetAddress};
 
+use crate::config::file::ConfigError;
 use crate::config::network::NobodyError;
 use crate::config::settings::Mode;
 use crate::keys::{KeyCount, Keys, KeysError, KeysSource};
 use crate::log::{self, Class};
+use crate::os::os_error::os_error;
 
-/// Why a program cannot start.
+/// Why a program cannot start, or a daemon cannot take on a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The key cannot be read.
+    /// A key cannot be read.
     #[error(transparent)]
     Key(#[from] KeysError),
     /// An address is written wrongly.
@@ -23,7 +27,7 @@ pub enum SetupError {
         /// What is wrong with it.
         error: AddressError,
     },
-    /// Nobody who can connect to the source may.
+    /// No network of `--accept-proxy` has peers that can connect to the source.
     #[error("bad --accept-proxy: {0}")]
     AcceptProxy(#[from] NobodyError),
     /// A name has no address, as far as the resolver knows.
@@ -36,9 +40,52 @@ pub enum SetupError {
         /// What the resolver said.
         error: io::Error,
     },
+    /// The configuration file cannot be read, or has mistakes.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An endpoint cannot be listened on.
+    #[error("cannot listen on {endpoint}{}: {}", in_brackets(*.option), os_error(.error))]
+    Listen {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// The option that asks for it, if it is not the source of a pipe.
+        option: Option<&'static str>,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Two pipes would take connections from each other.
+    #[error("pipes {} and {} would both listen on {endpoint}", .pipes[0], .pipes[1])]
+    SharedSource {
+        /// The endpoint.
+        endpoint: Endpoint,
+        /// The names of the pipes.
+        pipes: [Arc<str>; 2],
+    },
+}
+
+fn in_brackets(option: Option<&str>) -> String {
+    option.map_or_else(String::new, |option| format!(" ({option})"))
 }
 
 impl SetupError {
+    /// Returns the error as text, a line for each thing that is wrong.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Config(error) => error.lines(),
+            other => vec![other.to_string()],
+        }
+    }
+
+    /// Makes the error of a pipe's source that cannot be listened on.
+    pub(crate) fn listen(endpoint: &Endpoint, error: io::Error) -> Self {
+        Self::Listen {
+            endpoint: endpoint.clone(),
+            option: None,
+            error,
+        }
+    }
+
     pub(crate) fn resolve(role: &'static str, address: &Address, error: io::Error) -> Self {
         Self::Resolve {
             role,

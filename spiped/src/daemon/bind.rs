@@ -13,33 +13,8 @@ use crate::config::setup::{self, SetupError};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
 use crate::log::{self, Class, Level};
-use crate::os::os_error::os_error;
 use crate::os::socket_activation::InheritedSocket;
 use crate::pipe::resolved::ResolverCache;
-
-/// Why a pipe cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// A key or an address is no good.
-    #[error(transparent)]
-    Setup(#[from] SetupError),
-    /// The source address cannot be listened on.
-    #[error("cannot listen on {endpoint}: {}", os_error(.error))]
-    Bind {
-        /// The address.
-        endpoint: Endpoint,
-        /// Why not.
-        error: io::Error,
-    },
-    /// Two pipes would take connections from each other.
-    #[error("pipes {} and {} would both listen on {endpoint}", .pipes[0], .pipes[1])]
-    Shared {
-        /// The address.
-        endpoint: Endpoint,
-        /// Their names.
-        pipes: [Arc<str>; 2],
-    },
-}
 
 /// Keys of clients that no pipe accepts any more, as they are now.
 #[derive(Debug)]
@@ -67,19 +42,14 @@ impl RevokedKeys {
     }
 }
 
-/// A pipe whose keys are known.
-#[derive(Clone, Debug)]
-pub struct KeyedPipe {
-    pub(crate) settings: PipeConfig,
-    pub(crate) keys: Keys,
-}
-
-/// A pipe that can run.
+/// A pipe that can run: its keys are read, its names are looked up, and its socket listens.
 #[derive(Debug)]
 pub struct BoundPipe {
-    pub(crate) keyed: KeyedPipe,
-    /// Those of each target.
+    pub(crate) config: PipeConfig,
+    pub(crate) keys: Keys,
+    /// The endpoints of each target, in the order of `config.targets`.
     pub(crate) targets: Vec<Vec<Endpoint>>,
+    /// The addresses that connections to a target start from; none leaves that to the system.
     pub(crate) bind: Vec<SocketAddr>,
     pub(crate) listening: Listening,
 }
@@ -128,88 +98,83 @@ pub struct RunningListener {
     pub listener: Weak<Listener>,
 }
 
-impl KeyedPipe {
-    /// Reads the keys of pipes; what came from standard input before is not there a second time.
-    ///
-    /// # Errors
-    ///
-    /// One cannot be read.
-    pub fn read_all(
-        pipes: Vec<PipeConfig>,
-        from_stdin: Option<&Keys>,
-    ) -> Result<Vec<Self>, BindError> {
-        let read = |settings: PipeConfig| {
-            let keys = match (&settings.key, from_stdin) {
-                (KeysSource::One(KeySource::Stdin), Some(keys)) => keys.clone(),
-                (source, _) => setup::read_keys(source, settings.mode)?,
-            };
-            Ok(Self { settings, keys })
+/// Reads the keys of pipes. A key that was read from standard input before is taken from `from_stdin`.
+///
+/// # Errors
+///
+/// A key cannot be read.
+pub fn read_keys(
+    pipes: Vec<PipeConfig>,
+    from_stdin: Option<&Keys>,
+) -> Result<Vec<(PipeConfig, Keys)>, SetupError> {
+    let read = |config: PipeConfig| {
+        let keys = match (&config.key, from_stdin) {
+            (KeysSource::One(KeySource::Stdin), Some(keys)) => keys.clone(),
+            (source, _) => setup::read_keys(source, config.mode)?,
         };
-        pipes.into_iter().map(read).collect()
-    }
+        Ok((config, keys))
+    };
+    pipes.into_iter().map(read).collect()
+}
 
-    /// Prepares all pipes.
-    ///
-    /// # Errors
-    ///
-    /// A name has no address, a source cannot be listened on, or two pipes would listen at one place.
-    pub fn bind_all(
-        pipes: Vec<Self>,
-        existing: &ExistingState,
-    ) -> Result<Vec<BoundPipe>, BindError> {
-        let sources = pipes.iter().map(|pipe| pipe.settings.source.clone());
-        let sources: HashSet<_> = sources.collect();
-        let mut taken = HashMap::new();
-        let bind = |keyed: Self| {
-            let name = Arc::clone(&keyed.settings.name);
-            let bound = keyed.bind(existing, &sources)?;
-            if let Ok(endpoint) = bound.listening.endpoint()
-                && let Some(other) = taken.insert(endpoint.clone(), Arc::clone(&name))
-            {
-                return Err(BindError::Shared {
-                    endpoint,
-                    pipes: [other, name],
-                });
-            }
-            Ok(bound)
-        };
-        pipes.into_iter().map(bind).collect()
-    }
-
-    /// Looks up what no pipe knows, and listens beside pipes with these sources.
-    fn bind(
-        self,
-        existing: &ExistingState,
-        sources: &HashSet<Address>,
-    ) -> Result<BoundPipe, BindError> {
-        let targets = self.settings.targets.iter();
-        let targets = targets.map(|target| existing.resolver_cache.resolve("target", target));
-        let targets = targets.collect::<Result<_, _>>()?;
-        let bind = existing
-            .resolver_cache
-            .resolve_bind(self.settings.bind.as_ref())?;
-        Ok(BoundPipe {
-            listening: existing.listen(&self.settings, sources)?,
-            targets,
-            bind,
-            keyed: self,
-        })
-    }
+/// Binds all pipes: looks up the names that `existing` does not know, and listens.
+///
+/// # Errors
+///
+/// A name has no address, a source cannot be listened on, or two pipes would listen at one endpoint.
+pub fn bind_all(
+    pipes: &[(PipeConfig, Keys)],
+    existing: &ExistingState,
+) -> Result<Vec<BoundPipe>, SetupError> {
+    let sources = pipes.iter().map(|(config, _)| config.source.clone());
+    let sources: HashSet<_> = sources.collect();
+    let mut taken = HashMap::new();
+    let bind = |(config, keys): &(PipeConfig, Keys)| {
+        let bound = BoundPipe::new(config, keys, existing, &sources)?;
+        let name = &config.name;
+        if let Ok(endpoint) = bound.listening.endpoint()
+            && let Some(other) = taken.insert(endpoint.clone(), Arc::clone(name))
+        {
+            return Err(SetupError::SharedSource {
+                endpoint,
+                pipes: [other, Arc::clone(name)],
+            });
+        }
+        Ok(bound)
+    };
+    pipes.iter().map(bind).collect()
 }
 
 impl BoundPipe {
-    /// Moves keys into locked memory, and says how that went.
-    pub fn lock_keys(pipes: Vec<Self>) -> (Vec<Self>, io::Result<()>) {
+    /// Binds one pipe. `sources` are those of all pipes that are to run.
+    fn new(
+        config: &PipeConfig,
+        keys: &Keys,
+        existing: &ExistingState,
+        sources: &HashSet<Address>,
+    ) -> Result<Self, SetupError> {
+        let targets = config.targets.iter();
+        let targets = targets.map(|target| existing.resolver_cache.resolve("target", target));
+        let targets = targets.collect::<Result<_, _>>()?;
+        let bind = existing.resolver_cache.resolve_bind(config.bind.as_ref())?;
+        Ok(Self {
+            listening: existing.listen(config, sources)?,
+            targets,
+            bind,
+            config: config.clone(),
+            keys: keys.clone(),
+        })
+    }
+
+    /// Moves the keys of all pipes into locked memory. Returns an error if that failed for one of them.
+    pub fn lock_keys(pipes: &mut [Self]) -> io::Result<()> {
         let mut outcome = Ok(());
-        let locked = pipes.into_iter().map(|mut pipe| {
-            let (keys, locked) = pipe.keyed.keys.lock();
-            pipe.keyed.keys = keys;
-            if locked.is_err() {
-                outcome = locked;
+        for pipe in pipes {
+            if let Err(error) = pipe.keys.lock() {
+                outcome = Err(error);
             }
-            pipe
-        });
-        (locked.collect(), outcome)
+        }
+        outcome
     }
 }
 
@@ -224,10 +189,10 @@ pub(crate) fn may_stay(wanted: &Endpoint, here: &Endpoint) -> bool {
 }
 
 /// The first place that the source of a pipe leads to.
-fn first<'a>(settings: &PipeConfig, endpoints: &'a [Endpoint]) -> Result<&'a Endpoint, SetupError> {
+fn first<'a>(config: &PipeConfig, endpoints: &'a [Endpoint]) -> Result<&'a Endpoint, SetupError> {
     let endpoint = endpoints.first().ok_or_else(|| {
         let error = io::ErrorKind::AddrNotAvailable.into();
-        SetupError::resolve("source", &settings.source, error)
+        SetupError::resolve("source", &config.source, error)
     })?;
     if endpoints.len() > 1 {
         log::event(
@@ -235,9 +200,9 @@ fn first<'a>(settings: &PipeConfig, endpoints: &'a [Endpoint]) -> Result<&'a End
             Class::Daemon,
             format_args!(
                 "{} has several addresses: listening on {endpoint} only",
-                settings.source
+                config.source
             ),
-            |fields| fields.text("pipe", &settings.name),
+            |fields| fields.text("pipe", &config.name),
         );
     }
     Ok(endpoint)
@@ -252,7 +217,7 @@ impl Listening {
         }
     }
 
-    /// Goes on in the current runtime.
+    /// Returns the listener, registered with the current runtime if it is new.
     pub(crate) fn start(self) -> io::Result<Arc<Listener>> {
         match self {
             Self::New(bound) => bound.start().map(Arc::new),
@@ -270,14 +235,14 @@ impl ExistingState {
     /// another one leaves; else at the first place that its source leads to.
     fn listen(
         &self,
-        settings: &PipeConfig,
+        config: &PipeConfig,
         sources: &HashSet<Address>,
-    ) -> Result<Listening, BindError> {
+    ) -> Result<Listening, SetupError> {
         let take = |there: &RunningListener| {
             let listener = Weak::clone(&there.listener);
             Listening::Running(there.endpoint.clone(), listener)
         };
-        let source = &settings.source;
+        let source = &config.source;
         if let Some(there) = self.running.iter().find(|there| there.source == *source) {
             return Ok(take(there));
         }
@@ -287,7 +252,7 @@ impl ExistingState {
         };
         let endpoint = match self.running.iter().find(is_left) {
             Some(there) => &there.endpoint,
-            None => first(settings, &endpoints)?,
+            None => first(config, &endpoints)?,
         };
         // Also if the pipe there stays, so that both are named.
         if let Some(there) = self
@@ -305,10 +270,9 @@ impl ExistingState {
                 fits.map_or_else(|| BoundListener::bind(endpoint), Ok)
             }
         };
-        bound.map(Listening::New).map_err(|error| BindError::Bind {
-            endpoint: endpoint.clone(),
-            error,
-        })
+        bound
+            .map(Listening::New)
+            .map_err(|error| SetupError::listen(endpoint, error))
     }
 
     /// Those that were passed and that none of these pipes listens on.

@@ -9,7 +9,7 @@ use nix::unistd::geteuid;
 use spiped_tokio::{Address, BindAddress, Endpoint};
 
 use crate::cli::Pipes;
-use crate::config::file::{self, ConfigError, KeyFiles};
+use crate::config::file::{self, KeyFiles};
 use crate::config::settings::PipeConfig;
 use crate::config::setup::SetupError;
 use crate::daemon::bind::BoundPipe;
@@ -28,24 +28,13 @@ pub enum ConfigSource {
     File(PathBuf),
 }
 
-/// Why there is nothing to run.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigSourceError {
-    /// An address on the command line is written wrongly.
-    #[error(transparent)]
-    CommandLine(#[from] SetupError),
-    /// The file is no good.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-}
-
 impl ConfigSource {
     /// Of a command line.
     ///
     /// # Errors
     ///
     /// An address is written wrongly.
-    pub fn of(pipes: Pipes) -> Result<Self, ConfigSourceError> {
+    pub fn of(pipes: Pipes) -> Result<Self, SetupError> {
         Ok(match pipes {
             Pipes::One(options) => Self::CommandLine(Box::new(PipeConfig::from_options(options)?)),
             Pipes::File(file) => Self::File(file),
@@ -57,7 +46,7 @@ impl ConfigSource {
     /// # Errors
     ///
     /// The file cannot be read, or has mistakes.
-    pub fn read(&self) -> Result<Vec<PipeConfig>, ConfigSourceError> {
+    pub fn read(&self) -> Result<Vec<PipeConfig>, SetupError> {
         Ok(match self {
             Self::CommandLine(pipe) => vec![(**pipe).clone()],
             Self::File(path) => file::read(path, KeyFiles::Leave)?,
@@ -69,19 +58,15 @@ impl ConfigSource {
     pub fn permissions(&self, pipes: &[BoundPipe]) -> Permissions {
         let mut permissions = Permissions::default();
         for pipe in pipes {
-            let settings = &pipe.keyed.settings;
+            let config = &pipe.config;
             for target in &pipe.targets {
                 permissions.join(Permissions::of(target, &pipe.bind));
             }
-            if settings.connection.resolve_interval.is_some() {
-                let bind = settings.bind.as_ref().map(BindAddress::address);
-                let mut addresses = settings
-                    .targets
-                    .iter()
-                    .chain([&settings.source])
-                    .chain(bind);
+            if config.connection.resolve_interval.is_some() {
+                let bind = config.bind.as_ref().map(BindAddress::address);
+                let mut addresses = config.targets.iter().chain([&config.source]).chain(bind);
                 permissions.names |= addresses.any(Address::is_name);
-                if settings.source.is_name() {
+                if config.source.is_name() {
                     permissions.listen = true;
                     let endpoint = pipe.listening.endpoint().ok();
                     permissions
@@ -89,7 +74,7 @@ impl ConfigSource {
                         .extend(endpoint.and_then(|endpoint| endpoint.port()));
                 }
             }
-            for path in settings.key.paths() {
+            for path in config.key.paths() {
                 permissions.reads.extend(folders(path));
                 let links = keys::links(path);
                 permissions

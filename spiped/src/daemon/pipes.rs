@@ -15,65 +15,66 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::settings::PipeConfig;
-use crate::daemon::bind::{BoundPipe, ExistingState, KeyedPipe, RevokedKeys, RunningListener};
+use crate::daemon::bind::{BoundPipe, ExistingState, RevokedKeys, RunningListener};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
 use crate::os::fd_limit::FdLimit;
-use crate::pipe::accept::Pipe;
-use crate::pipe::admission::{Admission, Limits, Shares};
+use crate::pipe::accept::Acceptor;
+use crate::pipe::admission::{Limits, Shares};
 use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::registry::{PipeEntry, Registry};
-use crate::pipe::stats::PipeStats;
+use crate::pipe::state::PipeState;
 use crate::pipe::target::{Target, Targets};
 use crate::pipe::workers::Workers;
 
-/// All pipes that run.
+/// All pipes that run, and what they share.
 #[derive(Debug)]
 pub struct RunningPipes {
     pipes: BTreeMap<Arc<str>, RunningPipe>,
     registry: Arc<Registry>,
-    /// Pipes that are gone, as long as they have connections.
-    retired: Vec<KeyedPipe>,
-    descriptors: FdLimit,
+    /// The keys of pipes that were removed, as long as connections that began with them are open.
+    retired: Vec<RevokedKeys>,
+    fd_limit: FdLimit,
     key_exchange: KeyExchangePool,
     workers: Arc<Workers>,
-    /// Whoever looks names up is told here to do so at once.
-    again: watch::Sender<()>,
+    /// Has every name looked up again at once.
+    resolve_now: watch::Sender<()>,
 }
 
-/// One of them.
+/// A pipe that accepts connections.
 #[derive(Debug)]
 struct RunningPipe {
-    keyed: KeyedPipe,
-    pipe: Arc<Pipe>,
+    config: PipeConfig,
+    keys: Keys,
+    acceptor: Arc<Acceptor>,
     listener: watch::Sender<Arc<Listener>>,
-    /// Where the listener is watched and accepted from.
+    /// The event loop that the listener is registered with.
     events: Handle,
     accepting: JoinHandle<()>,
-    /// What looks its names up again and again.
+    /// The tasks that look names up again, one for each name.
     reresolving: Vec<JoinHandle<()>>,
 }
 
-/// What one is made of.
-struct Ready {
-    keyed: KeyedPipe,
-    /// Those of each target.
+/// A bound pipe whose listener is registered with an event loop.
+struct Starting {
+    config: PipeConfig,
+    keys: Keys,
     targets: Vec<Vec<Endpoint>>,
     bind: Vec<SocketAddr>,
     listener: Arc<Listener>,
     events: Handle,
 }
 
-/// What a reload has changed.
+/// The pipes that a reload has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Pipes that there are now.
+    /// Pipes that run now.
     pub pipes: usize,
-    /// Those that were not there before.
+    /// Pipes whose name is new.
     pub added: usize,
-    /// Those that are not the same as before.
+    /// Pipes whose configuration, keys or socket are not the same as before.
     pub changed: usize,
-    /// Those that are not there any more.
+    /// Pipes that do not run any more.
     pub removed: usize,
 }
 
@@ -94,10 +95,10 @@ impl fmt::Display for Changes {
 }
 
 impl RunningPipes {
-    /// No pipe yet. Those that come are entered in the registry.
+    /// Starts without a pipe. Those that come are entered in `registry`.
     #[must_use]
     pub fn new(
-        descriptors: FdLimit,
+        fd_limit: FdLimit,
         key_exchange: KeyExchangePool,
         workers: Arc<Workers>,
         registry: Arc<Registry>,
@@ -106,83 +107,74 @@ impl RunningPipes {
             pipes: BTreeMap::new(),
             registry,
             retired: Vec::new(),
-            descriptors,
+            fd_limit,
             key_exchange,
             workers,
-            again: watch::Sender::default(),
+            resolve_now: watch::Sender::default(),
         }
     }
 
-    /// The threads that serve connections.
+    /// Returns the threads that serve connections.
     #[must_use]
     pub fn workers(&self) -> Arc<Workers> {
         Arc::clone(&self.workers)
     }
 
-    /// The sockets that pipes listen on now, and where their names lead.
+    /// Returns the sockets that pipes listen on now, and where their names lead.
     #[must_use]
     pub fn existing(&self) -> ExistingState {
         let mut existing = ExistingState::default();
-        let mut running: Vec<_> = self.pipes.values().collect();
-        // Those that look names up again know better, and are asked last.
-        running.sort_by_key(|running_pipe| {
-            running_pipe
-                .keyed
-                .settings
-                .connection
-                .resolve_interval
-                .is_some()
-        });
-        for running_pipe in running {
-            let listener = running_pipe.listener.borrow();
+        let mut pipes: Vec<_> = self.pipes.values().collect();
+        // Pipes that look names up again know better, so what they say of a name counts.
+        pipes.sort_by_key(|pipe| pipe.config.connection.resolve_interval.is_some());
+        for pipe in pipes {
+            let listener = pipe.listener.borrow();
             if let Ok(endpoint) = listener.local_endpoint() {
                 existing.running.push(RunningListener {
-                    source: running_pipe.keyed.settings.source.clone(),
+                    source: pipe.config.source.clone(),
                     endpoint,
                     listener: Arc::downgrade(&listener),
                 });
             }
-            let handler = running_pipe.pipe.handler();
+            let handler = &pipe.acceptor.handler;
+            let cache = &mut existing.resolver_cache;
             for target in handler.targets.all() {
-                let found = target.endpoints().get();
-                existing
-                    .resolver_cache
-                    .add(target.address(), found.iter().cloned());
+                cache.add(target.address(), target.endpoints().get().iter().cloned());
             }
-            if let Some(bind) = &running_pipe.keyed.settings.bind {
-                let found = handler.bind.get();
-                let found = found.iter().copied().map(Endpoint::Tcp);
-                existing.resolver_cache.add(bind.address(), found);
+            if let Some(bind) = &pipe.config.bind {
+                let addresses = handler.bind.get();
+                cache.add(bind.address(), addresses.iter().copied().map(Endpoint::Tcp));
             }
         }
         existing
     }
 
-    /// Where the keys are of all clients that have or may have connections.
+    /// Returns where the keys are of all clients that have or may have connections.
     #[must_use]
     pub fn client_keys(&self) -> Vec<KeysSource> {
+        let running = self.pipes.values();
+        let running = running.map(|pipe| (&pipe.config.key, &pipe.keys));
+        let retired = self.retired.iter().map(|old| (&old.source, &old.keys));
         let mut sources = Vec::new();
-        let all = self.pipes.values().map(|running_pipe| &running_pipe.keyed);
-        for keyed in all.chain(&self.retired) {
-            let source = &keyed.settings.key;
-            if keyed.keys.has_clients() && !sources.contains(source) {
+        for (source, keys) in running.chain(retired) {
+            if keys.has_clients() && !sources.contains(source) {
                 sources.push(source.clone());
             }
         }
         sources
     }
 
-    /// The key that was read from standard input, if one was.
+    /// Returns the key that was read from standard input, if one was.
     #[must_use]
     pub fn key_from_stdin(&self) -> Option<Keys> {
-        let mut all = self.pipes.values().map(|running_pipe| &running_pipe.keyed);
-        let keyed = all.find(|keyed| keyed.settings.key == KeySource::Stdin.into())?;
-        Some(keyed.keys.clone())
+        let mut pipes = self.pipes.values();
+        let pipe = pipes.find(|pipe| pipe.config.key == KeySource::Stdin.into())?;
+        Some(pipe.keys.clone())
     }
 
-    /// Runs these pipes and no others. One that runs already as it should is left alone; connections
-    /// go on, except those of clients whose key is gone, also from what is left of such keys. They
-    /// count for the limits of the pipe of that name.
+    /// Runs the pipes in `wanted` and no others. A pipe that runs already as it should is left alone.
+    /// Connections go on and count for the limits of the pipe of that name, except those of clients
+    /// whose key is gone; `revoked` are the keys of clients that no pipe in `wanted` has.
     ///
     /// # Errors
     ///
@@ -192,80 +184,73 @@ impl RunningPipes {
         wanted: Vec<BoundPipe>,
         revoked: &[RevokedKeys],
     ) -> io::Result<Changes> {
-        let settings = wanted.iter().map(|pipe| &pipe.keyed.settings);
-        let shares = Shares::among(settings, self.descriptors);
-        let started = wanted.into_iter().map(|pipe| self.ready(pipe));
-        let started = started.collect::<io::Result<Vec<_>>>()?;
+        let shares = Shares::among(wanted.iter().map(|pipe| &pipe.config), self.fd_limit);
+        let starting = wanted.into_iter().map(|bound| self.register(bound));
+        let starting = starting.collect::<io::Result<Vec<_>>>()?;
         let mut changes = Changes {
-            pipes: started.len(),
+            pipes: starting.len(),
             ..Changes::default()
         };
         let mut before = std::mem::take(&mut self.pipes);
-        for mut ready in started {
-            let name = Arc::clone(&ready.keyed.settings.name);
-            let limits = Limits::new(&ready.keyed.settings, shares);
-            let (stats, admission) = self.stats_and_admission(&ready.keyed.settings, limits);
-            let running_pipe = match before.remove(&name) {
+        for mut new in starting {
+            let name = Arc::clone(&new.config.name);
+            let state = self.state(&name, Limits::new(&new.config, shares));
+            let pipe = match before.remove(&name) {
                 None => {
                     changes.added += 1;
-                    self.running_pipe(ready, &stats, &admission, &[])
+                    self.start(new, &state, &[])
                 }
-                Some(running_pipe) if running_pipe.is(&ready) => running_pipe,
-                Some(running_pipe) => {
+                Some(old) if old.is_same(&new) => old,
+                Some(old) => {
                     changes.changed += 1;
-                    let gone = ready.keyed.keys.replace(&running_pipe.keyed.keys);
-                    let before = Arc::clone(&running_pipe.pipe);
-                    running_pipe.end().await;
+                    let gone = new.keys.replace(&old.keys);
+                    let targets = Arc::clone(&old.acceptor.handler.targets);
+                    old.end().await;
                     gone.iter().for_each(|key| key.remove());
-                    self.running_pipe(ready, &stats, &admission, before.handler().targets.all())
+                    self.start(new, &state, targets.all())
                 }
             };
             self.registry.insert(PipeEntry {
-                settings: running_pipe.keyed.settings.clone(),
+                config: pipe.config.clone(),
                 removed: false,
-                stats,
-                admission,
-                targets: Arc::clone(&running_pipe.pipe.handler().targets),
+                state,
+                targets: Arc::clone(&pipe.acceptor.handler.targets),
             });
-            self.pipes.insert(name, running_pipe);
+            self.pipes.insert(name, pipe);
         }
         changes.removed = before.len();
-        for (name, running_pipe) in before {
+        for (name, old) in before {
             self.registry.remove(&name);
-            self.retired.push(running_pipe.keyed.clone());
-            running_pipe.end().await;
+            self.retired.push(RevokedKeys {
+                source: old.config.key.clone(),
+                keys: old.keys.clone(),
+            });
+            old.end().await;
         }
         self.revoke(revoked);
         Ok(changes)
     }
 
-    /// Takes the socket of a pipe with the same source, which may have moved since that was prepared.
-    fn ready(&self, bound: BoundPipe) -> io::Result<Ready> {
-        let source = &bound.keyed.settings.source;
-        let mut running = self.pipes.values();
-        let same = running.find(|running_pipe| running_pipe.keyed.settings.source == *source);
+    /// Takes over the listener of a pipe with the same source, which may have moved since the new one
+    /// was bound; else registers the new listener with the event loop of a worker.
+    fn register(&self, bound: BoundPipe) -> io::Result<Starting> {
+        let source = &bound.config.source;
+        let same = self.pipes.values().find(|old| old.config.source == *source);
         let (listener, events) = match same {
-            Some(running_pipe) => (
-                Arc::clone(&running_pipe.listener.borrow()),
-                running_pipe.events.clone(),
-            ),
+            Some(old) => (Arc::clone(&old.listener.borrow()), old.events.clone()),
             None => {
                 let events = self.workers.events();
                 let _current = events.enter();
                 let listener = bound.listening.start()?;
-                // It may have been another pipe's.
-                let mut running = self.pipes.values();
-                let of = running
-                    .find(|running_pipe| Arc::ptr_eq(&running_pipe.listener.borrow(), &listener));
-                (
-                    listener,
-                    of.map_or(events, |running_pipe| &running_pipe.events)
-                        .clone(),
-                )
+                // A pipe with another source may have registered it.
+                let mut pipes = self.pipes.values();
+                let old = pipes.find(|old| Arc::ptr_eq(&old.listener.borrow(), &listener));
+                (listener, old.map_or(events, |old| &old.events).clone())
             }
         };
-        Ok(Ready {
-            keyed: bound.keyed,
+        Ok(Starting {
+            config: bound.config,
+            keys: bound.keys,
             targets: bound.targets,
             bind: bound.bind,
             listener,
@@ -273,82 +258,73 @@ impl RunningPipes {
         })
     }
 
-    /// Has all names looked up again at once.
-    pub fn look_up_again(&self) {
-        self.again.send_replace(());
+    /// Looks all names up again at once.
+    pub fn resolve_now(&self) {
+        self.resolve_now.send_replace(());
     }
 
-    /// Ends connections of pipes that are gone whose key is not where it was any more; another pipe may
-    /// have the same keys.
+    /// Ends the connections of removed pipes whose key is not where it was any more. It may have become
+    /// the key of another pipe.
     fn revoke(&mut self, revoked: &[RevokedKeys]) {
-        self.retired.retain(|keyed| keyed.keys.is_in_use());
-        let running = self.pipes.values().map(|running_pipe| &running_pipe.keyed);
-        let running = running.map(|keyed| (&keyed.settings.key, &keyed.keys));
-        let revoked = revoked.iter().map(|keys| (&keys.source, &keys.keys));
+        self.retired.retain(|old| old.keys.is_in_use());
+        let running = self.pipes.values();
+        let running = running.map(|pipe| (&pipe.config.key, &pipe.keys));
+        let revoked = revoked.iter().map(|now| (&now.source, &now.keys));
         let sources: Vec<_> = running.chain(revoked).collect();
         for old in &self.retired {
             let mut now = sources.iter();
-            if let Some((_, now)) = now.find(|(source, _)| **source == old.settings.key) {
+            if let Some((_, now)) = now.find(|(source, _)| **source == old.source) {
                 let gone = (*now).clone().replace(&old.keys);
                 gone.iter().for_each(|key| key.remove());
             }
         }
     }
 
-    /// The books and the gate of a pipe: those of one of its name if there was one.
-    fn stats_and_admission(
-        &self,
-        settings: &PipeConfig,
-        limits: Limits,
-    ) -> (Arc<PipeStats>, Arc<Admission>) {
-        match self.registry.find(&settings.name) {
-            Some((stats, admission)) => {
-                admission.set_limits(limits);
-                (stats, admission)
+    /// Returns the state of the pipe called `name`, with new limits.
+    fn state(&self, name: &Arc<str>, limits: Limits) -> Arc<PipeState> {
+        match self.registry.find(name) {
+            Some(state) => {
+                state.admission.set_limits(limits);
+                state
             }
-            None => {
-                let name = Arc::clone(&settings.name);
-                (Arc::default(), Arc::new(Admission::new(name, limits)))
-            }
+            None => Arc::new(PipeState::new(Arc::clone(name), limits)),
         }
     }
 
-    /// A pipe that starts to run. What is known of targets stays known.
-    fn running_pipe(
-        &self,
-        ready: Ready,
-        stats: &Arc<PipeStats>,
-        admission: &Arc<Admission>,
-        before: &[Arc<Target>],
-    ) -> RunningPipe {
-        let KeyedPipe { settings, keys } = ready.keyed.clone();
-        let name = || Arc::clone(&settings.name);
-        let targets = settings.targets.iter().cloned().zip(ready.targets);
+    /// Starts a pipe. A target that is among `known` keeps its addresses and whether it works.
+    fn start(&self, new: Starting, state: &Arc<PipeState>, known: &[Arc<Target>]) -> RunningPipe {
+        let Starting { config, keys, .. } = new;
+        let targets = config.targets.iter().cloned().zip(new.targets);
         let targets = targets.map(|(address, endpoints)| {
-            let resolver_cache = before.iter().find(|target| *target.address() == address);
+            let known = known.iter().find(|target| *target.address() == address);
             let new = || Arc::new(Target::new(address.clone(), endpoints));
-            resolver_cache.map_or_else(new, Arc::clone)
+            known.map_or_else(new, Arc::clone)
         });
+        let targets = Targets::new(Arc::clone(&config.name), targets, config.balance);
         let handler = ConnectionHandler {
-            targets: Arc::new(Targets::new(name(), targets, settings.balance)),
-            bind: ready.bind.into(),
+            targets: Arc::new(targets),
+            bind: new.bind.into(),
             handshaker: Handshaker::with_pool(keys.ring(), self.key_exchange.clone())
-                .with_forward_secrecy(settings.connection.forward_secrecy),
-            keys,
-            config: settings.connection.clone(),
+                .with_forward_secrecy(config.connection.forward_secrecy),
+            keys: keys.clone(),
+            config: config.connection.clone(),
         };
-        let (stats, admission) = (Arc::clone(stats), Arc::clone(admission));
-        let workers = Arc::clone(&self.workers);
-        let pipe = Pipe::new(name(), settings.mode, handler, admission, stats, workers);
-        let pipe = Arc::new(pipe);
-        let (listener, current) = watch::channel(ready.listener);
-        let accepting = Arc::clone(&pipe).accept(current);
-        let events = ready.events;
-        let accepting = events.spawn(accepting);
-        let reresolving = reresolve::start(&pipe, &settings, &listener, &events, &self.again);
+        let acceptor = Arc::new(Acceptor {
+            name: Arc::clone(&config.name),
+            mode: config.mode,
+            handler,
+            state: Arc::clone(state),
+            workers: Arc::clone(&self.workers),
+        });
+        let (listener, current) = watch::channel(new.listener);
+        let events = new.events;
+        let accepting = events.spawn(Arc::clone(&acceptor).accept(current));
+        let reresolving =
+            reresolve::start(&acceptor, &config, &listener, &events, &self.resolve_now);
         RunningPipe {
-            keyed: ready.keyed,
-            pipe,
+            config,
+            keys,
+            acceptor,
             listener,
             events,
             accepting,
@@ -357,12 +333,11 @@ impl RunningPipes {
     }
 
     /// Stops accepting, and closes the sockets that listen; then waits until the last connection has
-    /// ended, or until `patience` is over. Says how many go on then, until the runtime ends.
-    pub async fn drain(mut self, patience: Option<Duration>) -> usize {
-        let running = std::mem::take(&mut self.pipes);
+    /// ended, but no longer than `patience`. Returns how many connections are open then.
+    pub async fn drain(self, patience: Option<Duration>) -> usize {
         let drained = async {
-            for running_pipe in running.into_values() {
-                running_pipe.end().await;
+            for pipe in self.pipes.into_values() {
+                pipe.end().await;
             }
             self.workers.no_connections().await;
         };
@@ -376,11 +351,11 @@ impl RunningPipes {
 }
 
 impl RunningPipe {
-    /// Whether it is what is wanted already.
-    fn is(&self, wanted: &Ready) -> bool {
-        self.keyed.settings == wanted.keyed.settings
-            && self.keyed.keys.is_same(&wanted.keyed.keys)
-            && Arc::ptr_eq(&self.listener.borrow(), &wanted.listener)
+    /// Whether the pipe is already what `new` would be.
+    fn is_same(&self, new: &Starting) -> bool {
+        self.config == new.config
+            && self.keys.is_same(&new.keys)
+            && Arc::ptr_eq(&self.listener.borrow(), &new.listener)
     }
 
     /// Stops accepting; connections go on.

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::DaemonError;
 use crate::admin::{AdminListeners, Reload};
 use crate::config::settings::ProcessConfig;
-use crate::daemon::bind::{BoundPipe, KeyedPipe, RevokedKeys};
+use crate::daemon::bind::{self, BoundPipe, RevokedKeys};
 use crate::daemon::config_source::ConfigSource;
 use crate::daemon::pipes::RunningPipes;
 use crate::daemon::sd_notify::Supervisor;
@@ -49,7 +49,7 @@ impl Daemon {
         let changes = self.pipes.reconcile(bound, &[]).await?;
         let (reloads, asked_to_reload) = mpsc::channel(1);
         listeners.open(&self.registry, reloads)?;
-        self.registry.enter(Phase::Serving);
+        self.registry.set_phase(Phase::Serving);
         // Before the process that was started goes away, which looks like the end to who does not know
         // the one that comes after it.
         self.supervisor.ready(changes).await;
@@ -62,7 +62,7 @@ impl Daemon {
             log::notice(Class::Daemon, format_args!("{report}"));
         }
         self.obey(&mut requests, asked_to_reload).await;
-        self.registry.enter(Phase::Draining);
+        self.registry.set_phase(Phase::Draining);
         self.supervisor.stopping().await;
         let drained = self.pipes.drain(self.process.drain);
         let left = tokio::select! {
@@ -115,12 +115,11 @@ impl Daemon {
         let from_stdin = self.pipes.key_from_stdin();
         let client_keys = self.pipes.client_keys();
         let read = move || {
-            let settings = config_source.read()?;
-            let revoked = RevokedKeys::read_all(client_keys, &settings);
-            let keyed = KeyedPipe::read_all(settings, from_stdin.as_ref())?;
-            let bound = KeyedPipe::bind_all(keyed, &existing)?;
-            let (bound, locked) = BoundPipe::lock_keys(bound);
-            if let Err(error) = locked {
+            let pipes = config_source.read()?;
+            let revoked = RevokedKeys::read_all(client_keys, &pipes);
+            let pipes = bind::read_keys(pipes, from_stdin.as_ref())?;
+            let mut bound = bind::bind_all(&pipes, &existing)?;
+            if let Err(error) = BoundPipe::lock_keys(&mut bound) {
                 log::warning(
                     Class::Daemon,
                     format_args!("keys are not in locked memory: {}", os_error(&error)),
@@ -148,8 +147,8 @@ impl Daemon {
             }
             Err(error) => Err(error),
         };
-        self.registry.reloaded(changes.is_ok());
-        self.pipes.look_up_again();
+        self.registry.count_reload(changes.is_ok());
+        self.pipes.resolve_now();
         match changes {
             Ok(changes) => {
                 log::notice(Class::Daemon, format_args!("reloaded: {changes}"));

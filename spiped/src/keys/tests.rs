@@ -401,7 +401,7 @@ async fn who_waits_for_a_key_to_be_removed_learns_of_it_sooner_or_later() {
 fn locked_keys_are_those_of_the_same_clients() {
     let folder = Folder::with(&["alice.key", "bob.key"]);
     let keys = folder.keys();
-    let (locked, outcome) = keys.clone().lock();
-    outcome.unwrap();
+    let mut locked = keys.clone();
+    locked.lock().unwrap();
     assert!(locked.is_same(&keys));
 }

@@ -14,21 +14,19 @@ use nix::sys::mman::MmapAdvise;
 use nix::sys::mman::{self, MapFlags, ProtFlags};
 use spiped_proto::{HeldKey, Keyring};
 
-/// Moves keys into locked memory, side by side, and says how that went. Where the memory, or a
-/// property of it, is refused, `RLIMIT_MEMLOCK` being too low for one, they stay where they were.
-pub fn lock(keys: Keyring) -> (Keyring, io::Result<()>) {
+/// Returns the keys in locked memory, side by side.
+///
+/// # Errors
+///
+/// The system refuses the memory or one of its properties, as when `RLIMIT_MEMLOCK` is too low.
+pub fn lock(keys: &Keyring) -> io::Result<Keyring> {
     let Some(size) = NonZeroUsize::new(keys.len().saturating_mul(size_of::<HeldKey>())) else {
-        return (keys, Ok(()));
+        return Ok(keys.clone());
     };
-    match Area::new(size) {
-        Ok(area) => {
-            let places = Arc::new(area).places();
-            let locked = keys.iter().zip(places);
-            let locked = locked.map(|(key, place)| key.placed(|key| place.fill(key)));
-            (locked.collect(), Ok(()))
-        }
-        Err(error) => (keys, Err(error)),
-    }
+    let places = Arc::new(Area::new(size)?).places();
+    let locked = keys.iter().zip(places);
+    let locked = locked.map(|(key, place)| key.placed(|key| place.fill(key)));
+    Ok(locked.collect())
 }
 
 /// Memory for any number of keys.
@@ -155,8 +153,7 @@ mod tests {
     #[test]
     fn all_keys_are_locked_kept_out_of_core_files_and_wiped_in_children() {
         for count in [1, 1000] {
-            let (locked, outcome) = lock(keyring(count));
-            outcome.unwrap();
+            let locked = lock(&keyring(count)).unwrap();
             let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
             for secret in locked.iter() {
                 let flags = flags(&maps, address(secret));
@@ -173,8 +170,7 @@ mod tests {
     #[test]
     fn locked_keys_are_the_same_keys_in_the_same_order() {
         for count in [0, 1, 64, 65, 1000] {
-            let (locked, outcome) = lock(keyring(count));
-            outcome.unwrap();
+            let locked = lock(&keyring(count)).unwrap();
             assert_eq!(locked.len(), count);
             for (locked, before) in locked.iter().zip(keyring(count).iter()) {
                 assert!(locked.is_same(before));
@@ -184,8 +180,7 @@ mod tests {
 
     #[test]
     fn keys_lie_side_by_side() {
-        let (locked, outcome) = lock(keyring(65));
-        outcome.unwrap();
+        let locked = lock(&keyring(65)).unwrap();
         let first = address(locked.get(0).unwrap()).addr();
         for (secret, index) in locked.iter().zip(0..) {
             let address = address(secret).addr();
@@ -195,8 +190,7 @@ mod tests {
 
     #[test]
     fn a_key_outlives_its_keyring() {
-        let (locked, outcome) = lock(keyring(3));
-        outcome.unwrap();
+        let locked = lock(&keyring(3)).unwrap();
         let last = locked.get(2).unwrap().clone();
         drop(locked);
         assert!(last.is_same(keyring(3).get(2).unwrap()));

@@ -1,4 +1,5 @@
-//! A pipe: accepts connections, lets its gate admit them, and serves each in a task.
+//! Accepts the connections of a pipe, and has each served in a task of its own until it ends: then its
+//! one log line is written and it is counted.
 
 use std::io;
 use std::sync::Arc;
@@ -12,26 +13,31 @@ use crate::config::settings::Mode;
 use crate::log::{self, Class, Fields, Level};
 use crate::os::fd_limit::is_shortage;
 use crate::os::os_error::os_error;
-use crate::pipe::admission::{Admission, Permit};
+use crate::pipe::admission::Permit;
 use crate::pipe::close_reason::{CloseReason, ConnectionError};
 use crate::pipe::connection::{ConnectionHandler, unless_gone};
 use crate::pipe::connection_info::ConnectionInfo;
-use crate::pipe::stats::PipeStats;
+use crate::pipe::state::PipeState;
 use crate::pipe::unproved::UnprovedGuard;
 use crate::pipe::workers::Workers;
 
 /// How long accepting pauses when the system has no descriptors or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A running pipe. It never changes: other settings make another pipe with the same gate.
+/// The part of a running pipe that its connections use. It never changes: a pipe with another
+/// configuration gets another acceptor, with the same state.
 #[derive(Debug)]
-pub struct Pipe {
-    name: Arc<str>,
-    mode: Mode,
-    handler: ConnectionHandler,
-    admission: Arc<Admission>,
-    stats: Arc<PipeStats>,
-    workers: Arc<Workers>,
+pub struct Acceptor {
+    /// The name of the pipe.
+    pub name: Arc<str>,
+    /// The end of the pipe that this process is.
+    pub mode: Mode,
+    /// Serves connections.
+    pub handler: ConnectionHandler,
+    /// The state that outlasts this acceptor.
+    pub state: Arc<PipeState>,
+    /// The threads on which connections are served.
+    pub workers: Arc<Workers>,
 }
 
 /// What a connection starts with.
@@ -50,35 +56,9 @@ enum Accepted {
     Unproved(UnprovedGuard),
 }
 
-impl Pipe {
-    /// A pipe whose connections pass a gate and stand in a ledger.
-    #[must_use]
-    pub(crate) fn new(
-        name: Arc<str>,
-        mode: Mode,
-        handler: ConnectionHandler,
-        admission: Arc<Admission>,
-        stats: Arc<PipeStats>,
-        workers: Arc<Workers>,
-    ) -> Self {
-        Self {
-            name,
-            mode,
-            handler,
-            admission,
-            stats,
-            workers,
-        }
-    }
-
-    /// What its connections have in common.
-    #[must_use]
-    pub(crate) fn handler(&self) -> &ConnectionHandler {
-        &self.handler
-    }
-
-    /// Accepts connections for ever, from the listener that is the current one, and has each served by
-    /// a worker, which goes on when this is dropped.
+impl Acceptor {
+    /// Accepts connections for ever, from the listener that `listener` holds at the time. Each is served
+    /// by a worker, which goes on when this future is dropped.
     pub async fn accept(self: Arc<Self>, mut listener: watch::Receiver<Arc<Listener>>) {
         loop {
             let permit = self.may_accept().await;
@@ -89,7 +69,7 @@ impl Pipe {
             };
             match accepted {
                 Ok((source, peer)) => {
-                    let unproved = &self.admission.unproved;
+                    let unproved = &self.state.admission.unproved;
                     let entry = match self.mode {
                         _ if self.is_behind_balancer() => {
                             Entry::BehindBalancer(unproved.add_behind_balancer())
@@ -97,12 +77,12 @@ impl Pipe {
                         Mode::Encrypt => Entry::Direct(Accepted::Plaintext(permit)),
                         Mode::Decrypt => Entry::Direct(Accepted::Unproved(unproved.add(peer))),
                     };
-                    let pipe = Arc::clone(&self);
+                    let acceptor = Arc::clone(&self);
                     let seat = self.workers.seat();
                     seat.events().clone().spawn(async move {
                         match source.attach() {
-                            Ok(source) => pipe.serve(source, peer, entry).await,
-                            Err(error) => pipe.warn_of_accepting(&error),
+                            Ok(source) => acceptor.serve(source, peer, entry).await,
+                            Err(error) => acceptor.warn_of_accepting(&error),
                         }
                         drop(seat);
                     });
@@ -111,7 +91,13 @@ impl Pipe {
                 Err(error) => {
                     self.warn_of_accepting(&error);
                     match is_shortage(&error) {
-                        true => self.admission.unproved.evict_silent(ACCEPT_PAUSE).await,
+                        true => {
+                            self.state
+                                .admission
+                                .unproved
+                                .evict_silent(ACCEPT_PAUSE)
+                                .await
+                        }
                         false => tokio::time::sleep(ACCEPT_PAUSE).await,
                     }
                 }
@@ -133,9 +119,9 @@ impl Pipe {
     /// another one would have to do so too.
     async fn may_accept(&self) -> Option<Permit> {
         match self.mode {
-            Mode::Encrypt if !self.is_behind_balancer() => self.admission.permit().await,
+            Mode::Encrypt if !self.is_behind_balancer() => self.state.admission.permit().await,
             Mode::Encrypt | Mode::Decrypt => {
-                self.admission.room_to_wait().await;
+                self.state.admission.room_to_wait().await;
                 None
             }
         }
@@ -158,10 +144,12 @@ impl Pipe {
                 Box::pin(self.handler.take_header(source, guard, deadline, info)).await?;
                 match self.mode {
                     Mode::Encrypt => {
-                        let permit = async { Ok(self.admission.permit().await) };
+                        let permit = async { Ok(self.state.admission.permit().await) };
                         Accepted::Plaintext(unless_gone(source, permit).await?)
                     }
-                    Mode::Decrypt => Accepted::Unproved(self.admission.unproved.add(info.peer())),
+                    Mode::Decrypt => {
+                        Accepted::Unproved(self.state.admission.unproved.add(info.peer()))
+                    }
                 }
             }
             Entry::Direct(admission) => admission,
@@ -171,7 +159,7 @@ impl Pipe {
             Accepted::Unproved(guard) => {
                 let decrypted =
                     self.handler
-                        .decrypt(source, guard, deadline, &self.admission, info);
+                        .decrypt(source, guard, deadline, &self.state.admission, info);
                 decrypted.await
             }
         }
@@ -179,6 +167,7 @@ impl Pipe {
 
     async fn serve(&self, source: Socket, peer: Peer, entry: Entry) {
         let guard = self
+            .state
             .stats
             .open_connection(ConnectionInfo::new(self.mode, peer));
         let info = guard.info();

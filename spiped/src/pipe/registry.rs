@@ -1,28 +1,27 @@
-//! What there is to see of the process from outside: its pipes, their books, and whether it serves.
-//! Others read it; the fleet and the daemon write.
+//! The process as status and metrics show it: its pipes, and how far it is. The daemon writes it, the
+//! admin room reads it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::settings::PipeConfig;
-use crate::pipe::admission::Admission;
-use crate::pipe::stats::PipeStats;
+use crate::pipe::state::PipeState;
 use crate::pipe::target::Targets;
 
 /// How far the process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Pipes do not listen yet.
+    /// The pipes do not accept connections yet.
     Starting,
-    /// They do.
+    /// The pipes accept connections.
     Serving,
-    /// They do not any more; connections come to their ends.
+    /// The pipes accept no more connections; those that are open go on to their end.
     Draining,
 }
 
 impl Phase {
-    /// One word.
+    /// Returns the phase in one word, for programs.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -33,7 +32,7 @@ impl Phase {
     }
 }
 
-/// All that there is to see.
+/// All pipes of the process, how far it is, and how often it was reloaded.
 #[derive(Debug)]
 pub struct Registry {
     started: Instant,
@@ -47,27 +46,25 @@ struct State {
     pipes: BTreeMap<Arc<str>, PipeEntry>,
 }
 
-/// How often settings were read again.
+/// How often the configuration was read again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reloads {
-    /// And taken on.
+    /// Reloads that took effect.
     pub done: u64,
-    /// And were wrong.
+    /// Reloads that changed nothing, because something was wrong.
     pub failed: u64,
 }
 
-/// A pipe.
+/// A pipe that runs, or one that was removed and still has connections.
 #[derive(Clone, Debug)]
 pub struct PipeEntry {
-    /// What it is, or was.
-    pub settings: PipeConfig,
-    /// Whether it is there no more, but connections of it are.
+    /// The configuration of the pipe, the last one if it was removed.
+    pub config: PipeConfig,
+    /// Whether the pipe was removed.
     pub removed: bool,
-    /// What passes through it.
-    pub stats: Arc<PipeStats>,
-    /// Who waits in front of it.
-    pub admission: Arc<Admission>,
-    /// Where its connections go.
+    /// The state that outlasts a change of the configuration.
+    pub state: Arc<PipeState>,
+    /// The targets that connections go to.
     pub targets: Arc<Targets>,
 }
 
@@ -85,38 +82,39 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// How long the process has been serving.
+    /// Returns how long ago the process started.
     #[must_use]
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// How far the process is.
+    /// Returns how far the process is.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.state().phase
     }
 
-    /// How often settings were read again.
+    /// Returns how often the configuration was read again.
     #[must_use]
     pub fn reloads(&self) -> Reloads {
         self.state().reloads
     }
 
-    /// All pipes by name, and those that are gone and have connections still.
+    /// Returns all pipes by name, with those that were removed and still have connections.
     #[must_use]
     pub fn pipes(&self) -> BTreeMap<Arc<str>, PipeEntry> {
         let mut state = self.state();
-        let is_left = |pipe: &PipeEntry| !pipe.removed || !pipe.stats.open_connections().is_empty();
+        let is_left =
+            |pipe: &PipeEntry| !pipe.removed || !pipe.state.stats.open_connections().is_empty();
         state.pipes.retain(|_, pipe| is_left(pipe));
         state.pipes.clone()
     }
 
-    pub(crate) fn enter(&self, phase: Phase) {
+    pub(crate) fn set_phase(&self, phase: Phase) {
         self.state().phase = phase;
     }
 
-    pub(crate) fn reloaded(&self, well: bool) {
+    pub(crate) fn count_reload(&self, well: bool) {
         let reloads = &mut self.state().reloads;
         match well {
             true => reloads.done += 1,
@@ -124,15 +122,14 @@ impl Registry {
         }
     }
 
-    /// The books and the gate of a pipe of that name, if there are any.
-    pub(crate) fn find(&self, name: &str) -> Option<(Arc<PipeStats>, Arc<Admission>)> {
-        let state = self.state();
-        let pipe = state.pipes.get(name)?;
-        Some((Arc::clone(&pipe.stats), Arc::clone(&pipe.admission)))
+    /// Returns the state of the pipe called `name`, if there is one.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<PipeState>> {
+        let pipes = &self.state().pipes;
+        Some(Arc::clone(&pipes.get(name)?.state))
     }
 
     pub(crate) fn insert(&self, pipe: PipeEntry) {
-        let name = Arc::clone(&pipe.settings.name);
+        let name = Arc::clone(&pipe.config.name);
         self.state().pipes.insert(name, pipe);
     }
 

@@ -1,4 +1,4 @@
-//! Looks names up again every so often while pipes run, and at once when settings have been read again,
+//! Looks names up again every so often while pipes run, and at once when the configuration has been read again,
 //! and has the pipes follow them.
 
 use std::sync::Arc;
@@ -11,42 +11,43 @@ use tokio::task::JoinHandle;
 
 use crate::config::settings::PipeConfig;
 use crate::config::setup::SetupError;
-use crate::daemon::bind::{BindError, may_stay};
+use crate::daemon::bind::may_stay;
 use crate::log::{self, Class, Level};
-use crate::pipe::accept::Pipe;
+use crate::pipe::accept::Acceptor;
 
 /// When to look up.
 struct Pace {
     interval: Duration,
-    again: watch::Receiver<()>,
+    /// Cuts the interval short.
+    now: watch::Receiver<()>,
 }
 
 impl Pace {
     async fn next(&mut self) {
         tokio::select! {
             () = tokio::time::sleep(self.interval) => {}
-            Ok(()) = self.again.changed() => {}
+            Ok(()) = self.now.changed() => {}
         }
     }
 }
 
 /// Starts to follow all names of a pipe; ends when the tasks do.
 pub(super) fn start(
-    pipe: &Arc<Pipe>,
-    settings: &PipeConfig,
+    acceptor: &Arc<Acceptor>,
+    config: &PipeConfig,
     listener: &watch::Sender<Arc<Listener>>,
     events: &Handle,
-    again: &watch::Sender<()>,
+    resolve_now: &watch::Sender<()>,
 ) -> Vec<JoinHandle<()>> {
-    let Some(interval) = settings.connection.resolve_interval else {
+    let Some(interval) = config.connection.resolve_interval else {
         return Vec::new();
     };
     let pace = || Pace {
         interval,
-        again: again.subscribe(),
+        now: resolve_now.subscribe(),
     };
-    let name = || Arc::clone(&settings.name);
-    let targets = pipe.handler().targets.all().iter();
+    let name = || Arc::clone(&config.name);
+    let targets = acceptor.handler.targets.all().iter();
     let targets = targets.filter(|target| target.address().is_name());
     let mut tasks: Vec<_> = targets
         .map(|target| {
@@ -56,18 +57,18 @@ pub(super) fn start(
             }))
         })
         .collect();
-    let bind = settings.bind.as_ref().map(BindAddress::address);
+    let bind = config.bind.as_ref().map(BindAddress::address);
     if let Some(bind) = bind.filter(|bind| bind.is_name()) {
-        let (address, pipe) = (bind.clone(), Arc::clone(pipe));
+        let (address, acceptor) = (bind.clone(), Arc::clone(acceptor));
         let hand_on = move |found: Vec<Endpoint>| {
             let found = found.iter().filter_map(Endpoint::tcp);
-            pipe.handler().bind.replace(found.collect());
+            acceptor.handler.bind.replace(found.collect());
         };
         tasks.push(tokio::spawn(repeat(name(), address, pace(), hand_on)));
     }
-    if settings.source.is_name() {
-        let (settings, listener) = (settings.clone(), listener.clone());
-        let task = follow_source(settings, pace(), listener, events.clone());
+    if config.source.is_name() {
+        let (config, listener) = (config.clone(), listener.clone());
+        let task = follow_source(config, pace(), listener, events.clone());
         tasks.push(tokio::spawn(task));
     }
     tasks
@@ -75,30 +76,30 @@ pub(super) fn start(
 
 /// Looks the name of a source up again every so often, for ever, and listens where it leads.
 async fn follow_source(
-    settings: PipeConfig,
+    config: PipeConfig,
     mut pace: Pace,
     current: watch::Sender<Arc<Listener>>,
     events: Handle,
 ) {
     loop {
         pace.next().await;
-        if let Err(error) = move_source(&settings, &current, &events).await {
+        if let Err(error) = move_source(&config, &current, &events).await {
             log::event(
                 Level::Warning,
                 Class::Lookup,
                 format_args!("listening on as before: {error}"),
-                |fields| fields.text("pipe", &settings.name),
+                |fields| fields.text("pipe", &config.name),
             );
         }
     }
 }
 
 async fn move_source(
-    settings: &PipeConfig,
+    config: &PipeConfig,
     current: &watch::Sender<Arc<Listener>>,
     events: &Handle,
-) -> Result<(), BindError> {
-    let source = &settings.source;
+) -> Result<(), SetupError> {
+    let source = &config.source;
     let found = source.resolve().await;
     let found = found.map_err(|error| SetupError::resolve("source", source, error))?;
     let here = current.borrow().local_endpoint().ok();
@@ -110,15 +111,12 @@ async fn move_source(
         let _current = events.enter();
         Listener::bind(endpoint)
     };
-    let listener = listener.map_err(|error| BindError::Bind {
-        endpoint: endpoint.clone(),
-        error,
-    })?;
+    let listener = listener.map_err(|error| SetupError::listen(endpoint, error))?;
     log::event(
         Level::Notice,
         Class::Daemon,
         format_args!("{source} has moved: listening on {endpoint} from now on"),
-        |fields| fields.text("pipe", &settings.name),
+        |fields| fields.text("pipe", &config.name),
     );
     current.send_replace(Arc::new(listener));
     Ok(())
