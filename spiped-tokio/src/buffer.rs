@@ -5,8 +5,6 @@ use std::mem;
 
 use spiped_proto::BUFFER_LEN;
 
-/// How much plaintext is read, sealed and written in one go.
-pub(crate) const PLAINTEXT_LEN: usize = 64 * 1024;
 /// How many unused buffers a thread keeps.
 const POOL_LEN: usize = 16;
 
@@ -51,14 +49,11 @@ impl Buffer {
                 &mut self.bytes,
                 pooled.unwrap_or_else(|| vec![0; BUFFER_LEN]),
             );
-            for (to, from) in self
-                .bytes
-                .iter_mut()
-                .zip(small.iter().skip(filled.start))
-                .take(filled.len())
-            {
-                *to = *from;
-            }
+            let filled = small.get(filled).unwrap_or_default();
+            self.bytes
+                .split_at_mut(filled.len())
+                .0
+                .copy_from_slice(filled);
         }
         self.bytes.split_at_mut(self.end).1
     }

@@ -1,21 +1,17 @@
-//! Drives the protocol's handshake over a stream: sends, receives and has the arithmetic done on
-//! other threads.
+//! Makes an encrypted stream out of a connected one.
 
+mod driver;
 mod pool;
 mod priority;
 mod processors;
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
-use spiped_proto::{
-    AuthenticatedPeer, Entropy, ForwardSecrecy, HandshakeConfig, Incoming, Keyring, Session, Step,
-};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use spiped_proto::{Entropy, HandshakeConfig, Keyring, Step, Version};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::stream::SpipedStream;
+use driver::{Driver, Milestone};
 
 pub use pool::KeyExchangePool;
 
@@ -82,11 +78,10 @@ impl Handshaker {
         }
     }
 
-    /// Chooses forward secrecy for this end, and whether the peer must take part.
+    /// Chooses what this end takes part in, and what the peer must.
     #[must_use]
-    pub fn with_forward_secrecy(mut self, forward_secrecy: ForwardSecrecy) -> Self {
-        self.config.forward_secrecy = forward_secrecy;
-        self
+    pub fn with_config(self, config: HandshakeConfig) -> Self {
+        Self { config, ..self }
     }
 
     /// Opens an encrypted stream: the protocol's client, like `spiped -e` and `spipe`.
@@ -103,9 +98,9 @@ impl Handshaker {
     {
         let secret = self.keys.get(0).ok_or(HandshakeError::NoKey)?;
         let step = Step::client(secret, self.config, entropy()?);
-        let mut driver = self.driver(io);
+        let mut driver = Driver::new(io, self.pool.clone());
         let reached = driver.advance(step).await?;
-        ProvedPeer::new(driver, reached).finish().await
+        AuthenticatedPeer::new(driver, reached).finish().await
     }
 
     /// Accepts an encrypted stream: the protocol's server, like `spiped -d`.
@@ -128,46 +123,41 @@ impl Handshaker {
     /// # Errors
     ///
     /// As for [`connect`](Self::connect).
-    pub async fn prove<IO>(&self, io: IO) -> Result<ProvedPeer<IO>, HandshakeError>
+    pub async fn prove<IO>(&self, io: IO) -> Result<AuthenticatedPeer<IO>, HandshakeError>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
+        let _stranger = self.pool.enter();
         let step = Step::server(&self.keys, self.config, entropy()?);
-        let mut driver = self.driver(io);
+        let mut driver = Driver::new(io, self.pool.clone());
         match driver.advance(step).await {
-            Ok(reached) => Ok(ProvedPeer::new(driver, reached)),
+            Ok(reached) => Ok(AuthenticatedPeer::new(driver, reached)),
             Err(error) if !driver.heard && error.is_end() => Err(HandshakeError::NoClient),
             Err(error) => Err(error),
         }
     }
-
-    fn driver<IO>(&self, io: IO) -> Driver<IO> {
-        Driver {
-            io,
-            heard: false,
-            unsent: Vec::new(),
-            pool: self.pool.clone(),
-        }
-    }
 }
 
-/// A peer that has proved that it holds a key; the key exchange is still to come.
+/// A peer that has proved that it holds a key, for which a target may be dialled. Keys may be still
+/// to exchange.
 #[derive(Debug)]
-pub struct ProvedPeer<IO> {
+pub struct AuthenticatedPeer<IO> {
     driver: Driver<IO>,
     key: usize,
+    version: Version,
     reached: Milestone,
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> ProvedPeer<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AuthenticatedPeer<IO> {
     fn new(driver: Driver<IO>, reached: Milestone) -> Self {
-        let key = match &reached {
-            Milestone::Authenticated(peer) => peer.key(),
-            Milestone::Done(_) => 0,
+        let (key, version) = match &reached {
+            Milestone::Authenticated(peer) => (peer.key(), peer.version()),
+            Milestone::Done(session) => (0, session.version),
         };
         Self {
             driver,
             key,
+            version,
             reached,
         }
     }
@@ -176,6 +166,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ProvedPeer<IO> {
     #[must_use]
     pub fn key(&self) -> usize {
         self.key
+    }
+
+    /// The version of the protocol that both ends speak.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     /// The second half of [`Handshaker::accept`]: exchanges keys. A target can be dialled beside it.
@@ -187,86 +183,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ProvedPeer<IO> {
         loop {
             let step = match self.reached {
                 Milestone::Authenticated(peer) => peer.proceed(),
-                Milestone::Done(session) => return Ok(SpipedStream::new(self.driver.io, *session)),
+                Milestone::Done(session) => {
+                    return Ok(SpipedStream::new(self.driver.io, *session, self.key));
+                }
             };
             self.reached = self.driver.advance(step).await?;
         }
-    }
-}
-
-#[derive(Debug)]
-enum Milestone {
-    Authenticated(AuthenticatedPeer),
-    Done(Box<Session>),
-}
-
-#[derive(Debug)]
-struct Driver<IO> {
-    io: IO,
-    /// Whether a byte has come from the peer.
-    heard: bool,
-    unsent: Vec<u8>,
-    pool: KeyExchangePool,
-}
-
-impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
-    async fn advance(&mut self, mut step: Step) -> Result<Milestone, HandshakeError> {
-        loop {
-            step = match step {
-                Step::Send(outgoing) => {
-                    self.unsent.extend_from_slice(outgoing.bytes());
-                    outgoing.sent()
-                }
-                Step::Receive(incoming) => self.receive(incoming).await?,
-                Step::Compute(computation) => {
-                    self.flush().await?;
-                    // To wake another thread and be woken by it costs as much as the short one.
-                    if computation.is_short() {
-                        computation.run()?
-                    } else {
-                        self.pool.run(computation).await?
-                    }
-                }
-                Step::Authenticated(peer) => return Ok(Milestone::Authenticated(peer)),
-                Step::Done(session) => {
-                    self.flush().await?;
-                    return Ok(Milestone::Done(session));
-                }
-            };
-        }
-    }
-
-    /// Receives while it sends: a peer may wait for our bytes before it sends or reads more.
-    async fn receive(&mut self, incoming: Incoming) -> Result<Step, HandshakeError> {
-        let mut bytes = [0; 512];
-        let mut buf = ReadBuf::new(&mut bytes);
-        let mut buf = buf.take(incoming.missing());
-        poll_fn(|cx| match self.poll_flush(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) | Poll::Pending => Pin::new(&mut self.io).poll_read(cx, &mut buf),
-        })
-        .await?;
-        if buf.filled().is_empty() {
-            return Err(incoming.end().into());
-        }
-        self.heard = true;
-        let (_, step) = incoming.feed(buf.filled())?;
-        Ok(step)
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_flush(cx)).await
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.unsent.is_empty() {
-            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.unsent))?;
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.unsent.drain(..sent);
-        }
-        Pin::new(&mut self.io).poll_flush(cx)
     }
 }
 

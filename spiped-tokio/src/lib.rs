@@ -59,7 +59,7 @@
 //! ```
 //!
 //! A handshaker made of a [`Keyring`] accepts whoever holds one of its keys, and
-//! [`ProvedPeer::key`] says which. Many handshakers need threads but once:
+//! [`AuthenticatedPeer::key`] says which. Many handshakers need threads but once:
 //! [`Handshaker::with_pool`].
 //!
 //! # Dropped means broken?
@@ -81,12 +81,14 @@ mod net;
 mod relay;
 mod stream;
 
-pub use spiped_proto::{Error as ProtocolError, ForwardSecrecy, Keyring, Secret};
+pub use spiped_proto::{
+    Error as ProtocolError, ForwardSecrecy, HandshakeConfig, Keyring, Secret, Version, Versions,
+};
 
-pub use handshake::{HandshakeError, Handshaker, KeyExchangePool, ProvedPeer};
+pub use handshake::{AuthenticatedPeer, HandshakeError, Handshaker, KeyExchangePool};
 pub use net::{
     Address, AddressError, BindAddress, BoundListener, DetachedSocket, DialError, DialOptions,
     Endpoint, Listener, Peer, Socket, TargetAddress, connect_unix, dial,
 };
 pub use relay::{RelayError, Traffic, relay};
-pub use stream::SpipedStream;
+pub use stream::{Parts, SpipedStream};

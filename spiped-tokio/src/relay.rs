@@ -6,12 +6,13 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
+use tokio::time::{Instant, Sleep, sleep};
 
-use crate::buffer::{Buffer, PLAINTEXT_LEN};
 use crate::net::Socket;
-use crate::stream::SpipedStream;
+use crate::stream::{SealError, SpipedStream};
 
 /// How many plaintext bytes a relay has moved; can be looked at while it does.
 #[derive(Debug, Default)]
@@ -69,19 +70,12 @@ pub async fn relay(
     let mut plain_broken = pin!(plain.broken());
     let encrypted_socket: &Socket = encrypted.get_ref();
     let mut encrypted_broken = pin!(encrypted_socket.broken());
-    let mut sealing = Direction::default();
-    let mut opening = Direction::default();
+    let (mut sealing, mut opening) = (State::default(), State::default());
+    let mut timer = pin!(sleep(QUIET));
+    let mut quiet = Quiet::default();
     poll_fn(|cx| {
-        let sealed = sealing.poll(cx, &mut &*plain, encrypted, &traffic.sealed);
-        let sealed = sealed.map_err(|fault| match fault {
-            Fault::Read(error) => RelayError::Plain(error),
-            Fault::Write(error) => RelayError::Encrypted(error),
-        })?;
-        let opened = opening.poll(cx, encrypted, &mut &*plain, &traffic.opened);
-        let opened = opened.map_err(|fault| match fault {
-            Fault::Read(error) => RelayError::Encrypted(error),
-            Fault::Write(error) => RelayError::Plain(error),
-        })?;
+        let sealed = poll_seal(&mut sealing, cx, plain, encrypted, &traffic.sealed)?;
+        let opened = poll_open(&mut opening, cx, encrypted, plain, &traffic.opened)?;
         if sealed.is_ready() && opened.is_ready() {
             plain.finish();
             encrypted_socket.finish();
@@ -90,23 +84,21 @@ pub async fn relay(
         if let Poll::Ready(error) = plain_broken.as_mut().poll(cx) {
             return Poll::Ready(Err(RelayError::Plain(error)));
         }
-        encrypted_broken
-            .as_mut()
-            .poll(cx)
-            .map(|error| Err(RelayError::Encrypted(error)))
+        if let Poll::Ready(error) = encrypted_broken.as_mut().poll(cx) {
+            return Poll::Ready(Err(RelayError::Encrypted(error)));
+        }
+        if quiet.poll(cx, timer.as_mut(), traffic).is_ready() {
+            encrypted.rest();
+        }
+        Poll::Pending
     })
     .await
 }
 
 /// Full reads that a direction makes in a row before other connections get their turn.
 const READS_PER_TURN: u32 = 4;
-
-#[derive(Default)]
-struct Direction {
-    state: State,
-    /// Read, but not yet taken by the writer.
-    data: Buffer,
-}
+/// How long there is no data before the stream gives back what only speeds it up.
+const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Default)]
 enum State {
@@ -116,79 +108,124 @@ enum State {
     Ended,
 }
 
-enum Fault {
-    Read(io::Error),
-    Write(io::Error),
+/// Read, seal, write; ready once the plain socket's end has been passed on.
+fn poll_seal(
+    state: &mut State,
+    cx: &mut Context<'_>,
+    plain: &Socket,
+    encrypted: &mut SpipedStream<&Socket>,
+    moved: &AtomicU64,
+) -> Poll<Result<(), RelayError>> {
+    let mut reads = 0;
+    loop {
+        // More is read only once all is written: what waits for a slow peer waits in the kernel and
+        // fills its records.
+        let sending = ready!(encrypted.poll_sending(cx)).map_err(RelayError::Encrypted)?;
+        match state {
+            State::Moving if reads == READS_PER_TURN => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            State::Moving => {
+                reads += 1;
+                let read = sending.poll_seal(|slots| plain.poll_read_vectored(cx, slots));
+                match ready!(read) {
+                    Ok(0) => *state = State::Ending,
+                    Ok(len) => count(moved, len),
+                    Err(SealError::Read(error)) => {
+                        return Poll::Ready(Err(RelayError::Plain(error)));
+                    }
+                    Err(SealError::Seal(error)) => {
+                        return Poll::Ready(Err(RelayError::Encrypted(error)));
+                    }
+                }
+            }
+            State::Ending => {
+                let ended = Pin::new(&mut *encrypted).poll_shutdown(cx);
+                ready!(ended).map_err(RelayError::Encrypted)?;
+                *state = State::Ended;
+            }
+            State::Ended => return Poll::Ready(Ok(())),
+        }
+    }
 }
 
-impl Direction {
-    /// Moves what can be moved; ready once the reader's end has been passed on.
-    fn poll<R, W>(
+/// Read, open, write; ready once the peer's end has been passed on.
+fn poll_open(
+    state: &mut State,
+    cx: &mut Context<'_>,
+    encrypted: &mut SpipedStream<&Socket>,
+    mut plain: &Socket,
+    moved: &AtomicU64,
+) -> Poll<Result<(), RelayError>> {
+    let mut reads = 0;
+    loop {
+        let receiving = encrypted.receiving();
+        while receiving.has_plaintext() {
+            let written = receiving
+                .with_plaintext(|pieces| Pin::new(&mut plain).poll_write_vectored(cx, pieces));
+            let len = ready!(written).map_err(RelayError::Plain)?;
+            if len == 0 {
+                let error = io::ErrorKind::WriteZero.into();
+                return Poll::Ready(Err(RelayError::Plain(error)));
+            }
+            receiving.take(len);
+            count(moved, len);
+        }
+        match state {
+            State::Moving if reads == READS_PER_TURN => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            State::Moving => {
+                reads += 1;
+                if !ready!(encrypted.poll_open(cx)).map_err(RelayError::Encrypted)? {
+                    *state = State::Ending;
+                }
+            }
+            State::Ending => {
+                ready!(Pin::new(&mut plain).poll_shutdown(cx)).map_err(RelayError::Plain)?;
+                *state = State::Ended;
+            }
+            State::Ended => return Poll::Ready(Ok(())),
+        }
+    }
+}
+
+/// Notices when data has stopped. A timer runs only after there was some.
+#[derive(Default)]
+struct Quiet {
+    running: bool,
+    /// What had moved when the timer was set.
+    moved: u64,
+}
+
+impl Quiet {
+    /// Ready once for each time that data has stopped.
+    fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        reader: &mut R,
-        writer: &mut W,
-        moved: &AtomicU64,
-    ) -> Poll<Result<(), Fault>>
-    where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
-    {
-        let mut reads = 0;
+        mut timer: Pin<&mut Sleep>,
+        traffic: &Traffic,
+    ) -> Poll<()> {
+        let moved = traffic.sealed().wrapping_add(traffic.opened());
         loop {
-            match self.state {
-                State::Moving => {
-                    // Only then is more read: what waits for a slow writer waits in the kernel and
-                    // fills its packets.
-                    ready!(self.poll_write_out(cx, writer)).map_err(Fault::Write)?;
-                    if reads == READS_PER_TURN {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                    reads += 1;
-                    let len = ready!(self.poll_fill(cx, reader)).map_err(Fault::Read)?;
-                    count(moved, len);
-                    if len == 0 {
-                        self.state = State::Ending;
-                    }
-                }
-                State::Ending => {
-                    ready!(Pin::new(&mut *writer).poll_shutdown(cx)).map_err(Fault::Write)?;
-                    self.state = State::Ended;
-                }
-                State::Ended => return Poll::Ready(Ok(())),
+            if self.running {
+                ready!(timer.as_mut().poll(cx));
             }
-        }
-    }
-
-    /// Writes all that was read and has the writer send all that it holds.
-    fn poll_write_out<W>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>>
-    where
-        W: AsyncWrite + Unpin,
-    {
-        while !self.data.is_empty() {
-            let len = ready!(Pin::new(&mut *writer).poll_write(cx, self.data.filled()))?;
-            if len == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            let was_running = self.running;
+            self.running = moved != self.moved;
+            if !self.running {
+                return match was_running {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                };
             }
-            self.data.consume(len);
+            self.moved = moved;
+            timer.as_mut().reset(Instant::now() + QUIET);
         }
-        Pin::new(writer).poll_flush(cx)
-    }
-
-    /// Reads into the empty buffer; 0 is the end.
-    fn poll_fill<R>(&mut self, cx: &mut Context<'_>, reader: &mut R) -> Poll<io::Result<usize>>
-    where
-        R: AsyncRead + Unpin,
-    {
-        // As much as becomes full packets in one go: the buffer itself has room for their overhead.
-        let mut room = ReadBuf::new(self.data.room().split_at_mut(PLAINTEXT_LEN).0);
-        let polled = Pin::new(reader).poll_read(cx, &mut room);
-        let len = room.filled().len();
-        self.data.fill(len);
-        if len == 0 {
-            self.data.shrink();
-        }
-        polled.map_ok(|()| len)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,77 +1,111 @@
 //! The encrypted stream: `AsyncRead + AsyncWrite` over any other one.
 
+mod receiving;
+mod sending;
+
+use std::fmt;
 use std::io;
-use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use spiped_proto::{Error, Opened, Opener, Sealer, Session};
+use spiped_proto::{Error, Session, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::buffer::Buffer;
+use receiving::Receiving;
+pub(crate) use sending::SealError;
+use sending::Sending;
 
 /// An authenticated, encrypted stream, made by a [`Handshaker`](crate::Handshaker).
 ///
-/// - Every write becomes packets at once, and what was sealed but does not fit into the connection
+/// - Every write becomes records at once, and what was sealed but does not fit into the connection
 ///   is kept: [flush](tokio::io::AsyncWriteExt::flush) sends it.
 /// - [Shutdown](tokio::io::AsyncWriteExt::shutdown) ends this direction only; the other one goes on.
-/// - An end of file is the peer's shutdown, at the border of a packet. A stream that is cut inside a
-///   packet is an error of the kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof); a packet that
-///   was tampered with is one of the kind [`InvalidData`](io::ErrorKind::InvalidData). Both carry a
-///   [`spiped_proto::Error`].
-/// - Protocol version 1 does not authenticate the end: who can cut the connection at the border of
-///   a packet can end the stream there.
+/// - An end of file is the peer's shutdown. A stream that is cut is an error of the kind
+///   [`UnexpectedEof`](io::ErrorKind::UnexpectedEof); a record that was tampered with is one of the
+///   kind [`InvalidData`](io::ErrorKind::InvalidData). Both carry a [`ProtocolError`](Error). The
+///   stream is broken then, in both directions: it takes no more data and no end.
+/// - Protocol version 1 does not authenticate the end: who can cut the connection between two packets
+///   can end the stream there. In version 2 only the peer can.
 ///
-/// While no data is in flight it holds no buffer.
+/// A stream that is dropped without a shutdown is a broken one to the peer: always in version 2, in
+/// version 1 if the connection underneath closes by a reset, as a [`Socket`](crate::Socket) does.
+///
+/// While no data is in flight it holds no buffer and no expanded keys.
 #[derive(Debug)]
 pub struct SpipedStream<IO> {
     io: IO,
-    forward_secrecy: bool,
+    about: About,
     receiving: Receiving,
     sending: Sending,
+    /// A fault, or a cut connection, ends both directions.
+    broken: bool,
 }
 
-#[derive(Debug)]
-struct Receiving {
-    opener: Opener,
-    packets: Buffer,
-    /// What the last reader had no room for, of a packet that lies open at the start of them,
-    plaintext: Range<usize>,
-    /// and the length of that packet.
-    opened: usize,
-    ended: bool,
+/// What the handshake has found out.
+#[derive(Clone, Copy, Debug)]
+struct About {
+    key: usize,
+    version: Version,
+    forward_secrecy: bool,
 }
 
-#[derive(Debug)]
-struct Sending {
-    sealer: Sealer,
-    packets: Buffer,
+/// The pieces of a [`SpipedStream`] that is given up.
+#[non_exhaustive]
+pub struct Parts<IO> {
+    /// The stream underneath.
+    pub io: IO,
+    /// Sealed bytes that it has not taken yet.
+    pub unsent: Vec<u8>,
+    /// Plaintext that nobody has read.
+    pub unread: Vec<u8>,
+    /// The start of a record, whose rest is still to come.
+    pub unopened: Vec<u8>,
+}
+
+impl<IO: fmt::Debug> fmt::Debug for Parts<IO> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("io", &self.io)
+            .field("unsent", &self.unsent.len())
+            .field("unread", &self.unread.len())
+            .field("unopened", &self.unopened.len())
+            .finish()
+    }
 }
 
 impl<IO> SpipedStream<IO> {
-    pub(crate) fn new(io: IO, session: Session) -> Self {
+    pub(crate) fn new(io: IO, session: Session, key: usize) -> Self {
         Self {
             io,
-            forward_secrecy: session.forward_secrecy,
-            receiving: Receiving {
-                opener: session.opener,
-                packets: Buffer::default(),
-                plaintext: 0..0,
-                opened: 0,
-                ended: false,
+            about: About {
+                key,
+                version: session.version,
+                forward_secrecy: session.forward_secrecy,
             },
-            sending: Sending {
-                sealer: session.sealer,
-                packets: Buffer::default(),
-            },
+            receiving: Receiving::new(session.opener),
+            sending: Sending::new(session.sealer),
+            broken: false,
         }
+    }
+
+    /// Which of this end's keys the peer holds: an index of the [`Keyring`](crate::Keyring), 0 with a
+    /// single key.
+    #[must_use]
+    pub fn key(&self) -> usize {
+        self.about.key
+    }
+
+    /// The version of the protocol that both ends speak.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.about.version
     }
 
     /// Whether what is sent stays secret when the key file does not: neither end did without the key
     /// exchange.
     #[must_use]
     pub fn has_forward_secrecy(&self) -> bool {
-        self.forward_secrecy
+        self.about.forward_secrecy
     }
 
     /// The stream underneath.
@@ -79,64 +113,65 @@ impl<IO> SpipedStream<IO> {
         &self.io
     }
 
-    /// The stream underneath, when the encrypted one is given up. What was not flushed or not read is
-    /// lost.
-    pub fn into_inner(self) -> IO {
-        self.io
+    /// The stream underneath, to be configured. What is read from it or written to it is missing from
+    /// the encrypted one.
+    pub fn get_mut(&mut self) -> &mut IO {
+        &mut self.io
+    }
+
+    /// Gives the encrypted stream up, without an end: the stream underneath, and what was on its way.
+    pub fn into_parts(self) -> Parts<IO> {
+        let (unread, unopened) = self.receiving.into_unread();
+        Parts {
+            io: self.io,
+            unsent: self.sending.into_unsent(),
+            unread,
+            unopened,
+        }
+    }
+
+    /// Gives back what only speeds data up, for a time without any.
+    pub(crate) fn rest(&mut self) {
+        self.receiving.rest();
+        self.sending.rest();
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.broken {
+            true => Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "the stream is broken",
+            )),
+            false => Ok(()),
+        }
     }
 }
 
 fn fault(error: Error) -> io::Error {
     let kind = match error {
         Error::TruncatedPacket => io::ErrorKind::UnexpectedEof,
+        Error::Finished => io::ErrorKind::BrokenPipe,
         _ => io::ErrorKind::InvalidData,
     };
     io::Error::new(kind, error)
 }
 
-impl Receiving {
-    /// Reads behind the packets at hand, or notes the end.
-    fn poll_packets<IO>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>>
-    where
-        IO: AsyncRead + Unpin,
-    {
-        let mut room = ReadBuf::new(self.packets.room());
-        ready!(Pin::new(io).poll_read(cx, &mut room))?;
-        let len = room.filled().len();
-        self.ended = len == 0;
-        self.packets.fill(len);
-        Poll::Ready(Ok(()))
+/// For the relay, which reads and writes where data lies.
+impl<IO: AsyncRead + AsyncWrite + Unpin> SpipedStream<IO> {
+    /// Reads records and opens them; false at the peer's end.
+    pub(crate) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.receiving.poll_open(&mut self.io, cx)
     }
 
-    /// Opens packets at hand, for as long as the reader has room; whether anything came out.
-    fn open(&mut self, out: &mut ReadBuf<'_>) -> io::Result<bool> {
-        let before = out.filled().len();
-        while out.remaining() > 0 {
-            if self.plaintext.is_empty() {
-                match self.opener.open(self.packets.filled_mut()) {
-                    Ok(Opened::Data {
-                        consumed,
-                        plaintext,
-                    }) => (self.opened, self.plaintext) = (consumed, plaintext),
-                    Ok(Opened::End { consumed }) => {
-                        self.packets.consume(consumed);
-                        continue;
-                    }
-                    Ok(Opened::Incomplete { .. }) => break,
-                    // It stays, and comes once what is there has been read.
-                    Err(_) if out.filled().len() > before => break,
-                    Err(error) => return Err(fault(error)),
-                }
-            }
-            let len = self.plaintext.len().min(out.remaining());
-            let copied = self.plaintext.start..self.plaintext.start + len;
-            out.put_slice(self.packets.filled().get(copied).unwrap_or_default());
-            self.plaintext.start += len;
-            if self.plaintext.is_empty() {
-                self.packets.consume(self.opened);
-            }
-        }
-        Ok(out.filled().len() > before)
+    /// The direction that opens, which has plaintext now.
+    pub(crate) fn receiving(&mut self) -> &mut Receiving {
+        &mut self.receiving
+    }
+
+    /// The direction that seals, once all that was sealed is sent.
+    pub(crate) fn poll_sending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut Sending>> {
+        ready!(self.sending.poll_send(&mut self.io, cx))?;
+        Poll::Ready(Ok(&mut self.sending))
     }
 }
 
@@ -146,65 +181,24 @@ impl<IO: AsyncRead + Unpin> AsyncRead for SpipedStream<IO> {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { io, receiving, .. } = self.get_mut();
+        let this = self.get_mut();
         if out.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        loop {
-            if receiving.open(out)? {
-                return Poll::Ready(Ok(()));
+        let opened = this.receiving.poll_open(&mut this.io, cx);
+        match opened {
+            Poll::Ready(Ok(true)) => this.receiving.copy_to(out),
+            Poll::Ready(Ok(false)) => {}
+            Poll::Ready(Err(error)) => {
+                this.broken = true;
+                return Poll::Ready(Err(error));
             }
-            if receiving.ended {
-                let unopened = receiving.packets.filled().len();
-                return Poll::Ready(receiving.opener.end(unopened).map_err(fault));
+            Poll::Pending => {
+                this.rest();
+                return Poll::Pending;
             }
-            match receiving.poll_packets(io, cx) {
-                Poll::Ready(read) => read?,
-                Poll::Pending => {
-                    receiving.packets.shrink();
-                    return Poll::Pending;
-                }
-            }
-        }
-    }
-}
-
-impl Sending {
-    fn poll_drain<IO>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>>
-    where
-        IO: AsyncWrite + Unpin,
-    {
-        while !self.packets.is_empty() {
-            let sent = ready!(Pin::new(&mut *io).poll_write(cx, self.packets.filled()))?;
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.packets.consume(sent);
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Seals as much as a buffer holds; says how much that is.
-    fn seal(&mut self, plaintext: &[u8]) -> io::Result<usize> {
-        let room = self.packets.room();
-        let mut rest = plaintext;
-        for slot in self.sealer.slots(room) {
-            let (data, later) = rest.split_at(rest.len().min(slot.len()));
-            slot.split_at_mut(data.len()).0.copy_from_slice(data);
-            rest = later;
-        }
-        let taken = plaintext.len() - rest.len();
-        let sealed = self.sealer.seal(room, taken).map_err(fault)?;
-        self.packets.fill(sealed);
-        Ok(taken)
-    }
-
-    /// Puts what ends the stream behind all that was sealed.
-    fn finish(&mut self) -> io::Result<()> {
-        let sealed = self.sealer.finish(self.packets.room()).map_err(fault)?;
-        self.packets.fill(sealed);
-        self.packets.shrink();
-        Ok(())
     }
 }
 
@@ -214,13 +208,14 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
         cx: &mut Context<'_>,
         plaintext: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.check()?;
         let Self { io, sending, .. } = self.get_mut();
-        ready!(sending.poll_drain(io, cx))?;
+        ready!(sending.poll_send(io, cx))?;
         if plaintext.is_empty() {
             return Poll::Ready(Ok(0));
         }
         let taken = sending.seal(plaintext)?;
-        match sending.poll_drain(io, cx) {
+        match sending.poll_send(io, cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(taken)),
         }
@@ -228,15 +223,16 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, sending, .. } = self.get_mut();
-        ready!(sending.poll_drain(io, cx))?;
+        ready!(sending.poll_send(io, cx))?;
         Pin::new(io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
         let Self { io, sending, .. } = self.get_mut();
-        ready!(sending.poll_drain(io, cx))?;
+        ready!(sending.poll_send(io, cx))?;
         sending.finish()?;
-        ready!(sending.poll_drain(io, cx))?;
+        ready!(sending.poll_send(io, cx))?;
         Pin::new(io).poll_shutdown(cx)
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use spiped_proto::{Error, ForwardSecrecy, Secret};
+use spiped_proto::{Error, ForwardSecrecy, HandshakeConfig, Secret};
 use spiped_tokio::{HandshakeError, Handshaker, KeyExchangePool, Keyring};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
@@ -30,6 +30,7 @@ async fn a_server_learns_which_key_its_client_holds_and_talks_under_it() {
             let proved = server.prove(far).await.unwrap();
             assert_eq!(proved.key(), number);
             let mut stream = proved.finish().await.unwrap();
+            assert_eq!(stream.key(), number);
             let mut received = Vec::new();
             stream.read_to_end(&mut received).await.unwrap();
             assert_eq!(received, b"ping");
@@ -71,7 +72,9 @@ async fn handshakers_share_a_pool() {
     for number in 0..3 {
         let with = |keys: Keyring| {
             let handshaker = Handshaker::with_pool(keys, pool.clone());
-            handshaker.with_forward_secrecy(ForwardSecrecy::Required)
+            handshaker.with_config(
+                HandshakeConfig::default().with_forward_secrecy(ForwardSecrecy::Required),
+            )
         };
         let (client, server) = (with(key(number).into()), with(keyring(100)));
         let (near, far) = duplex(4096);

@@ -125,7 +125,7 @@ async fn what_waits_to_be_sent_goes_out_in_full_packets() {
         relay(&plain.into(), &mut stream, &Traffic::default()).await
     });
     let (peer, _) = peer.accept().await.unwrap();
-    let mut wire = handshaker().accept(peer).await.unwrap().into_inner();
+    let mut wire = handshaker().accept(peer).await.unwrap().into_parts().io;
     let mut received = Vec::new();
     wire.read_to_end(&mut received).await.unwrap();
     wire.shutdown().await.unwrap();
@@ -156,7 +156,7 @@ async fn a_cut_of_the_encrypted_stream_reaches_the_client_as_a_reset() {
         peer,
         relay,
     } = relayed().await;
-    reset(peer.into_inner());
+    reset(peer.into_parts().io);
     let error = timeout(PATIENCE, client.read(&mut [0; 16]))
         .await
         .unwrap()
@@ -264,7 +264,7 @@ async fn a_peer_that_breaks_amid_bulk_data_is_noticed() {
             }
         })
         .await;
-        reset(peer.into_inner());
+        reset(peer.into_parts().io);
         let (result, _) = ended(relay).await;
         assert!(
             matches!(result, Err(RelayError::Encrypted(_))),
@@ -288,7 +288,7 @@ async fn a_packet_that_was_tampered_with_amid_bulk_data_ends_the_stream() {
     });
     peer.write_all(&data).await.unwrap();
     peer.flush().await.unwrap();
-    let mut wire = peer.into_inner();
+    let mut wire = peer.into_parts().io;
     wire.write_all(&[0; 1060]).await.unwrap();
     let (result, _) = ended(relay).await;
     assert!(

@@ -4,7 +4,7 @@
 
 use std::io::ErrorKind;
 
-use spiped_proto::{Error, ForwardSecrecy, Secret};
+use spiped_proto::{Error, ForwardSecrecy, HandshakeConfig, Secret};
 use spiped_tokio::{HandshakeError, Handshaker, Socket, SpipedStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -186,8 +186,10 @@ async fn another_key_is_refused_by_both_ends() {
 #[tokio::test]
 async fn required_forward_secrecy_refuses_a_fast_peer() {
     let (client, server) = duplex(4096);
-    let fast = handshaker(b"key").with_forward_secrecy(ForwardSecrecy::Disabled);
-    let strict = handshaker(b"key").with_forward_secrecy(ForwardSecrecy::Required);
+    let fast = handshaker(b"key")
+        .with_config(HandshakeConfig::default().with_forward_secrecy(ForwardSecrecy::Disabled));
+    let strict = handshaker(b"key")
+        .with_config(HandshakeConfig::default().with_forward_secrecy(ForwardSecrecy::Required));
     let connecting = tokio::spawn(async move { fast.connect(client).await.map(drop) });
     let accepted = strict.accept(server).await;
     assert!(matches!(
@@ -217,4 +219,57 @@ async fn an_owned_socket_becomes_a_stream_that_a_task_can_have() {
     stream.read_to_end(&mut answer).await.unwrap();
     assert_eq!(answer, b"question");
     serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_is_broken_takes_no_data_and_no_end() {
+    let (mut server, mut raw, last) = server_inside_a_packet().await;
+    raw.write_all(&[last ^ 1]).await.unwrap();
+    let mut received = Vec::new();
+    server.read_to_end(&mut received).await.unwrap_err();
+    for _ in 0..2 {
+        let write = server.write(b"x").await.unwrap_err();
+        assert_eq!(write.kind(), ErrorKind::BrokenPipe);
+        let shutdown = server.shutdown().await.unwrap_err();
+        assert_eq!(shutdown.kind(), ErrorKind::BrokenPipe);
+    }
+    drop(server);
+    let mut sent = Vec::new();
+    raw.read_to_end(&mut sent).await.unwrap();
+    assert!(sent.is_empty(), "{sent:?}");
+}
+
+#[tokio::test]
+async fn nothing_can_be_written_after_the_end_and_it_ends_but_once() {
+    let (mut client, mut server) = pair(4096).await;
+    client.write_all(b"x").await.unwrap();
+    client.shutdown().await.unwrap();
+    client.shutdown().await.unwrap();
+    let error = client.write(b"y").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    let mut received = Vec::new();
+    server.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received, b"x");
+}
+
+#[tokio::test]
+async fn what_was_on_its_way_is_there_when_a_stream_is_taken_apart() {
+    let (mut client, mut server) = pair(1 << 20).await;
+    client.write_all(b"first").await.unwrap();
+    client.write_all(b"second").await.unwrap();
+    let mut room = [0; 3];
+    server.read_exact(&mut room).await.unwrap();
+    assert_eq!(&room, b"fir");
+    let parts = server.into_parts();
+    assert_eq!(parts.unread, b"stsecond");
+    assert!(parts.unsent.is_empty() && parts.unopened.is_empty());
+    assert!(!format!("{parts:?}").contains("second"));
+
+    let (mut client, server) = pair(100).await;
+    client.write_all(b"more than fits").await.unwrap();
+    let (client, mut server) = (client.into_parts(), server.into_parts().io);
+    let mut received = vec![0; 100];
+    server.read_exact(&mut received).await.unwrap();
+    received.extend(client.unsent);
+    assert_eq!(received.len(), 1060);
 }

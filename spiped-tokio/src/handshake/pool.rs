@@ -4,14 +4,18 @@
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use spiped_proto::{Computation, Error, Step};
 use tokio::sync::oneshot;
 
-use crate::handshake::HandshakeError;
-use crate::handshake::{priority, processors};
+use super::{HandshakeError, priority, processors};
+
+/// How many strangers for each processor are many: together they take at most a few milliseconds of
+/// it.
+const CROWD: usize = 16;
 
 /// Threads for the arithmetic of handshakes, as many as there are processors.
 ///
@@ -21,12 +25,26 @@ use crate::handshake::{priority, processors};
 pub struct KeyExchangePool(Arc<Owner>);
 
 #[derive(Debug)]
-struct Owner(Arc<Queue>);
+struct Owner {
+    queue: Arc<Queue>,
+    /// Peers that have proved nothing yet.
+    strangers: AtomicUsize,
+}
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.lock().closed = true;
-        self.0.changed.notify_all();
+        self.queue.lock().closed = true;
+        self.queue.changed.notify_all();
+    }
+}
+
+/// Counts a peer that has proved nothing yet, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Stranger<'a>(&'a AtomicUsize);
+
+impl Drop for Stranger<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -63,19 +81,34 @@ impl KeyExchangePool {
     /// A pool whose threads are still to start.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Owner(Arc::new(Queue {
+        let queue = Arc::new(Queue {
             threads: processors::count(),
             state: Mutex::default(),
             changed: Condvar::new(),
-        }))))
+        });
+        Self(Arc::new(Owner {
+            queue,
+            strangers: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Counts a peer that has proved nothing yet.
+    pub(super) fn enter(&self) -> Stranger<'_> {
+        self.0.strangers.fetch_add(1, Ordering::Relaxed);
+        Stranger(&self.0.strangers)
+    }
+
+    /// Whether many peers have proved nothing yet.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.0.strangers.load(Ordering::Relaxed) > CROWD * self.0.queue.threads
     }
 
     /// Has a computation done after those of its kind that wait already, and one for a stranger after
     /// all others. One whose future is dropped while it
     /// waits is never done.
-    pub(crate) async fn run(&self, computation: Computation) -> Result<Step, HandshakeError> {
+    pub(super) async fn run(&self, computation: Computation) -> Result<Step, HandshakeError> {
         let (result, done) = oneshot::channel();
-        self.0.0.push(Job {
+        self.0.queue.push(Job {
             computation,
             result,
         })?;
@@ -176,7 +209,7 @@ mod tests {
             let step = pool.run(computation()).await.unwrap();
             assert!(matches!(step, Step::Receive(_)), "{step:?}");
         }
-        let queue = Arc::downgrade(&pool.0.0);
+        let queue = Arc::downgrade(&pool.0.queue);
         drop(pool);
         while queue.strong_count() > 0 {
             tokio::task::yield_now().await;

@@ -176,7 +176,6 @@ impl Socket {
         }
     }
 
-    #[allow(dead_code, reason = "for the relay")]
     /// Reads into several places in one go; 0 is the end.
     pub(crate) fn poll_read_vectored(
         &self,

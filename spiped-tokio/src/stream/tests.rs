@@ -2,11 +2,13 @@ use spiped_proto::{Error, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
-use crate::buffer::PLAINTEXT_LEN;
 use crate::handshake::Handshaker;
 
 /// Bytes of a connection's buffer; more than any test has under way.
 const WIDTH: usize = 8 << 20;
+
+/// As much as one read takes.
+const PLAINTEXT_LEN: usize = 64 * 1024;
 
 type Stream = SpipedStream<DuplexStream>;
 

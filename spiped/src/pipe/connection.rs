@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spiped_tokio::{
-    HandshakeError, Handshaker, ProvedPeer, RelayError, Socket, SpipedStream, Traffic, relay,
+    AuthenticatedPeer, HandshakeError, Handshaker, RelayError, Socket, SpipedStream, Traffic, relay,
 };
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -40,7 +40,7 @@ pub struct ConnectionHandler {
 
 /// A peer that has proved that it holds a key.
 struct Proved<'a> {
-    peer: ProvedPeer<&'a Socket>,
+    peer: AuthenticatedPeer<&'a Socket>,
     /// How long that took.
     took: Duration,
     /// How much is left of the time for the handshake.

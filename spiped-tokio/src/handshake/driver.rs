@@ -1,0 +1,113 @@
+//! Drives the steps of a handshake over a stream: sends, receives, and has the arithmetic done where
+//! it delays nobody.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use spiped_proto::{AuthenticatedPeer, Computation, Incoming, Session, Step};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::HandshakeError;
+use super::pool::KeyExchangePool;
+
+/// Bytes that one read takes at most; a longer message takes several.
+const READ_LEN: usize = 2048;
+
+/// Where a handshake pauses.
+#[derive(Debug)]
+pub(super) enum Milestone {
+    Authenticated(AuthenticatedPeer),
+    Done(Box<Session>),
+}
+
+#[derive(Debug)]
+pub(super) struct Driver<IO> {
+    pub(super) io: IO,
+    /// Whether a byte has come from the peer.
+    pub(super) heard: bool,
+    unsent: Vec<u8>,
+    pool: KeyExchangePool,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
+    pub(super) fn new(io: IO, pool: KeyExchangePool) -> Self {
+        Self {
+            io,
+            heard: false,
+            unsent: Vec::new(),
+            pool,
+        }
+    }
+
+    pub(super) async fn advance(&mut self, mut step: Step) -> Result<Milestone, HandshakeError> {
+        loop {
+            step = match step {
+                Step::Send(outgoing) => {
+                    self.unsent.extend_from_slice(outgoing.bytes());
+                    outgoing.sent()
+                }
+                Step::Receive(incoming) => self.receive(incoming).await?,
+                Step::Compute(computation) => self.compute(computation).await?,
+                Step::Authenticated(peer) => return Ok(Milestone::Authenticated(peer)),
+                Step::Done(session) => {
+                    self.flush().await?;
+                    return Ok(Milestone::Done(session));
+                }
+            };
+        }
+    }
+
+    /// Computes while what was sent travels. To wake another thread and be woken by it costs as much
+    /// as a short computation, so that is done here; but not one for each of many strangers, behind
+    /// whom connections that move data would wait.
+    async fn compute(&mut self, computation: Computation) -> Result<Step, HandshakeError> {
+        self.flush().await?;
+        let in_a_crowd = computation.is_for_stranger() && self.pool.is_crowded();
+        if computation.is_short() && !in_a_crowd {
+            return Ok(computation.run()?);
+        }
+        self.pool.run(computation).await
+    }
+
+    /// Receives while it sends: a peer may wait for our bytes before it sends or reads more.
+    async fn receive(&mut self, incoming: Incoming) -> Result<Step, HandshakeError> {
+        let mut incoming = Some(incoming);
+        poll_fn(|cx| {
+            if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+                return Poll::Ready(Err(error.into()));
+            }
+            let mut bytes = [MaybeUninit::uninit(); READ_LEN];
+            let mut bytes = ReadBuf::uninit(&mut bytes);
+            let mut bytes = bytes.take(incoming.as_ref().map_or(0, Incoming::missing));
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut bytes))?;
+            let Some(incoming) = incoming.take() else {
+                return Poll::Pending;
+            };
+            if bytes.filled().is_empty() {
+                return Poll::Ready(Err(incoming.end().into()));
+            }
+            self.heard = true;
+            let (_, step) = incoming.feed(bytes.filled())?;
+            Poll::Ready(Ok(step))
+        })
+        .await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.unsent))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unsent.drain(..sent);
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+}
