@@ -6,7 +6,6 @@
 //! use them. Nothing here prints, exits or opens a file.
 
 mod definition;
-pub(crate) mod number;
 mod options;
 mod order;
 mod refusal;

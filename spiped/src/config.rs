@@ -4,5 +4,6 @@
 
 pub mod file;
 pub mod network;
+pub(crate) mod number;
 pub mod settings;
 pub mod setup;

@@ -10,9 +10,9 @@ use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser}
 use clap::{Arg, Command, ValueHint};
 
 use self::shared::*;
-use super::number;
 use super::text;
 use crate::config::network;
+use crate::config::number;
 use crate::log::{Destination, Level};
 use crate::os::sandbox::Sandbox;
 use crate::pipe::proxy_protocol::Version;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 use spiped_proto::ForwardSecrecy;
 
-use super::number;
+use crate::config::number;
 use crate::config::settings::{ConnectionConfig, Mode, ProcessConfig};
 use crate::keys::keyfile::KeySource;
 use crate::log::Destination;

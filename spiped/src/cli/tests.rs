@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use spiped_proto::ForwardSecrecy;
 
 use super::*;
+use crate::config::number;
 use crate::config::settings::{ConnectionConfig, Mode, ProcessConfig};
 use crate::keys::keyfile::KeySource;
 use crate::log::{Destination, Level};

@@ -5,6 +5,7 @@ use clap::{Arg, Command, ValueHint};
 
 use super::super::text;
 use super::shared::*;
+use crate::config::number;
 
 pub(super) fn status() -> Command {
     base("status", "Show what a daemon does")

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, Command, ValueHint};
 
-use super::super::{number, text};
+use super::super::text;
+use crate::config::number;
 
 pub(super) fn control() -> Arg {
     Arg::new("control")

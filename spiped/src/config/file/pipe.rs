@@ -15,8 +15,9 @@ use toml::de::DeValue;
 
 use super::table::{Table, Value, article};
 use super::{KeyFiles, Name, Wrong};
-use crate::cli::{PIPE_OPTIONS, number};
+use crate::cli::PIPE_OPTIONS;
 use crate::config::network::{self, Network};
+use crate::config::number;
 use crate::config::settings::{Balance, ConnectionConfig, Mode, PipeConfig};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
