@@ -5,7 +5,8 @@
 //! Addresses, users and files come out as given; whether they exist or make sense is for those who
 //! use them. Nothing here prints, exits or opens a file.
 
-mod definition;
+mod arguments;
+mod command;
 mod options;
 mod order;
 mod refusal;
@@ -19,11 +20,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{ArgMatches, Command};
+use clap::{Command, FromArgMatches};
 
-pub(crate) use definition::PIPE_OPTIONS;
-pub use definition::{spipe_command, spiped_command};
-pub use options::{PipeOptions, Pipes, SpipeOptions, SpipedCommand, SpipedOptions};
+pub use crate::config::settings::PipeOptions;
+use arguments::{ClientArgs, SpipedArgs};
+pub use command::{spipe_command, spiped_command};
+use options::Refusal;
+pub use options::{Pipes, SpipeOptions, SpipedCommand, SpipedOptions};
 use order::End;
 
 /// A program that ends on its command line alone: what it prints, and its exit status.
@@ -76,7 +79,7 @@ impl Exit {
 /// assert!(options.process.foreground);
 /// ```
 pub fn parse_spiped(args: impl IntoIterator<Item = OsString>) -> Result<SpipedCommand, Exit> {
-    parse(spiped_command(), args, SpipedCommand::take)
+    parse::<SpipedArgs, _>(spiped_command(), args)
 }
 
 /// Reads the arguments of `spipe`, without the program's name.
@@ -85,30 +88,32 @@ pub fn parse_spiped(args: impl IntoIterator<Item = OsString>) -> Result<SpipedCo
 ///
 /// `--help`, `--version`, or a reason and the usage.
 pub fn parse_spipe(args: impl IntoIterator<Item = OsString>) -> Result<SpipeOptions, Exit> {
-    parse(spipe_command(), args, SpipeOptions::take)
+    parse::<ClientArgs, _>(spipe_command(), args)
 }
 
-fn parse<T>(
-    mut command: Command,
-    args: impl IntoIterator<Item = OsString>,
-    take: fn(&mut ArgMatches) -> Result<T, &'static str>,
-) -> Result<T, Exit> {
+/// Reads the arguments `A` of `command`, and makes options of them.
+fn parse<A, T>(mut command: Command, args: impl IntoIterator<Item = OsString>) -> Result<T, Exit>
+where
+    A: FromArgMatches,
+    T: TryFrom<A, Error = Refusal>,
+{
     let (args, end) = order::ordered(&command, args);
     let first = args.first().cloned();
-    let parsed = command.try_get_matches_from_mut(args);
-    let mut matches = match parsed {
-        Ok(matches) => matches,
+    let matches = command.try_get_matches_from_mut(args);
+    let parsed = match matches.and_then(|mut matches| A::from_arg_matches_mut(&mut matches)) {
+        Ok(parsed) => parsed,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => return Err(help(&error)),
         Err(error) => {
             // A subcommand's mistake is explained by the subcommand's usage.
             let first = first.as_deref().and_then(|name| name.to_str());
             let used = first.and_then(|name| command.find_subcommand(name));
             let used = used.unwrap_or(&command);
-            return Err(wrong(&command, used, &refusal::os_error(used, &error)));
+            return Err(wrong(&command, used, &refusal::reason(used, &error)));
         }
     };
     match end {
-        None => take(&mut matches).map_err(|missing| wrong(&command, &command, missing)),
+        None => T::try_from(parsed)
+            .map_err(|refusal| wrong(&command, &command, &refusal::late(&command, refusal))),
         Some(End::Help) => Err(help(&command.render_help())),
         Some(End::Version) => Err(Exit {
             text: command.render_version(),

@@ -5,5 +5,7 @@
 pub mod file;
 pub mod network;
 pub(crate) mod number;
+pub mod options;
 pub mod settings;
 pub mod setup;
+pub mod values;

@@ -85,6 +85,18 @@ pub enum Destination {
     Journal,
 }
 
+/// In one word.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stderr => "plain",
+            Self::Json => "json",
+            Self::Syslog => "syslog",
+            Self::Journal => "journal",
+        })
+    }
+}
+
 static LOG: Log = Log::new();
 /// Lines that are less grave are not written.
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Notice as u8);

@@ -9,11 +9,9 @@ use spiped::cli::{
     Exit, PipeOptions, Pipes, SpipeOptions, SpipedCommand, SpipedOptions, Stream, parse_spipe,
     parse_spiped,
 };
-use spiped::config::settings::Mode;
+use spiped::config::values::Mode;
 use spiped::keys::keyfile::KeySource;
-use spiped::log::{Destination, Level};
-use spiped::os::sandbox::Sandbox;
-use spiped::pipe::proxy_protocol::Version;
+use spiped::log::Destination;
 use spiped_proto::ForwardSecrecy;
 
 use crate::input::Input;
@@ -104,8 +102,8 @@ fn spipe(options: &SpipeOptions) -> Spelled {
         spelled.option("bind", bind);
     }
     spelled.forward_secrecy(options.forward_secrecy);
-    spelled.flag("no-keepalive", !options.keepalive);
-    spelled.time("timeout", options.timeout);
+    spelled.flag("no-keepalive", !options.keepalive.on);
+    spelled.time("timeout", options.timeout.get());
     spelled
 }
 
@@ -129,29 +127,16 @@ fn spiped(options: &SpipedOptions) -> Spelled {
     match process.log {
         None => {}
         Some(Destination::Syslog) => spelled.flag("syslog", true),
-        Some(Destination::Stderr) => spelled.option("log-format", "plain"),
-        Some(Destination::Json) => spelled.option("log-format", "json"),
-        Some(Destination::Journal) => spelled.option("log-format", "journal"),
+        Some(format) => spelled.option("log-format", format),
     }
-    let level = match process.log_level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-        Level::Notice => "notice",
-        Level::Info => "info",
-    };
-    spelled.option("log-level", level);
+    spelled.option("log-level", process.log_level);
     if let Some(user) = &process.user {
         spelled.option("user", user);
     }
     if let Some(drain) = process.drain {
-        spelled.time("drain", drain);
+        spelled.time("drain", drain.get());
     }
-    let sandbox = match process.sandbox {
-        Sandbox::On => "on",
-        Sandbox::Off => "off",
-        Sandbox::Require => "require",
-    };
-    spelled.option("sandbox", sandbox);
+    spelled.option("sandbox", process.sandbox);
     if let Some(metrics) = &process.metrics {
         spelled.option("metrics", metrics);
     }
@@ -175,34 +160,23 @@ fn one_pipe(options: &PipeOptions) -> Spelled {
     spelled.flag("encrypt", options.mode == Mode::Encrypt);
     spelled.flag("decrypt", options.mode == Mode::Decrypt);
     spelled.option("source", &options.source);
-    for (name, max) in [
-        ("max-connections", connection.max_connections),
-        (
-            "max-connections-per-client",
-            connection.max_connections_per_client,
-        ),
-        ("max-unproved", connection.max_unproved),
-        (
-            "max-unproved-per-source",
-            connection.max_unproved_per_source,
-        ),
-    ] {
-        spelled.option(name, max.map_or(0, u64::from));
+    spelled.option("max-connections", connection.max_connections);
+    spelled.option(
+        "max-connections-per-client",
+        connection.max_connections_per_client,
+    );
+    spelled.option("max-unproved", connection.max_unproved);
+    spelled.option(
+        "max-unproved-per-source",
+        connection.max_unproved_per_source,
+    );
+    if let Some(version) = connection.proxy_protocol {
+        spelled.option("proxy-protocol", version);
     }
-    match connection.proxy_protocol {
-        None => {}
-        Some(Version::V1) => spelled.option("proxy-protocol", "v1"),
-        Some(Version::V2) => spelled.option("proxy-protocol", "v2"),
+    if let Some(networks) = &connection.accept_proxy {
+        spelled.option("accept-proxy", networks);
     }
-    if !connection.accept_proxy.is_empty() {
-        let networks: Vec<_> = connection
-            .accept_proxy
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        spelled.option("accept-proxy", networks.join(","));
-    }
-    if let Some(idle) = connection.idle {
+    if let Some(idle) = connection.idle.if_any() {
         spelled.time("idle", idle);
     }
     match connection.resolve_interval {

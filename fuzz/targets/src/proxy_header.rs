@@ -1,6 +1,7 @@
 //! The header of the PROXY protocol.
 
-use spiped::pipe::proxy_protocol::{Progress, Version, header, parse};
+use spiped::config::values::ProxyVersion;
+use spiped::pipe::proxy_protocol::{Progress, header, parse};
 
 use crate::input::Input;
 
@@ -9,8 +10,8 @@ use crate::input::Input;
 pub fn proxy_header(data: &[u8]) {
     let mut input = Input::new(data);
     let version = match input.byte() % 2 {
-        0 => Version::V1,
-        _ => Version::V2,
+        0 => ProxyVersion::V1,
+        _ => ProxyVersion::V2,
     };
     let bytes = input.rest();
     let mut length = 0;

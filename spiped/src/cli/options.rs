@@ -5,13 +5,13 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::ArgMatches;
-use spiped_proto::ForwardSecrecy;
+use spiped_tokio::ForwardSecrecy;
 
-use crate::config::number;
-use crate::config::settings::{ConnectionConfig, Mode, ProcessConfig};
+use super::arguments::{ClientArgs, LogArgs, SpipedArgs, Subcommands};
+use crate::config::options::{Exclusive, Keepalive};
+use crate::config::settings::{ConnectionConfig, PipeOptions, ProcessConfig};
+use crate::config::values::{Mode, Seconds};
 use crate::keys::keyfile::KeySource;
 use crate::log::Destination;
 
@@ -74,23 +74,6 @@ pub enum Pipes {
     File(PathBuf),
 }
 
-/// One pipe, as the command line has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PipeOptions {
-    /// `-e` or `-d`.
-    pub mode: Mode,
-    /// `-s`, as given.
-    pub source: String,
-    /// `-t`, as given.
-    pub target: String,
-    /// `-k`.
-    pub key: KeySource,
-    /// `-b`, as given.
-    pub bind: Option<String>,
-    /// All else.
-    pub connection: ConnectionConfig,
-}
-
 /// The options of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpipeOptions {
@@ -102,10 +85,10 @@ pub struct SpipeOptions {
     pub bind: Option<String>,
     /// `-f` or `-g`.
     pub forward_secrecy: ForwardSecrecy,
-    /// Not `-j`.
-    pub keepalive: bool,
-    /// `-o`: from 1 ms to 2^32 s.
-    pub timeout: Duration,
+    /// `-j`.
+    pub keepalive: Keepalive,
+    /// `-o`.
+    pub timeout: Seconds<5>,
 }
 
 impl SpipedOptions {
@@ -119,165 +102,120 @@ impl SpipedOptions {
         name.push(".pid");
         name.into()
     }
+}
 
-    /// # Errors
-    ///
-    /// What is missing, or one too many.
-    pub(super) fn take(matches: &mut ArgMatches) -> Result<Self, &'static str> {
-        let pipes = match matches.remove_one::<OsString>("config") {
-            None => Pipes::One(PipeOptions::take(matches)?),
-            Some(file) => Pipes::File(file.into()),
-        };
-        Ok(Self {
-            pipes,
-            process: ProcessConfig {
-                wait_for_dns: matches.get_flag("wait-for-dns"),
-                drain: matches.remove_one("drain"),
-                control: matches.remove_one::<OsString>("control").map(PathBuf::from),
-                foreground: matches.get_flag("foreground"),
-                log: match matches.get_flag("syslog") {
-                    true => Some(Destination::Syslog),
-                    false => matches.remove_one("log-format"),
-                },
-                log_level: matches.remove_one("log-level").unwrap_or_default(),
-                metrics: matches.remove_one("metrics"),
-                pidfile: matches.remove_one::<OsString>("pidfile").map(PathBuf::from),
-                sandbox: matches.remove_one("sandbox").unwrap_or_default(),
-                user: matches.remove_one("user"),
+/// Why arguments that the parser takes are no command line.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// An option that has to be there is not.
+    Missing(&'static str),
+    /// Two options are, and only one may be.
+    Exclusive(Exclusive),
+}
+
+impl From<Exclusive> for Refusal {
+    fn from(exclusive: Exclusive) -> Self {
+        Self::Exclusive(exclusive)
+    }
+}
+
+impl TryFrom<SpipedArgs> for SpipedCommand {
+    type Error = Refusal;
+
+    fn try_from(mut args: SpipedArgs) -> Result<Self, Refusal> {
+        Ok(match args.command.take() {
+            None => Self::Run(args.try_into()?),
+            Some(Subcommands::Keygen { file }) => Self::Keygen { file },
+            Some(Subcommands::Check { file }) => Self::Check { file },
+            Some(Subcommands::Status {
+                control,
+                connections,
+                json,
+            }) => Self::Status {
+                control: control.path,
+                connections,
+                json,
             },
+            Some(Subcommands::Reload { control }) => Self::Reload {
+                control: control.path,
+            },
+            Some(Subcommands::Probe { peer, mut client }) => {
+                client.target.target = client.target.target.or(peer);
+                Self::Probe(client.try_into()?)
+            }
         })
     }
 }
 
-impl PipeOptions {
-    fn take(matches: &mut ArgMatches) -> Result<Self, &'static str> {
-        let mode = match (matches.get_flag("encrypt"), matches.get_flag("decrypt")) {
+impl TryFrom<SpipedArgs> for SpipedOptions {
+    type Error = Refusal;
+
+    fn try_from(mut args: SpipedArgs) -> Result<Self, Refusal> {
+        let LogArgs {
+            syslog,
+            log_format,
+            log_level,
+        } = args.log;
+        let process = ProcessConfig {
+            wait_for_dns: args.wait_for_dns,
+            log: log_format.or(syslog.then_some(Destination::Syslog)),
+            log_level,
+            ..args.process.clone()
+        };
+        let pipes = match args.config.take() {
+            Some(file) => Pipes::File(file),
+            None => Pipes::One(args.try_into()?),
+        };
+        Ok(Self { pipes, process })
+    }
+}
+
+impl TryFrom<SpipedArgs> for PipeOptions {
+    type Error = Refusal;
+
+    fn try_from(args: SpipedArgs) -> Result<Self, Refusal> {
+        let mode = match (args.direction.encrypt, args.direction.decrypt) {
             (true, _) => Mode::Encrypt,
             (_, true) => Mode::Decrypt,
-            (false, false) => return Err("neither -e nor -d is given"),
+            (false, false) => return Err(Refusal::Missing("neither -e nor -d is given")),
         };
-        let resolve_interval = match (
-            matches.remove_one("resolve-interval"),
-            matches.get_flag("no-resolve"),
-        ) {
-            (Some(_), true) => {
-                return Err("-r/--resolve-interval and -R/--no-resolve exclude each other");
-            }
-            (None, true) => None,
-            (given, false) => Some(given.unwrap_or(number::RESOLVE_INTERVAL)),
-        };
+        let resolve_interval = args.resolve.interval()?;
+        let source = args.source.source;
         Ok(Self {
             mode,
-            source: matches
-                .remove_one("source")
-                .ok_or("no -s SOURCE is given")?,
-            target: target(matches)?,
-            key: key(matches)?,
-            bind: matches.remove_one("bind"),
+            source: source.ok_or(Refusal::Missing("no -s SOURCE is given"))?,
+            target: target(args.target.target)?,
+            key: key(args.target.key)?,
+            bind: args.target.bind,
             connection: ConnectionConfig {
-                forward_secrecy: forward_secrecy(matches)?,
-                proxy_protocol: matches.remove_one("proxy-protocol"),
-                accept_proxy: matches.remove_one("accept-proxy").unwrap_or_default(),
-                keepalive: !matches.get_flag("no-keepalive"),
-                max_connections: matches
-                    .remove_one("max-connections")
-                    .unwrap_or(Some(number::MAX_CONNECTIONS)),
-                max_connections_per_client: matches
-                    .remove_one("max-connections-per-client")
-                    .unwrap_or(None),
-                max_unproved: matches
-                    .remove_one("max-unproved")
-                    .unwrap_or(Some(number::MAX_UNPROVED)),
-                max_unproved_per_source: matches
-                    .remove_one("max-unproved-per-source")
-                    .unwrap_or(None),
-                timeout: timeout(matches),
-                idle: matches
-                    .remove_one("idle")
-                    .filter(|idle| *idle != number::NO_TIME),
+                forward_secrecy: args.handshake.forward_secrecy()?,
+                timeout: args.handshake.timeout,
                 resolve_interval,
+                ..args.connection
             },
         })
     }
 }
 
-impl SpipeOptions {
-    /// # Errors
-    ///
-    /// What is missing, or one too many.
-    pub(super) fn take(matches: &mut ArgMatches) -> Result<Self, &'static str> {
+impl TryFrom<ClientArgs> for SpipeOptions {
+    type Error = Refusal;
+
+    fn try_from(args: ClientArgs) -> Result<Self, Refusal> {
         Ok(Self {
-            target: target(matches)?,
-            key: key(matches)?,
-            bind: matches.remove_one("bind"),
-            forward_secrecy: forward_secrecy(matches)?,
-            keepalive: !matches.get_flag("no-keepalive"),
-            timeout: timeout(matches),
+            target: target(args.target.target)?,
+            key: key(args.target.key)?,
+            bind: args.target.bind,
+            forward_secrecy: args.handshake.forward_secrecy()?,
+            keepalive: args.keepalive,
+            timeout: args.handshake.timeout,
         })
     }
 }
 
-impl SpipedCommand {
-    /// # Errors
-    ///
-    /// What is missing, or one too many.
-    pub(super) fn take(matches: &mut ArgMatches) -> Result<Self, &'static str> {
-        match matches.remove_subcommand() {
-            None => SpipedOptions::take(matches).map(Self::Run),
-            Some((name, mut matches)) if name == "keygen" => Ok(Self::Keygen {
-                file: file(&mut matches)?,
-            }),
-            Some((name, mut matches)) if name == "check" => Ok(Self::Check {
-                file: file(&mut matches)?,
-            }),
-            Some((name, mut matches)) if name == "status" => Ok(Self::Status {
-                control: control(&mut matches)?,
-                connections: matches.get_flag("connections"),
-                json: matches.get_flag("json"),
-            }),
-            Some((name, mut matches)) if name == "reload" => Ok(Self::Reload {
-                control: control(&mut matches)?,
-            }),
-            Some((_, mut matches)) => SpipeOptions::take(&mut matches).map(Self::Probe),
-        }
-    }
+fn target(given: Option<String>) -> Result<String, Refusal> {
+    given.ok_or(Refusal::Missing("no -t TARGET is given"))
 }
 
-fn target(matches: &mut ArgMatches) -> Result<String, &'static str> {
-    let given = matches.remove_one("target");
-    // The operand of `probe`; the daemon and the client have none.
-    let operand = || matches.try_remove_one("peer").ok().flatten();
-    given.or_else(operand).ok_or("no -t TARGET is given")
-}
-
-fn key(matches: &mut ArgMatches) -> Result<KeySource, &'static str> {
-    let given: OsString = matches.remove_one("key").ok_or("no -k KEYFILE is given")?;
-    Ok(match given.to_str() {
-        Some("-") => KeySource::Stdin,
-        _ => KeySource::File(given.into()),
-    })
-}
-
-fn control(matches: &mut ArgMatches) -> Result<PathBuf, &'static str> {
-    let path = matches.remove_one::<OsString>("control");
-    path.map(PathBuf::from).ok_or("no --control PATH is given")
-}
-
-fn file(matches: &mut ArgMatches) -> Result<PathBuf, &'static str> {
-    let file = matches.remove_one::<OsString>("file");
-    file.map(PathBuf::from).ok_or("no FILE is given")
-}
-
-fn forward_secrecy(matches: &ArgMatches) -> Result<ForwardSecrecy, &'static str> {
-    let required = matches.get_flag("require-forward-secrecy");
-    match (matches.get_flag("fast"), required) {
-        (true, true) => Err("-f/--fast and -g/--require-forward-secrecy exclude each other"),
-        (true, false) => Ok(ForwardSecrecy::Disabled),
-        (false, true) => Ok(ForwardSecrecy::Required),
-        (false, false) => Ok(ForwardSecrecy::Enabled),
-    }
-}
-
-fn timeout(matches: &mut ArgMatches) -> Duration {
-    matches.remove_one("timeout").unwrap_or(number::TIMEOUT)
+fn key(given: Option<KeySource>) -> Result<KeySource, Refusal> {
+    given.ok_or(Refusal::Missing("no -k KEYFILE is given"))
 }

@@ -3,8 +3,11 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Error};
 
+use super::options::Refusal;
+use crate::config::options::Exclusive;
+
 /// Why `command` refuses the arguments.
-pub(super) fn os_error(command: &Command, error: &Error) -> String {
+pub(super) fn reason(command: &Command, error: &Error) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.as_str(),
         Some(ContextValue::Strings(texts)) => texts.first().map_or("", String::as_str),
@@ -25,7 +28,7 @@ pub(super) fn os_error(command: &Command, error: &Error) -> String {
             let prior = shown(command, text(ContextKind::PriorArg));
             match prior == option {
                 true => format!("{option} is given twice"),
-                false => format!("{option} and {prior} exclude each other"),
+                false => exclude_each_other(&option, &prior),
             }
         }
         ErrorKind::ValueValidation => match std::error::Error::source(error) {
@@ -43,6 +46,25 @@ pub(super) fn os_error(command: &Command, error: &Error) -> String {
         ErrorKind::MissingRequiredArgument => format!("no {option} is given"),
         _ => first_line(error),
     }
+}
+
+/// Why `command` refuses arguments that the parser takes.
+pub(super) fn late(command: &Command, refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Missing(text) => text.to_owned(),
+        Refusal::Exclusive(Exclusive(one, other)) => {
+            let [one, other] = [one, other].map(|name| {
+                let mut args = command.get_arguments();
+                let arg = args.find(|arg| arg.get_long() == Some(name));
+                arg.map_or_else(|| format!("--{name}"), label)
+            });
+            exclude_each_other(&one, &other)
+        }
+    }
+}
+
+fn exclude_each_other(one: &str, other: &str) -> String {
+    format!("{one} and {other} exclude each other")
 }
 
 /// The values that an option takes, where there are few.

@@ -12,11 +12,12 @@ use spiped_proto::ForwardSecrecy;
 
 use super::*;
 use crate::config::number;
-use crate::config::settings::{ConnectionConfig, Mode, ProcessConfig};
+use crate::config::options::Keepalive;
+use crate::config::settings::{ConnectionConfig, ProcessConfig};
+use crate::config::values::{Mode, ProxyVersion, Seconds};
 use crate::keys::keyfile::KeySource;
 use crate::log::{Destination, Level};
 use crate::os::sandbox::Sandbox;
-use crate::pipe::proxy_protocol::Version;
 
 #[path = "../../tests/command_line/table/mod.rs"]
 mod table;
@@ -136,14 +137,14 @@ fn defaults_are_those_of_c_spiped() {
             connection: ConnectionConfig {
                 forward_secrecy: ForwardSecrecy::Enabled,
                 proxy_protocol: None,
-                accept_proxy: Vec::new(),
-                keepalive: true,
-                max_connections: NonZeroU64::new(100),
-                max_connections_per_client: None,
-                max_unproved: NonZeroU64::new(4096),
-                max_unproved_per_source: None,
-                timeout: Duration::from_secs(5),
-                idle: None,
+                accept_proxy: None,
+                keepalive: Keepalive { on: true },
+                max_connections: NonZeroU64::new(100).into(),
+                max_connections_per_client: None.into(),
+                max_unproved: NonZeroU64::new(4096).into(),
+                max_unproved_per_source: None.into(),
+                timeout: Duration::from_secs(5).into(),
+                idle: Seconds::default(),
                 resolve_interval: Some(Duration::from_secs(60)),
             },
         }),
@@ -176,17 +177,15 @@ fn every_option_arrives_whether_short_or_long() {
             bind: Some("[127.0.0.7]".to_owned()),
             connection: ConnectionConfig {
                 forward_secrecy: ForwardSecrecy::Required,
-                proxy_protocol: Some(Version::V1),
-                accept_proxy: ["10.0.0.0/8", "::1", "unix"]
-                    .map(|network| network.parse().unwrap())
-                    .into(),
-                keepalive: false,
-                max_connections: NonZeroU64::new(7),
-                max_connections_per_client: NonZeroU64::new(2),
-                max_unproved: NonZeroU64::new(8),
-                max_unproved_per_source: NonZeroU64::new(1),
-                timeout: Duration::from_millis(2500),
-                idle: Some(Duration::from_secs(90)),
+                proxy_protocol: Some(ProxyVersion::V1),
+                accept_proxy: Some("10.0.0.0/8,::1,unix".parse().unwrap()),
+                keepalive: Keepalive { on: false },
+                max_connections: NonZeroU64::new(7).into(),
+                max_connections_per_client: NonZeroU64::new(2).into(),
+                max_unproved: NonZeroU64::new(8).into(),
+                max_unproved_per_source: NonZeroU64::new(1).into(),
+                timeout: Duration::from_millis(2500).into(),
+                idle: Duration::from_secs(90).into(),
                 resolve_interval: Some(Duration::from_secs(30)),
             },
         }),
@@ -194,7 +193,7 @@ fn every_option_arrives_whether_short_or_long() {
             wait_for_dns: true,
             foreground: true,
             pidfile: Some(PathBuf::from("/pid")),
-            drain: Some(Duration::from_millis(1500)),
+            drain: Some(Duration::from_millis(1500).into()),
             control: Some("/control".into()),
             metrics: Some("[::1]:9100".to_owned()),
             sandbox: Sandbox::Require,
@@ -263,19 +262,23 @@ fn the_log_is_what_is_asked_for() {
 #[test]
 fn numbers_and_switches_have_their_effect() {
     let with = |more: &str| pipe(&format!("-e -s a -t b -k c {more}")).connection;
-    assert_eq!(with("-n 0").max_connections, None);
-    assert_eq!(with("-n -1").max_connections, None);
-    assert_eq!(with("--max-unproved 0").max_unproved, None);
+    assert_eq!(with("-n 0").max_connections.get(), None);
+    assert_eq!(with("-n -1").max_connections.get(), None);
+    assert_eq!(with("--max-unproved 0").max_unproved.get(), None);
     assert_eq!(
-        with("--max-connections-per-client 0").max_connections_per_client,
+        with("--max-connections-per-client 0")
+            .max_connections_per_client
+            .get(),
         None
     );
     assert_eq!(
-        with("--max-unproved-per-source 0").max_unproved_per_source,
+        with("--max-unproved-per-source 0")
+            .max_unproved_per_source
+            .get(),
         None
     );
-    assert_eq!(with("--idle 0").idle, None);
-    assert_eq!(with("-o 0").timeout, Duration::from_secs(5));
+    assert_eq!(with("--idle 0").idle.if_any(), None);
+    assert_eq!(with("-o 0").timeout.get(), Duration::from_secs(5));
     assert_eq!(with("-r 0").resolve_interval, Some(Duration::from_secs(60)));
     assert_eq!(with("-R").resolve_interval, None);
     assert_eq!(with("-f").forward_secrecy, ForwardSecrecy::Disabled);
@@ -289,8 +292,8 @@ fn spipe_takes_its_options() {
         key: KeySource::File("key".into()),
         bind: Some("127.0.0.7".to_owned()),
         forward_secrecy: ForwardSecrecy::Disabled,
-        keepalive: false,
-        timeout: Duration::from_millis(500),
+        keepalive: Keepalive { on: false },
+        timeout: Duration::from_millis(500).into(),
     };
     let parsed = parse_spipe(line.split(' ').map(OsString::from));
     assert_eq!(parsed, Ok(expected));

@@ -8,6 +8,7 @@ use spiped_tokio::{HandshakeConfig, Handshaker};
 
 use crate::cli::SpipeOptions;
 use crate::config::settings::ConnectionConfig;
+use crate::config::values::Seconds;
 use crate::keys::Keys;
 use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::target::Target;
@@ -31,12 +32,12 @@ pub(super) fn handler(
             keepalive: options.keepalive,
             timeout: options.timeout,
             proxy_protocol: None,
-            accept_proxy: Vec::new(),
-            max_connections: None,
-            max_connections_per_client: None,
-            max_unproved: None,
-            max_unproved_per_source: None,
-            idle: None,
+            accept_proxy: None,
+            max_connections: None.into(),
+            max_connections_per_client: None.into(),
+            max_unproved: None.into(),
+            max_unproved_per_source: None.into(),
+            idle: Seconds::default(),
             resolve_interval: None,
         },
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::cli::SpipeOptions;
 use crate::commands::client;
-use crate::config::settings::Mode;
 use crate::config::setup::{self, SetupError};
+use crate::config::values::Mode;
 use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::resolved::ResolverCache;

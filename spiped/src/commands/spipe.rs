@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::cli::SpipeOptions;
 use crate::commands::client;
-use crate::config::settings::Mode;
 use crate::config::setup::{self, SetupError};
+use crate::config::values::Mode;
 use crate::os::sandbox::{Permissions, Sandbox};
 use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection::ConnectionHandler;

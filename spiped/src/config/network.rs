@@ -45,21 +45,6 @@ impl Network {
     }
 }
 
-/// Says whether peers of a source can be in networks, if there are any.
-///
-/// # Errors
-///
-/// They cannot be in any of them.
-pub(crate) fn check(networks: &[Network], source: &Address) -> Result<(), NobodyError> {
-    let is_unix = |network: &Network| matches!(network.0, Form::Unix);
-    match source.is_unix() {
-        _ if networks.is_empty() => Ok(()),
-        true if !networks.iter().any(is_unix) => Err(NobodyError::Unix),
-        false if networks.iter().all(is_unix) => Err(NobodyError::Ip),
-        _ => Ok(()),
-    }
-}
-
 /// From the left.
 fn bits(ip: IpAddr) -> u128 {
     match ip {
@@ -116,9 +101,52 @@ impl fmt::Display for Network {
     }
 }
 
-/// Several, with commas in between.
-pub(crate) fn list(given: &str) -> Result<Vec<Network>, String> {
-    given.split(',').map(str::parse).collect()
+/// Networks whose peers may connect: one at least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Networks(Vec<Network>);
+
+impl Networks {
+    /// Whether a peer is in one of them.
+    #[must_use]
+    pub fn contains(&self, peer: Peer) -> bool {
+        self.0.iter().any(|network| network.contains(peer))
+    }
+
+    /// Says whether peers of a source can be in them.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be in any of them.
+    pub(crate) fn check(&self, source: &Address) -> Result<(), NobodyError> {
+        let is_unix = |network: &Network| matches!(network.0, Form::Unix);
+        match source.is_unix() {
+            true if !self.0.iter().any(is_unix) => Err(NobodyError::Unix),
+            false if self.0.iter().all(is_unix) => Err(NobodyError::Ip),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl FromIterator<Network> for Networks {
+    fn from_iter<I: IntoIterator<Item = Network>>(networks: I) -> Self {
+        Self(networks.into_iter().collect())
+    }
+}
+
+impl fmt::Display for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let networks: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&networks.join(","))
+    }
+}
+
+/// Of networks with commas in between.
+impl FromStr for Networks {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, String> {
+        given.split(',').map(str::parse).collect()
+    }
 }
 
 #[cfg(test)]
@@ -167,10 +195,10 @@ mod tests {
             ("unix", "[::]:1", Err(NobodyError::Ip)),
             ("unix,unix", "host:1", Err(NobodyError::Ip)),
         ] {
-            let checked = check(&list(networks).unwrap(), &source.parse().unwrap());
+            let networks: Networks = networks.parse().unwrap();
+            let checked = networks.check(&source.parse().unwrap());
             assert_eq!(checked, expected, "{networks} {source}");
         }
-        assert_eq!(check(&[], &"/s".parse().unwrap()), Ok(()));
     }
 
     #[test]

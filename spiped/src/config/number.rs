@@ -4,16 +4,6 @@
 use std::num::{IntErrorKind, NonZeroU64};
 use std::time::Duration;
 
-/// Time to connect, and to shake hands, unless `-o` says otherwise.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
-/// Time between two look-ups of the target, unless `-r` says otherwise.
-pub(crate) const RESOLVE_INTERVAL: Duration = Duration::from_secs(60);
-/// What an option without a default takes 0 for.
-pub(crate) const NO_TIME: Duration = Duration::ZERO;
-/// Connections at once, unless `-n` says otherwise.
-pub(crate) const MAX_CONNECTIONS: NonZeroU64 = NonZeroU64::new(100).unwrap();
-/// Connections that have not proved the key, unless `--max-unproved` says otherwise.
-pub(crate) const MAX_UNPROVED: NonZeroU64 = NonZeroU64::new(4096).unwrap();
 const SHORTEST: f64 = 0.001;
 // Every clock and timer can add this to the present; beyond, C spiped's overflow.
 const LONGEST: f64 = 4_294_967_296.0;
@@ -140,7 +130,7 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for text in ["", " ", "x", "5s", "5 ", "1,5", "0x10", ".", "1e", "--1"] {
-            let refused = seconds(text, TIMEOUT).unwrap_err();
+            let refused = seconds(text, Duration::ZERO).unwrap_err();
             assert!(refused.ends_with("is not a number of seconds"), "{refused}");
         }
         for text in [
@@ -157,7 +147,7 @@ mod tests {
             "1e-400",
             "0.0009",
         ] {
-            let refused = seconds(text, TIMEOUT).unwrap_err();
+            let refused = seconds(text, Duration::ZERO).unwrap_err();
             assert!(
                 refused.ends_with("is not between 0.001 and 4294967296 seconds"),
                 "{refused}"

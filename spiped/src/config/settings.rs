@@ -1,75 +1,125 @@
 //! Which pipes there are to be and how the process runs, whether a command line or a file says so.
 
-use std::fmt;
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::{Args, ValueHint};
 use spiped_tokio::{Address, BindAddress, ForwardSecrecy};
 
-use crate::cli::PipeOptions;
-use crate::config::network::{self, Network};
+use crate::config::network::Networks;
+use crate::config::options::Keepalive;
 use crate::config::setup::{self, SetupError};
+use crate::config::values::{Balance, Limit, Mode, ProxyVersion, Seconds, path, utf8};
 use crate::keys::KeysSource;
+use crate::keys::keyfile::KeySource;
 use crate::log::{Destination, Level};
 use crate::os::sandbox::Sandbox;
-use crate::pipe::proxy_protocol::Version;
-
-/// Which end of the pipe a daemon is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Plain at the source, encrypted at the target (`-e`).
-    Encrypt,
-    /// Encrypted at the source, plain at the target (`-d`).
-    Decrypt,
-}
-
-/// As a file has it.
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Encrypt => "encrypt",
-            Self::Decrypt => "decrypt",
-        })
-    }
-}
-
-/// Which target of several a connection goes to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Balance {
-    /// The first that works.
-    #[default]
-    Order,
-    /// Each in turn.
-    RoundRobin,
-}
 
 /// How a pipe treats its connections: what a command line and a file say alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[group(skip)]
 pub struct ConnectionConfig {
-    /// What the key exchange is to be like.
+    /// What the key exchange is to be like (`-f` or `-g`).
+    #[arg(skip = ForwardSecrecy::Enabled)]
     pub forward_secrecy: ForwardSecrecy,
-    /// The header ahead of each stream to the target.
-    pub proxy_protocol: Option<Version>,
-    /// Networks whose connections begin with such a header, and no others come; none for no header.
-    pub accept_proxy: Vec<Network>,
+
+    /// Time for connecting, and for the whole handshake (`-o`).
+    #[arg(skip)]
+    pub timeout: Seconds<5>,
+
+    /// Connections at once; 0 for no limit
+    ///
+    /// Have at most this many connections at once; the default is 100. At the limit spiped warns and
+    /// stops accepting; connections that wait are served as others end. 0 is no limit, and so is a
+    /// negative number. A number that starts with 0 is octal, with 0x hexadecimal.
+    #[arg(short = 'n', long, value_name = "MAX", default_value_t)]
+    pub max_connections: Limit<100>,
+
+    /// The same for each client of many keys
+    ///
+    /// With -d and keys of clients, have at most this many connections of each client at once, those
+    /// included that wait for their turn at the limit of -n. One more is closed, with a line in the
+    /// log. 0 is no limit, and the default: one client may then take all that -n allows.
+    #[arg(long, value_name = "MAX", default_value_t)]
+    pub max_connections_per_client: Limit<0>,
+
+    /// Connections without a proof of the key
+    ///
+    /// With -d, let at most this many connections be that have not proved yet that they hold the
+    /// key; the default is 4096. For one more, another one is closed: one that has sent nothing if
+    /// there is any, and the oldest. They take no connection of -n and none to the target. However
+    /// many are asked for, 0 for no limit, they get at most half of the open files that those of -n
+    /// leave.
+    #[arg(long, value_name = "MAX", default_value_t)]
+    pub max_unproved: Limit<4096>,
+
+    /// The same from one address; 0 for no limit
+    ///
+    /// With -d, the same for those from one IPv4 address or one IPv6 network of 64 bits. For one
+    /// more, one of its own is closed. 0 is no limit, and the default: a source is then left alone
+    /// until the bound for all is reached, when one that has half of all places loses its own.
+    #[arg(long, value_name = "MAX", default_value_t)]
+    pub max_unproved_per_source: Limit<0>,
+
+    /// Close connections without data for this long [default: never]
+    ///
+    /// Close a connection, by reset, when no data has come from either side for this long, also if
+    /// that is because one side does not read. 0 is no limit, and the default.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t,
+        hide_default_value = true
+    )]
+    pub idle: Seconds<0>,
+
     /// Whether the system probes silent peers.
-    pub keepalive: bool,
-    /// Connections at once; None is no limit.
-    pub max_connections: Option<NonZeroU64>,
-    /// Connections of one client at once; None is no limit.
-    pub max_connections_per_client: Option<NonZeroU64>,
-    /// Connections that have not proved the key; None is no limit but that of open files.
-    pub max_unproved: Option<NonZeroU64>,
-    /// The same from one source address; None is no limit.
-    pub max_unproved_per_source: Option<NonZeroU64>,
-    /// Time for connecting, and for the whole handshake: from 1 ms to 2^32 s.
-    pub timeout: Duration,
-    /// How long a connection may be without data: from 1 ms to 2^32 s; None is for ever.
-    pub idle: Option<Duration>,
-    /// How often names are looked up again: from 1 ms to 2^32 s; None is never.
+    #[command(flatten)]
+    pub keepalive: Keepalive,
+
+    /// Tell the target who has connected: v1 or v2
+    ///
+    /// Put a header of the PROXY protocol, v1 or v2, ahead of the stream to the target, which has to
+    /// expect it. It has the address of whoever has connected: with -d that is the encrypted peer,
+    /// with -e the client, and the header goes through the pipe to the target of the other end. With
+    /// -d, a folder of keys and v2, it has the client's name too, as a field of type 0xE0. For a
+    /// client of a unix socket it is PROXY UNKNOWN, or LOCAL.
+    #[arg(long, value_name = "VERSION", hide_possible_values = true)]
+    pub proxy_protocol: Option<ProxyVersion>,
+
+    /// Take such headers from the balancers in these networks
+    ///
+    /// Listen behind a balancer: each connection has to begin with a header of the PROXY protocol, v1
+    /// or v2, and has to come from one of these networks, such as 10.0.0.0/8,127.0.0.1; others are
+    /// closed, with a line in the log. The word unix stands for the peers of a unix socket, that is,
+    /// for whoever may write to its file. The address in the header counts as that of the client, in
+    /// the log, for --max-unproved-per-source and for --proxy-protocol. Until the header is there, a
+    /// connection counts for --max-unproved and not for -n. It has as long as -o says; with -d, the
+    /// handshake too has to be over by then.
+    #[arg(long, value_name = "NETWORKS")]
+    pub accept_proxy: Option<Networks>,
+
+    /// Time between two look-ups of a name (`-r`); None is only one (`-R`).
+    #[arg(skip)]
     pub resolve_interval: Option<Duration>,
+}
+
+/// One pipe, as the command line has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipeOptions {
+    /// `-e` or `-d`.
+    pub mode: Mode,
+    /// `-s`, as given.
+    pub source: String,
+    /// `-t`, as given.
+    pub target: String,
+    /// `-k`.
+    pub key: KeySource,
+    /// `-b`, as given.
+    pub bind: Option<String>,
+    /// All else.
+    pub connection: ConnectionConfig,
 }
 
 /// One pipe.
@@ -101,7 +151,9 @@ impl PipeConfig {
     /// An address is written wrongly, or none of the networks suits the source.
     pub fn from_options(options: PipeOptions) -> Result<Self, SetupError> {
         let source = setup::parse_address("source", &options.source)?;
-        network::check(&options.connection.accept_proxy, &source)?;
+        if let Some(networks) = &options.connection.accept_proxy {
+            networks.check(&source)?;
+        }
         Ok(Self {
             name: options.source.as_str().into(),
             mode: options.mode,
@@ -123,26 +175,73 @@ impl PipeConfig {
 }
 
 /// The process, whatever pipes it has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[group(skip)]
 pub struct ProcessConfig {
-    /// `-D`: starts without look-ups, and tries them each second.
+    /// Whether to start without look-ups, and to try them each second (`-D`).
+    #[arg(skip)]
     pub wait_for_dns: bool,
-    /// `--drain`: from 0 to 2^32 s; None is no bound.
-    pub drain: Option<Duration>,
-    /// `--control`: where to ask for the status and for a reload.
-    pub control: Option<PathBuf>,
-    /// `-F`.
+
+    /// Do not go into the background; write no pidfile
+    #[arg(short = 'F', long)]
     pub foreground: bool,
-    /// `--log-format`, or `--syslog`; None is what suits the process.
-    pub log: Option<Destination>,
-    /// `--log-level`.
-    pub log_level: Level,
-    /// `--metrics`, as given.
-    pub metrics: Option<String>,
-    /// `-p`; None is the default.
+
+    /// Write the process id here [default: SOURCE.pid]
+    ///
+    /// Write the process id to this file. The default is the source address as given with .pid
+    /// appended, so that spiped -s [127.0.0.1]:80 writes [127.0.0.1]:80.pid to the current directory.
+    /// With -F, no pidfile is written.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = path())]
     pub pidfile: Option<PathBuf>,
-    /// `--sandbox`.
-    pub sandbox: Sandbox,
-    /// `-u`, as given.
+
+    /// Become USER, :GROUP or USER:GROUP, once listening
+    ///
+    /// Become USER, :GROUP or USER:GROUP, each a name or a number, after binding the source address,
+    /// reading the key and writing the pidfile.
+    #[arg(short, long, value_name = "USER", value_hint = ValueHint::Username, value_parser = utf8())]
     pub user: Option<String>,
+
+    /// Reset connections still open so long after SIGTERM
+    ///
+    /// After SIGTERM, give connections that are open this long to end; reset the rest and log how
+    /// many they were. 0 resets them at once. Without this option they have all the time they need.
+    #[arg(long, value_name = "SECONDS")]
+    pub drain: Option<Seconds<0>>,
+
+    /// Lock itself in: on, off or require
+    ///
+    /// Once listening, give up what is not needed to serve: files, ports, system calls. The default,
+    /// on, takes what the system has; require refuses to start without all of it; off gives up
+    /// nothing, for a debugger.
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub sandbox: Sandbox,
+
+    /// Serve metrics and health by HTTP here
+    ///
+    /// Serve HTTP at this address, or unix socket: /metrics for Prometheus and whatever else reads
+    /// OpenMetrics, /healthz, and /readyz, which says 503 before pipes listen and while they drain.
+    /// Anybody who can connect may ask.
+    #[arg(long, value_name = "ADDRESS", value_parser = utf8())]
+    pub metrics: Option<String>,
+
+    /// Listen here for spiped status and spiped reload
+    ///
+    /// Make a unix socket at this path for spiped status and spiped reload. Only the user of the
+    /// daemon and root may use it.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = path())]
+    pub control: Option<PathBuf>,
+
+    /// Where lines go, and in which form (`--log-format`, `--syslog`); None is what suits the
+    /// process.
+    #[arg(skip)]
+    pub log: Option<Destination>,
+
+    /// How grave a line has to be (`--log-level`).
+    #[arg(skip)]
+    pub log_level: Level,
 }

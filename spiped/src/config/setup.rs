@@ -8,7 +8,7 @@ use spiped_tokio::{Address, AddressError, BindAddress, Endpoint, TargetAddress};
 
 use crate::config::file::ConfigError;
 use crate::config::network::NobodyError;
-use crate::config::settings::Mode;
+use crate::config::values::Mode;
 use crate::keys::{KeyCount, Keys, KeysError, KeysSource};
 use crate::log::{self, Class};
 use crate::os::os_error::os_error;

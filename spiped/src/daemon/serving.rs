@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::DaemonError;
 use crate::admin::{AdminListeners, Reload};
 use crate::config::settings::ProcessConfig;
+use crate::config::values::Seconds;
 use crate::daemon::bind::{self, BoundPipe, RevokedKeys};
 use crate::daemon::config_source::ConfigSource;
 use crate::daemon::pipes::RunningPipes;
@@ -64,7 +65,7 @@ impl Daemon {
         self.obey(&mut requests, asked_to_reload).await;
         self.registry.set_phase(Phase::Draining);
         self.supervisor.stopping().await;
-        let drained = self.pipes.drain(self.process.drain);
+        let drained = self.pipes.drain(self.process.drain.map(Seconds::get));
         let left = tokio::select! {
             left = drained => left,
             () = requests.end() => requests.obey(),

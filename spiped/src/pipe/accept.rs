@@ -9,7 +9,7 @@ use spiped_tokio::{Listener, Peer, Socket};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::config::settings::Mode;
+use crate::config::values::Mode;
 use crate::log::{self, Class, Fields, Level};
 use crate::os::fd_limit::is_shortage;
 use crate::os::os_error::os_error;
@@ -128,7 +128,7 @@ impl Acceptor {
     }
 
     fn is_behind_balancer(&self) -> bool {
-        !self.handler.config.accept_proxy.is_empty()
+        self.handler.config.accept_proxy.is_some()
     }
 
     async fn run(
@@ -138,7 +138,7 @@ impl Acceptor {
         info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
         // One for header and proof, as the same peer sends both.
-        let deadline = Instant::now() + self.handler.config.timeout;
+        let deadline = Instant::now() + self.handler.config.timeout.get();
         let admission = match entry {
             Entry::BehindBalancer(guard) => {
                 Box::pin(self.handler.take_header(source, guard, deadline, info)).await?;

@@ -51,7 +51,7 @@ impl Shares {
 /// How many connections pipes may serve at a time, together; `None` for no limit.
 pub fn served_by<'a>(mut pipes: impl Iterator<Item = &'a PipeConfig>) -> Option<u64> {
     pipes.try_fold(0u64, |all, pipe| {
-        Some(all.saturating_add(pipe.connection.max_connections?.get()))
+        Some(all.saturating_add(pipe.connection.max_connections.get()?.get()))
     })
 }
 
@@ -59,10 +59,11 @@ impl Limits {
     /// What is asked for, as far as there are descriptors for it.
     #[must_use]
     pub fn new(pipe: &PipeConfig, shares: Shares) -> Self {
-        let served = pipe.connection.max_connections;
+        let served = pipe.connection.max_connections.get();
         // Without a limit nobody waits.
         let waiting = served.map_or(0, |_| shares.each / 2).min(WAITING_MAX);
-        let unproved = size(pipe.connection.max_unproved).min(at_least_one(shares.each - waiting));
+        let unproved =
+            size(pipe.connection.max_unproved.get()).min(at_least_one(shares.each - waiting));
         Self {
             served,
             unproved: Bounds {
@@ -70,12 +71,14 @@ impl Limits {
                 per_source: pipe
                     .connection
                     .max_unproved_per_source
+                    .get()
                     .map(|max| size(Some(max))),
             },
             waiting: at_least_one(waiting),
             per_client: pipe
                 .connection
                 .max_connections_per_client
+                .get()
                 .map(|max| size(Some(max))),
         }
     }

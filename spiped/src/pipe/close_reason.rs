@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spiped_tokio::{DialError, HandshakeError, ProtocolError, RelayError};
 
-use crate::config::settings::Mode;
+use crate::config::values::Mode;
 use crate::os::os_error::os_error;
 use crate::pipe::per_client_limit::PerClientLimitReached;
 use crate::pipe::proxy_protocol::HeaderError;

@@ -63,7 +63,7 @@ impl ConnectionHandler {
         // times the memory of the relay, which may last for days, and a stranger needs neither.
         let dial = info.dial.time(self.dial());
         let peer = Box::pin(unless_gone(source, dial)).await?;
-        let deadline = Instant::now() + self.config.timeout;
+        let deadline = Instant::now() + self.config.timeout.get();
         let connect = async {
             let mut stream = info.handshake.time(self.connect(&peer)).await?;
             let sent = self
@@ -135,7 +135,7 @@ impl ConnectionHandler {
         let peer = tokio::select! {
             biased;
             proved = timeout_at(deadline, self.handshaker.prove(source)) => {
-                match proved.map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout))? {
+                match proved.map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))? {
                     // It broke before that was read.
                     Err(HandshakeError::NoClient) if source.has_unread() => {
                         return Err(ConnectionError::Refused);
@@ -162,14 +162,15 @@ impl ConnectionHandler {
         let deadline = Instant::now() + proved.left;
         let finish = async {
             let finished = timeout_at(deadline, proved.peer.finish()).await;
-            Ok(finished.map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout))??)
+            Ok(finished
+                .map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))??)
         };
         let (target, stream) = tokio::try_join!(
             info.dial.time(self.dial()),
             info.handshake.time_on(proved.took, finish)
         )?;
         // The dial may have taken longer.
-        let deadline = Instant::now() + self.config.timeout;
+        let deadline = Instant::now() + self.config.timeout.get();
         let source = *stream.get_ref();
         let sent = self
             .send_proxy_header(source, info, &mut &target, deadline)
@@ -191,14 +192,14 @@ impl ConnectionHandler {
         deadline: Instant,
         info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
-        let mut balancers = self.config.accept_proxy.iter();
-        if !balancers.any(|all| all.contains(info.peer())) {
+        let balancers = self.config.accept_proxy.as_ref();
+        if !balancers.is_some_and(|networks| networks.contains(info.peer())) {
             return Err(ConnectionError::NoBalancer);
         }
         let addresses = tokio::select! {
             biased;
             read = timeout_at(deadline, read_header(source)) => {
-                read.map_err(|_| ConnectionError::HeaderTimeout(self.config.timeout))??
+                read.map_err(|_| ConnectionError::HeaderTimeout(self.config.timeout.get()))??
             }
             reason = guard.evicted(source) => {
                 return Err(ConnectionError::HeaderEvicted(reason));
@@ -239,7 +240,7 @@ impl ConnectionHandler {
         traffic: &Traffic,
     ) -> Result<(), ConnectionError> {
         let relayed = pin!(relay(plain, stream, traffic));
-        let Some(limit) = self.config.idle else {
+        let Some(limit) = self.config.idle.if_any() else {
             return Ok(relayed.await?);
         };
         let relayed = idle::limit(limit, relayed).await;
@@ -247,7 +248,7 @@ impl ConnectionHandler {
     }
 
     fn choose_keepalive(&self, socket: &Socket) {
-        if !self.config.keepalive {
+        if !self.config.keepalive.on {
             socket.stop_keepalive();
         }
     }
@@ -261,7 +262,7 @@ impl ConnectionHandler {
     pub async fn dial(&self) -> Result<Socket, ConnectionError> {
         let socket = self
             .targets
-            .dial(&self.bind.get(), self.config.timeout)
+            .dial(&self.bind.get(), self.config.timeout.get())
             .await?;
         self.choose_keepalive(&socket);
         Ok(socket)
@@ -276,8 +277,9 @@ impl ConnectionHandler {
         &self,
         peer: &'a Socket,
     ) -> Result<SpipedStream<&'a Socket>, ConnectionError> {
-        let connected = timeout(self.config.timeout, self.handshaker.connect(peer)).await;
-        Ok(connected.map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout))??)
+        let connected = timeout(self.config.timeout.get(), self.handshaker.connect(peer)).await;
+        Ok(connected
+            .map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))??)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use spiped_tokio::{Peer, Socket, Traffic};
 
-use crate::config::settings::Mode;
+use crate::config::values::Mode;
 use crate::log::Fields;
 use crate::pipe::close_reason::CloseReason;
 use crate::pipe::proxy_protocol::AddressPair;

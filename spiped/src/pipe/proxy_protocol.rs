@@ -10,6 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use parse::{HeaderError, Progress, parse};
 
+use crate::config::values::ProxyVersion;
+
 /// What version 2 begins with.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Version 2 and its command: about the connection of the proxy itself,
@@ -22,15 +24,6 @@ const TCP_OVER_IPV4: u8 = 0x11;
 const TCP_OVER_IPV6: u8 = 0x21;
 /// Type of the field with the client's name, from the range that is left to applications.
 const CLIENT: u8 = 0xe0;
-
-/// Which header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// A line of text.
-    V1,
-    /// Binary.
-    V2,
-}
 
 /// Between which addresses a connection runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +52,10 @@ impl AddressPair {
 /// The header of a connection between these ends; `None` if they have no addresses. Version 2 has
 /// the name of the client too, where it has one, in a field of type 0xE0; it is cut to 255 bytes.
 #[must_use]
-pub fn header(version: Version, pair: Option<AddressPair>, client: Option<&str>) -> Vec<u8> {
+pub fn header(version: ProxyVersion, pair: Option<AddressPair>, client: Option<&str>) -> Vec<u8> {
     match version {
-        Version::V1 => line(pair).into_bytes(),
-        Version::V2 => binary(pair, client),
+        ProxyVersion::V1 => line(pair).into_bytes(),
+        ProxyVersion::V2 => binary(pair, client),
     }
 }
 

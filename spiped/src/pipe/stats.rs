@@ -238,7 +238,7 @@ mod tests {
     use spiped_tokio::Peer;
 
     use super::*;
-    use crate::config::settings::Mode;
+    use crate::config::values::Mode;
 
     fn info() -> ConnectionInfo {
         ConnectionInfo::new(Mode::Encrypt, Peer::Unix)

@@ -11,7 +11,7 @@ use std::time::Duration;
 use spiped_tokio::{Address, DialError, DialOptions, Endpoint, Socket, dial};
 use tokio::time::Instant;
 
-use crate::config::settings::Balance;
+use crate::config::values::Balance;
 use crate::log::{self, Class, Level};
 use crate::os::fd_limit::is_shortage;
 use crate::pipe::close_reason;

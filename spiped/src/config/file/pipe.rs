@@ -7,21 +7,21 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
-use std::time::Duration;
 
-use spiped_tokio::{Address, ForwardSecrecy, TargetAddress};
+use spiped_tokio::{Address, TargetAddress};
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::table::{Table, Value, article};
 use super::{KeyFiles, Name, Wrong};
-use crate::cli::PIPE_OPTIONS;
-use crate::config::network::{self, Network};
-use crate::config::number;
-use crate::config::settings::{Balance, ConnectionConfig, Mode, PipeConfig};
+use crate::config::network::Networks;
+use crate::config::options::{
+    Exclusive, HandshakeOptions, Keepalive, ResolveOptions, pipe_settings,
+};
+use crate::config::settings::{ConnectionConfig, PipeConfig};
+use crate::config::values::{Limit, Mode, Seconds};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
-use crate::pipe::proxy_protocol::Version;
 
 /// What a pipe can have besides what the command line calls by the same names.
 const MORE: [&str; 2] = ["mode", "balance"];
@@ -40,7 +40,9 @@ pub(super) struct Reader<'i, 'a> {
 impl<'i> Reader<'i, '_> {
     /// Says what the defaults have that means nothing.
     pub(super) fn check_defaults(&mut self) {
-        let shared: Vec<_> = settings().filter(|name| !OWN.contains(name)).collect();
+        let shared: Vec<_> = settings()
+            .filter(|name| !OWN.contains(&name.as_str()))
+            .collect();
         self.defaults.nothing_else(&shared, &mut self.wrong);
     }
 
@@ -82,9 +84,10 @@ impl<'i> Reader<'i, '_> {
     }
 }
 
-/// What a pipe can have.
-fn settings() -> impl Iterator<Item = &'static str> {
-    MORE.into_iter().chain(PIPE_OPTIONS)
+/// The names of all settings that a pipe can have.
+fn settings() -> impl Iterator<Item = String> {
+    let more = MORE.into_iter().map(str::to_owned);
+    more.chain(pipe_settings())
 }
 
 /// Names stand in logs, in metrics and on command lines.
@@ -109,48 +112,37 @@ struct Pipe<'r, 'i, 'a> {
 impl<'i> Pipe<'_, 'i, '_> {
     /// All of it is read even if something is wrong, so that all that is wrong is noted.
     fn settings(&mut self) -> Option<PipeConfig> {
-        let mode = self.needed("mode", |value| match text(value)?.as_str() {
-            "encrypt" => Ok(Mode::Encrypt),
-            "decrypt" => Ok(Mode::Decrypt),
-            other => Err(format!("{other:?} is neither \"encrypt\" nor \"decrypt\"")),
-        });
+        let mode = self.needed("mode", parsed);
         let source = self.needed("source", parsed);
         let targets: Option<Vec<TargetAddress>> = self.needed("target", several);
-        let balance = self.optional("balance", |value| match text(value)?.as_str() {
-            "order" => Ok(Balance::Order),
-            "round-robin" => Ok(Balance::RoundRobin),
-            other => Err(format!(
-                "{other:?} is neither \"order\" nor \"round-robin\""
-            )),
-        });
+        let balance = self.optional("balance", parsed);
         let key = self.key(mode);
         let bind = self.optional("bind", parsed);
-        let forward_secrecy = self.forward_secrecy();
-        let timeout = self.optional("timeout", |value| seconds(value, number::TIMEOUT));
-        let idle = self.optional("idle", |value| seconds(value, number::NO_TIME));
-        let resolve_interval = self.resolve_interval();
-        let max_connections = self.optional("max-connections", count);
-        let max_connections_per_client = self.optional("max-connections-per-client", count);
-        let max_unproved = self.optional("max-unproved", count);
-        let proxy_protocol = self.optional("proxy-protocol", |value| match text(value)?.as_str() {
-            "v1" => Ok(Version::V1),
-            "v2" => Ok(Version::V2),
-            other => Err(format!("{other:?} is neither \"v1\" nor \"v2\"")),
-        });
-        let accept_proxy = self.accept_proxy(source.as_ref());
-        let max_unproved_per_source = self.optional("max-unproved-per-source", count);
+        let handshake = HandshakeOptions {
+            fast: self.flag("fast"),
+            require_forward_secrecy: self.flag("require-forward-secrecy"),
+            timeout: self.optional("timeout", seconds).unwrap_or_default(),
+        };
+        let resolve = ResolveOptions {
+            resolve_interval: self.optional("resolve-interval", seconds),
+            no_resolve: self.flag("no-resolve"),
+        };
+        let forward_secrecy = self.either(handshake.forward_secrecy());
+        let resolve_interval = self.either(resolve.interval());
         let connection = ConnectionConfig {
-            forward_secrecy,
-            proxy_protocol,
-            accept_proxy,
-            keepalive: !self.flag("no-keepalive"),
-            max_connections: max_connections.unwrap_or(Some(number::MAX_CONNECTIONS)),
-            max_connections_per_client: max_connections_per_client.unwrap_or(None),
-            max_unproved: max_unproved.unwrap_or(Some(number::MAX_UNPROVED)),
-            max_unproved_per_source: max_unproved_per_source.unwrap_or(None),
-            timeout: timeout.unwrap_or(number::TIMEOUT),
-            idle: idle.filter(|idle| *idle != number::NO_TIME),
-            resolve_interval,
+            timeout: handshake.timeout,
+            max_connections: self.limit("max-connections"),
+            max_connections_per_client: self.limit("max-connections-per-client"),
+            max_unproved: self.limit("max-unproved"),
+            max_unproved_per_source: self.limit("max-unproved-per-source"),
+            idle: self.optional("idle", seconds).unwrap_or_default(),
+            keepalive: Keepalive {
+                on: !self.flag("no-keepalive"),
+            },
+            proxy_protocol: self.optional("proxy-protocol", parsed),
+            accept_proxy: self.accept_proxy(source.as_ref()),
+            forward_secrecy: forward_secrecy?,
+            resolve_interval: resolve_interval?,
         };
         Some(PipeConfig {
             name: self.name.as_str().into(),
@@ -188,47 +180,25 @@ impl<'i> Pipe<'_, 'i, '_> {
         Some(key)
     }
 
-    fn accept_proxy(&mut self, source: Option<&Address>) -> Vec<Network> {
+    fn accept_proxy(&mut self, source: Option<&Address>) -> Option<Networks> {
         let name = self.name.clone();
-        let networks = self.optional("accept-proxy", |value| {
-            let networks = several(value)?;
-            match source.map(|source| network::check(&networks, source)) {
+        self.optional("accept-proxy", |value| {
+            let networks: Networks = several(value)?.into_iter().collect();
+            match source.map(|source| networks.check(source)) {
                 Some(Err(error)) => Err(format!("{error} ({})", Name(&name))),
                 _ => Ok(networks),
             }
-        });
-        networks.unwrap_or_default()
+        })
     }
 
-    fn forward_secrecy(&mut self) -> ForwardSecrecy {
-        match (self.flag("fast"), self.flag("require-forward-secrecy")) {
-            (false, false) => ForwardSecrecy::Enabled,
-            (true, false) => ForwardSecrecy::Disabled,
-            (false, true) => ForwardSecrecy::Required,
-            (true, true) => {
-                self.exclude("fast", "require-forward-secrecy");
-                ForwardSecrecy::Enabled
-            }
-        }
-    }
-
-    fn resolve_interval(&mut self) -> Option<Duration> {
-        let interval = self.optional("resolve-interval", |value| {
-            seconds(value, number::RESOLVE_INTERVAL)
-        });
-        match (self.flag("no-resolve"), interval) {
-            (false, interval) => Some(interval.unwrap_or(number::RESOLVE_INTERVAL)),
-            (true, None) => None,
-            (true, Some(_)) => {
-                self.exclude("no-resolve", "resolve-interval");
-                None
-            }
-        }
-    }
-
-    fn exclude(&mut self, one: &str, other: &str) {
-        let text = format!("{}: {one} and {other} exclude each other", Name(&self.name));
-        self.reader.note(self.at.clone(), text);
+    /// Notes two settings that exclude each other.
+    fn either<T>(&mut self, choice: Result<T, Exclusive>) -> Option<T> {
+        choice
+            .map_err(|Exclusive(one, other)| {
+                let text = format!("{}: {one} and {other} exclude each other", Name(&self.name));
+                self.reader.note(self.at.clone(), text);
+            })
+            .ok()
     }
 
     /// The pipe's own, or what pipes share.
@@ -266,6 +236,10 @@ impl<'i> Pipe<'_, 'i, '_> {
             self.reader.note(self.at.clone(), text);
         }
         self.optional(name, read)
+    }
+
+    fn limit<const DEFAULT: u64>(&mut self, name: &str) -> Limit<DEFAULT> {
+        self.optional(name, limit).unwrap_or_default()
     }
 
     fn flag(&mut self, name: &str) -> bool {
@@ -320,24 +294,22 @@ where
     }
 }
 
-fn count(value: &DeValue<'_>) -> Result<Option<NonZeroU64>, String> {
+fn limit<const DEFAULT: u64>(value: &DeValue<'_>) -> Result<Limit<DEFAULT>, String> {
     match value {
         // The command line's own octal and hexadecimal numbers are written otherwise.
-        DeValue::Integer(count) if count.radix() == 10 => number::count(count.as_str()),
+        DeValue::Integer(count) if count.radix() == 10 => count.as_str().parse(),
         DeValue::Integer(count) => match u64::from_str_radix(count.as_str(), count.radix()) {
-            Ok(count) => Ok(NonZeroU64::new(count)),
+            Ok(count) => Ok(NonZeroU64::new(count).into()),
             Err(_) => Err(format!("{count} is too large")),
         },
         other => Err(format!("a whole number is needed, not {}", article(other))),
     }
 }
 
-fn seconds(value: &DeValue<'_>, default: Duration) -> Result<Duration, String> {
+fn seconds<const DEFAULT: u64>(value: &DeValue<'_>) -> Result<Seconds<DEFAULT>, String> {
     match value {
-        DeValue::Integer(seconds) if seconds.radix() == 10 => {
-            number::seconds(seconds.as_str(), default)
-        }
-        DeValue::Float(seconds) => number::seconds(seconds.as_str(), default),
+        DeValue::Integer(seconds) if seconds.radix() == 10 => seconds.as_str().parse(),
+        DeValue::Float(seconds) => seconds.as_str().parse(),
         other => Err(format!(
             "a number of seconds is needed, not {}",
             article(other)

@@ -58,18 +58,14 @@ impl<'i> Table<'i> {
     }
 
     /// Says of each entry but these that it means nothing.
-    pub(super) fn nothing_else(&self, known: &[&str], wrong: &mut Vec<Wrong>) {
+    pub(super) fn nothing_else(&self, known: &[impl AsRef<str>], wrong: &mut Vec<Wrong>) {
         for name in self.entries.keys() {
             let given: &str = name.get_ref();
-            if known.contains(&given) {
-                continue;
-            }
-            let near = known
-                .iter()
-                .map(|known| (distance(given, known), known))
-                .min();
+            let known = known.iter().map(AsRef::as_ref);
+            let near = known.map(|known| (distance(given, known), known)).min();
             let suggestion = match near {
-                Some((0..=2, known)) => format!(" (did you mean {known}?)"),
+                Some((0, _)) => continue,
+                Some((1..=2, known)) => format!(" (did you mean {known}?)"),
                 _ => String::new(),
             };
             wrong.push(Wrong {

@@ -8,10 +8,11 @@ use testbed::TempDir;
 
 use super::*;
 use crate::cli::{Pipes, SpipedCommand, SpipedOptions, parse_spiped};
-use crate::config::settings::{Balance, ConnectionConfig, Mode};
+use crate::config::options::Keepalive;
+use crate::config::settings::ConnectionConfig;
+use crate::config::values::{Balance, Mode, ProxyVersion};
 use crate::keys::KeysSource;
 use crate::keys::keyfile::KeySource;
-use crate::pipe::proxy_protocol::Version;
 
 fn good(text: &str) -> Vec<PipeConfig> {
     parse(text, Path::new("/etc/spiped"), KeyFiles::Leave).unwrap()
@@ -90,17 +91,15 @@ fn everything_can_be_said() {
         bind: Some("127.0.0.7".parse().unwrap()),
         connection: ConnectionConfig {
             forward_secrecy: ForwardSecrecy::Required,
-            proxy_protocol: Some(Version::V2),
-            accept_proxy: ["10.0.0.0/8", "unix"]
-                .map(|network| network.parse().unwrap())
-                .into(),
-            keepalive: false,
-            max_connections: NonZeroU64::new(16),
-            max_connections_per_client: NonZeroU64::new(2),
-            max_unproved: NonZeroU64::new(8),
-            max_unproved_per_source: NonZeroU64::new(1),
-            timeout: Duration::from_millis(2500),
-            idle: Some(Duration::from_secs(90)),
+            proxy_protocol: Some(ProxyVersion::V2),
+            accept_proxy: Some("10.0.0.0/8,unix".parse().unwrap()),
+            keepalive: Keepalive { on: false },
+            max_connections: NonZeroU64::new(16).into(),
+            max_connections_per_client: NonZeroU64::new(2).into(),
+            max_unproved: NonZeroU64::new(8).into(),
+            max_unproved_per_source: NonZeroU64::new(1).into(),
+            timeout: Duration::from_millis(2500).into(),
+            idle: Duration::from_secs(90).into(),
             resolve_interval: Some(Duration::from_secs(30)),
         },
     };
@@ -133,12 +132,12 @@ fn pipes_share_the_defaults_and_can_differ() {
     assert_eq!((&*one.name, &*two.name), ("one", "two"));
     assert_eq!(one.key, KeySource::File("/etc/spiped/all".into()).into());
     assert_eq!(two.key, KeySource::File("/etc/spiped/two".into()).into());
-    assert_eq!(one.connection.timeout, Duration::from_secs(7));
-    assert_eq!(two.connection.timeout, Duration::from_secs(5));
+    assert_eq!(one.connection.timeout.get(), Duration::from_secs(7));
+    assert_eq!(two.connection.timeout.get(), Duration::from_secs(5));
     assert_eq!(
         (
             one.connection.resolve_interval,
-            one.connection.max_connections
+            one.connection.max_connections.get()
         ),
         (None, None)
     );

@@ -8,7 +8,7 @@ fn pair(source: &str, destination: &str) -> Option<AddressPair> {
 }
 
 fn text(pair: Option<AddressPair>) -> String {
-    String::from_utf8(header(Version::V1, pair, Some("alice"))).unwrap()
+    String::from_utf8(header(ProxyVersion::V1, pair, Some("alice"))).unwrap()
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn version_2_is_binary_and_names_the_client() {
     let signature = b"\r\n\r\n\0\r\nQUIT\n";
     let of = |pair, client, rest: &[u8]| {
         let expected = [signature, rest].concat();
-        assert_eq!(header(Version::V2, pair, client), expected);
+        assert_eq!(header(ProxyVersion::V2, pair, client), expected);
     };
     let v4 = pair("192.0.2.1:258", "192.0.2.2:772");
     of(
@@ -67,7 +67,7 @@ fn version_2_is_binary_and_names_the_client() {
 
 #[test]
 fn a_name_that_is_too_long_is_cut() {
-    let header = header(Version::V2, None, Some(&"x".repeat(300)));
+    let header = header(ProxyVersion::V2, None, Some(&"x".repeat(300)));
     assert_eq!(header[14..19], [0x01, 0x02, 0xe0, 0, 255]);
     assert_eq!(header.len(), 16 + 3 + 255);
 }
@@ -95,7 +95,7 @@ fn what_is_written_is_read_and_nothing_behind_it() {
         pair("[2001:db8::1]:0", "[::1]:2"),
         None,
     ] {
-        for version in [Version::V1, Version::V2] {
+        for version in [ProxyVersion::V1, ProxyVersion::V2] {
             let whole = header(version, pair, Some("alice"));
             let stream = [&whole, &b"\r\nbehind"[..]].concat();
             assert_eq!(take(&stream), Ok((pair, &b"\r\nbehind"[..])));

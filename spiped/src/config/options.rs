@@ -1,0 +1,155 @@
+//! The options that `spiped`, `spipe` and `spiped probe` have in common, and those of a pipe: name,
+//! documentation, default and type of value. A file has the same settings, by the long names.
+//!
+//! The first paragraph of a documentation is the line of `--help`; the others are what the man page
+//! says in its place.
+
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Command, Id, ValueHint};
+use spiped_tokio::ForwardSecrecy;
+
+use crate::config::settings::ConnectionConfig;
+use crate::config::values::{Seconds, utf8};
+use crate::keys::keyfile::KeySource;
+
+/// Two options that exclude each other, by their long names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exclusive(pub(crate) &'static str, pub(crate) &'static str);
+
+/// Where plain or encrypted connections come from.
+#[derive(Args)]
+#[group(skip)]
+pub(crate) struct SourceOptions {
+    /// Listen here
+    ///
+    /// Listen at this address. A host name that leads to several has the first of them listened at.
+    /// It is looked up again as -r says, and followed when it moves.
+    #[arg(short, long, value_name = "ADDRESS", value_parser = utf8())]
+    pub(crate) source: Option<String>,
+}
+
+/// Where connections go, and with which key.
+#[derive(Args)]
+#[group(skip)]
+pub(crate) struct TargetOptions {
+    /// Connect to here
+    ///
+    /// Connect to this address.
+    #[arg(short, long, value_name = "ADDRESS", value_parser = utf8())]
+    pub(crate) target: Option<String>,
+
+    /// The key file, same at both ends; - is standard input
+    ///
+    /// The key file, the same at both ends; - is standard input. Any file will do, whatever its
+    /// length and content; spiped keygen makes a good one.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<KeySource>,
+
+    /// Connect from this local address (port optional)
+    ///
+    /// Connect to the target from this local address: 1.2.3.4, [1.2.3.4], [ipv6::address] or a host
+    /// name, each with or without a port. Without one the system chooses a port for each connection.
+    #[arg(short, long, value_name = "ADDRESS", value_parser = utf8())]
+    pub(crate) bind: Option<String>,
+}
+
+/// What is asked of a handshake.
+#[derive(Args, Default)]
+#[group(skip)]
+pub(crate) struct HandshakeOptions {
+    /// Save time in the handshake by giving up forward secrecy
+    ///
+    /// Save time in the handshake by giving up forward secrecy: who records the connection and gets
+    /// hold of the key file later can then read it.
+    #[arg(short, long)]
+    pub(crate) fast: bool,
+
+    /// Refuse a peer that uses -f
+    ///
+    /// Require forward secrecy: refuse a peer that uses -f.
+    #[arg(short = 'g', long)]
+    pub(crate) require_forward_secrecy: bool,
+
+    /// Give up connecting, or a handshake, after this long
+    ///
+    /// Give up connecting to the target, or a handshake, after this long. The default is 5 seconds,
+    /// and 0 stands for it.
+    #[arg(short = 'o', long, value_name = "SECONDS", default_value_t)]
+    pub(crate) timeout: Seconds<5>,
+}
+
+impl HandshakeOptions {
+    /// # Errors
+    ///
+    /// Both options are given.
+    pub(crate) fn forward_secrecy(&self) -> Result<ForwardSecrecy, Exclusive> {
+        match (self.fast, self.require_forward_secrecy) {
+            (true, true) => Err(Exclusive("fast", "require-forward-secrecy")),
+            (true, false) => Ok(ForwardSecrecy::Disabled),
+            (false, true) => Ok(ForwardSecrecy::Required),
+            (false, false) => Ok(ForwardSecrecy::Enabled),
+        }
+    }
+}
+
+/// Whether the system probes silent peers.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+#[group(skip)]
+pub struct Keepalive {
+    /// No TCP keep-alives (they are on by default)
+    #[arg(short = 'j', long = "no-keepalive", action = ArgAction::SetFalse)]
+    pub on: bool,
+}
+
+/// How often names are looked up.
+#[derive(Args, Default)]
+#[group(skip)]
+pub(crate) struct ResolveOptions {
+    /// Look names up again this often [default: 60]
+    ///
+    /// Look all names up again this often, and after SIGHUP. The default is 60 seconds, and 0 stands
+    /// for it. Addresses that were found last stay in use while a look-up fails.
+    #[arg(short, long, value_name = "SECONDS")]
+    pub(crate) resolve_interval: Option<Seconds<60>>,
+
+    /// Look names up only once, at the start
+    #[arg(short = 'R', long)]
+    pub(crate) no_resolve: bool,
+}
+
+impl ResolveOptions {
+    /// The time between two look-ups; None is only one.
+    ///
+    /// # Errors
+    ///
+    /// Both options are given.
+    pub(crate) fn interval(&self) -> Result<Option<Duration>, Exclusive> {
+        match (self.resolve_interval, self.no_resolve) {
+            (Some(_), true) => Err(Exclusive("resolve-interval", "no-resolve")),
+            (None, true) => Ok(None),
+            (given, false) => Ok(Some(given.unwrap_or_default().get())),
+        }
+    }
+}
+
+/// The options that say all of a pipe but its direction.
+fn of_pipe() -> Command {
+    let command = TargetOptions::augment_args(SourceOptions::augment_args(Command::new("pipe")));
+    let command = ConnectionConfig::augment_args(HandshakeOptions::augment_args(command));
+    ResolveOptions::augment_args(command)
+}
+
+/// What a file excludes, as it says it for each pipe.
+pub(crate) fn pipe_ids() -> Vec<Id> {
+    let command = of_pipe();
+    let ids = command.get_arguments().map(|arg| arg.get_id().clone());
+    ids.collect()
+}
+
+/// The settings that a file has because the command line has them.
+pub(crate) fn pipe_settings() -> Vec<String> {
+    let command = of_pipe();
+    let names = command.get_arguments().filter_map(clap::Arg::get_long);
+    names.map(str::to_owned).collect()
+}
