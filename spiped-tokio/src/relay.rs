@@ -120,7 +120,7 @@ fn poll_seal(
     loop {
         // More is read only once all is written: what waits for a slow peer waits in the kernel and
         // fills its records.
-        let sending = ready!(encrypted.poll_sending(cx)).map_err(RelayError::Encrypted)?;
+        ready!(encrypted.poll_send(cx)).map_err(RelayError::Encrypted)?;
         match state {
             State::Moving if reads == READS_PER_TURN => {
                 cx.waker().wake_by_ref();
@@ -128,8 +128,7 @@ fn poll_seal(
             }
             State::Moving => {
                 reads += 1;
-                let read = sending.poll_seal(|slots| plain.poll_read_vectored(cx, slots));
-                match ready!(read) {
+                match ready!(encrypted.poll_seal(cx, plain)) {
                     Ok(0) => *state = State::Ending,
                     Ok(len) => count(moved, len),
                     Err(SealError::Read(error)) => {
@@ -160,17 +159,11 @@ fn poll_open(
 ) -> Poll<Result<(), RelayError>> {
     let mut reads = 0;
     loop {
-        let receiving = encrypted.receiving();
-        while receiving.has_plaintext() {
-            let written = receiving
-                .with_plaintext(|pieces| Pin::new(&mut plain).poll_write_vectored(cx, pieces));
-            let len = ready!(written).map_err(RelayError::Plain)?;
-            if len == 0 {
-                let error = io::ErrorKind::WriteZero.into();
-                return Poll::Ready(Err(RelayError::Plain(error)));
+        loop {
+            match ready!(encrypted.poll_write_out(cx, plain)).map_err(RelayError::Plain)? {
+                0 => break,
+                len => count(moved, len),
             }
-            receiving.take(len);
-            count(moved, len);
         }
         match state {
             State::Moving if reads == READS_PER_TURN => {

@@ -1,5 +1,7 @@
 //! The encrypted stream: `AsyncRead + AsyncWrite` over any other one.
 
+#[cfg(all(feature = "net", unix))]
+mod in_place;
 mod receiving;
 mod sending;
 
@@ -11,15 +13,16 @@ use std::task::{Context, Poll, ready};
 use spiped_proto::{Error, Session, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+#[cfg(all(feature = "net", unix))]
+pub(crate) use in_place::SealError;
 use receiving::Receiving;
-pub(crate) use sending::SealError;
 use sending::Sending;
 
 /// An authenticated, encrypted stream, made by a [`Handshaker`](crate::Handshaker).
 ///
 /// - Every write becomes records at once, and what was sealed but does not fit into the connection
-///   is kept: [flush](tokio::io::AsyncWriteExt::flush) sends it.
-/// - [Shutdown](tokio::io::AsyncWriteExt::shutdown) ends this direction only; the other one goes on.
+///   is kept: a flush sends it.
+/// - A shutdown ends this direction only; the other one goes on.
 /// - An end of file is the peer's shutdown. A stream that is cut is an error of the kind
 ///   [`UnexpectedEof`](io::ErrorKind::UnexpectedEof); a record that was tampered with is one of the
 ///   kind [`InvalidData`](io::ErrorKind::InvalidData). Both carry a [`ProtocolError`](Error). The
@@ -130,12 +133,6 @@ impl<IO> SpipedStream<IO> {
         }
     }
 
-    /// Gives back what only speeds data up, for a time without any.
-    pub(crate) fn rest(&mut self) {
-        self.receiving.rest();
-        self.sending.rest();
-    }
-
     fn check(&self) -> io::Result<()> {
         match self.broken {
             true => Err(io::Error::new(
@@ -154,25 +151,6 @@ fn fault(error: Error) -> io::Error {
         _ => io::ErrorKind::InvalidData,
     };
     io::Error::new(kind, error)
-}
-
-/// For the relay, which reads and writes where data lies.
-impl<IO: AsyncRead + AsyncWrite + Unpin> SpipedStream<IO> {
-    /// Reads records and opens them; false at the peer's end.
-    pub(crate) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        self.receiving.poll_open(&mut self.io, cx)
-    }
-
-    /// The direction that opens, which has plaintext now.
-    pub(crate) fn receiving(&mut self) -> &mut Receiving {
-        &mut self.receiving
-    }
-
-    /// The direction that seals, once all that was sealed is sent.
-    pub(crate) fn poll_sending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut Sending>> {
-        ready!(self.sending.poll_send(&mut self.io, cx))?;
-        Poll::Ready(Ok(&mut self.sending))
-    }
 }
 
 impl<IO: AsyncRead + Unpin> AsyncRead for SpipedStream<IO> {
@@ -194,7 +172,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for SpipedStream<IO> {
                 return Poll::Ready(Err(error));
             }
             Poll::Pending => {
-                this.rest();
+                this.receiving.rest();
+                this.sending.rest();
                 return Poll::Pending;
             }
         }

@@ -332,3 +332,24 @@ async fn a_relay_that_is_dropped_amid_bulk_data_resets_both_sides() {
     let kinds = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
     assert!(kinds.contains(&written.kind()), "{written}");
 }
+
+#[tokio::test]
+async fn an_owned_socket_becomes_a_stream_that_a_task_can_have() {
+    let (near, far) = tokio::net::UnixStream::pair().unwrap();
+    let (near, far) = (Socket::from(near), Socket::from(far));
+    let serving = tokio::spawn(async move {
+        let mut stream = handshaker().accept(far).await?;
+        let (mut reader, mut writer) = tokio::io::split(&mut stream);
+        tokio::io::copy(&mut reader, &mut writer).await?;
+        writer.shutdown().await?;
+        stream.get_ref().finish();
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    });
+    let mut stream = handshaker().connect(near).await.unwrap();
+    stream.write_all(b"question").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"question");
+    serving.await.unwrap().unwrap();
+}

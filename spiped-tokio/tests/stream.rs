@@ -5,7 +5,7 @@
 use std::io::ErrorKind;
 
 use spiped_proto::{Error, ForwardSecrecy, HandshakeConfig, Secret};
-use spiped_tokio::{HandshakeError, Handshaker, Socket, SpipedStream};
+use spiped_tokio::{HandshakeError, Handshaker, SpipedStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 fn handshaker(key: &[u8]) -> Handshaker {
@@ -198,27 +198,6 @@ async fn required_forward_secrecy_refuses_a_fast_peer() {
     ));
     drop(accepted);
     assert!(connecting.await.unwrap().is_err());
-}
-
-#[tokio::test]
-async fn an_owned_socket_becomes_a_stream_that_a_task_can_have() {
-    let (near, far) = tokio::net::UnixStream::pair().unwrap();
-    let (near, far) = (Socket::from(near), Socket::from(far));
-    let serving = tokio::spawn(async move {
-        let mut stream = handshaker(b"key").accept(far).await?;
-        let (mut reader, mut writer) = tokio::io::split(&mut stream);
-        tokio::io::copy(&mut reader, &mut writer).await?;
-        writer.shutdown().await?;
-        stream.get_ref().finish();
-        Ok::<_, HandshakeError>(())
-    });
-    let mut stream = handshaker(b"key").connect(near).await.unwrap();
-    stream.write_all(b"question").await.unwrap();
-    stream.shutdown().await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    assert_eq!(answer, b"question");
-    serving.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! lies there.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,24 +13,21 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::fault;
 use crate::buffer::Buffer;
 
-/// How many pieces of plaintext one write takes at most.
-const PIECES: usize = 64;
-
 #[derive(Debug)]
-pub(crate) struct Receiving {
+pub(super) struct Receiving {
     opener: Opener,
     /// Records that were read: those that are open, then the rest.
-    records: Buffer,
+    pub(super) records: Buffer,
     /// The length in bytes of the records that are open.
     open: usize,
     /// Where in the records there is plaintext that nobody has taken.
-    plaintext: VecDeque<Range<usize>>,
+    pub(super) plaintext: VecDeque<Range<usize>>,
     /// The FIN was read.
     ended: bool,
 }
 
 impl Receiving {
-    pub(crate) fn new(opener: Opener) -> Self {
+    pub(super) fn new(opener: Opener) -> Self {
         Self {
             opener,
             records: Buffer::default(),
@@ -42,7 +39,7 @@ impl Receiving {
 
     /// Reads and opens until there is plaintext; false at the end of it, once the FIN was read and
     /// the opener agrees.
-    pub(crate) fn poll_open<IO>(
+    pub(super) fn poll_open<IO>(
         &mut self,
         io: &mut IO,
         cx: &mut Context<'_>,
@@ -105,25 +102,8 @@ impl Receiving {
         Ok(())
     }
 
-    /// The plaintext at hand: what one write takes of it.
-    pub(crate) fn with_plaintext<T>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
-        let records = self.records.filled();
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let mut count = 0;
-        for (piece, at) in pieces.iter_mut().zip(&self.plaintext) {
-            *piece = IoSlice::new(records.get(at.clone()).unwrap_or_default());
-            count += 1;
-        }
-        write(pieces.split_at(count).0)
-    }
-
-    /// Whether there is plaintext at hand.
-    pub(crate) fn has_plaintext(&self) -> bool {
-        !self.plaintext.is_empty()
-    }
-
     /// Counts plaintext as taken. With the last of it, the records that it was in go.
-    pub(crate) fn take(&mut self, mut len: usize) {
+    pub(super) fn take(&mut self, mut len: usize) {
         while let Some(first) = self.plaintext.front_mut() {
             if len < first.len() {
                 first.start += len;
@@ -137,7 +117,7 @@ impl Receiving {
     }
 
     /// Copies plaintext at hand to a reader.
-    pub(crate) fn copy_to(&mut self, out: &mut ReadBuf<'_>) {
+    pub(super) fn copy_to(&mut self, out: &mut ReadBuf<'_>) {
         while let Some(first) = self.plaintext.front()
             && out.remaining() > 0
         {
@@ -149,7 +129,7 @@ impl Receiving {
         }
     }
 
-    pub(crate) fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         self.opener.rest();
         if self.plaintext.is_empty() {
             self.plaintext = VecDeque::new();
@@ -157,7 +137,7 @@ impl Receiving {
     }
 
     /// Plaintext that was not taken, and what was not opened.
-    pub(crate) fn into_unread(self) -> (Vec<u8>, Vec<u8>) {
+    pub(super) fn into_unread(self) -> (Vec<u8>, Vec<u8>) {
         let records = self.records.filled();
         let plaintext = self
             .plaintext

@@ -1,0 +1,93 @@
+//! A stream as the relay has it: plaintext is read to where it is sealed, and written from where it
+//! was opened.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
+
+use super::{SpipedStream, fault};
+use crate::net::Socket;
+
+/// How many slots of records one read fills at most.
+const SLOTS: usize = 64;
+/// How many pieces of plaintext one write takes at most.
+const PIECES: usize = 64;
+
+/// Why nothing was sealed.
+pub(crate) enum SealError {
+    Read(io::Error),
+    Seal(io::Error),
+}
+
+impl SpipedStream<&Socket> {
+    /// Sends all that was sealed.
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.sending.poll_send(&mut self.io, cx)
+    }
+
+    /// Reads plaintext into the slots of records, once all that was sealed is sent, and seals it there.
+    /// Gives its length in bytes, 0 at its end.
+    pub(crate) fn poll_seal(
+        &mut self,
+        cx: &mut Context<'_>,
+        plain: &Socket,
+    ) -> Poll<Result<usize, SealError>> {
+        let sending = &mut self.sending;
+        let buffer = sending.records.room();
+        let mut slots: [_; SLOTS] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
+        let mut count = 0;
+        for (slot, room) in slots.iter_mut().zip(sending.sealer.slots(buffer)) {
+            *slot = IoSliceMut::new(room);
+            count += 1;
+        }
+        let read = plain.poll_read_vectored(cx, slots.split_at_mut(count).0);
+        let Poll::Ready(Ok(len @ 1..)) = read else {
+            sending.records.shrink();
+            return read.map_err(SealError::Read);
+        };
+        let sealed = sending.sealer.seal(buffer, len);
+        let sealed = sealed.map_err(|error| SealError::Seal(fault(error)))?;
+        sending.records.fill(sealed);
+        Poll::Ready(Ok(len))
+    }
+
+    /// Reads records and opens them where they are; false at the peer's end.
+    pub(crate) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.receiving.poll_open(&mut self.io, cx)
+    }
+
+    /// Writes plaintext from where it was opened, until there is none; gives the length of a part of
+    /// it, in bytes, or 0.
+    pub(crate) fn poll_write_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut plain: &Socket,
+    ) -> Poll<io::Result<usize>> {
+        let receiving = &mut self.receiving;
+        if receiving.plaintext.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let records = receiving.records.filled();
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let mut count = 0;
+        for (piece, at) in pieces.iter_mut().zip(&receiving.plaintext) {
+            *piece = IoSlice::new(records.get(at.clone()).unwrap_or_default());
+            count += 1;
+        }
+        let written = Pin::new(&mut plain).poll_write_vectored(cx, pieces.split_at(count).0);
+        let len = ready!(written)?;
+        if len == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        receiving.take(len);
+        Poll::Ready(Ok(len))
+    }
+
+    /// Gives back what only speeds data up, for a time without any.
+    pub(crate) fn rest(&mut self) {
+        self.receiving.rest();
+        self.sending.rest();
+    }
+}
