@@ -4,8 +4,10 @@
 //! needed any more, serve.
 
 pub mod bind;
+mod blocking_thread;
 pub mod config_source;
 pub mod pipes;
+mod reload;
 pub mod sd_notify;
 mod serving;
 
@@ -23,6 +25,7 @@ use crate::cli::{Pipes, SpipedOptions};
 use crate::config::settings::{PipeConfig, ProcessConfig};
 use crate::config::setup::SetupError;
 use crate::daemon::bind::{BoundPipe, ExistingState, InheritedSockets};
+use crate::daemon::blocking_thread::BlockingThread;
 use crate::daemon::config_source::ConfigSource;
 use crate::daemon::pipes::RunningPipes;
 use crate::daemon::sd_notify::Supervisor;
@@ -70,6 +73,17 @@ pub enum DaemonError {
     /// A signal ended the process in the background before it was up.
     #[error("the daemon was ended by {0} before it was up")]
     Killed(nix::sys::signal::Signal),
+    /// The system lacks what it takes to reload.
+    #[error("cannot reload: {}", os_error(.0))]
+    Reload(io::Error),
+    /// A reload waited for something that did not come.
+    #[error("{what} took longer than {seconds} seconds")]
+    Late {
+        /// What it waited for.
+        what: String,
+        /// How long.
+        seconds: u64,
+    },
     /// The system lacks what it takes to run.
     #[error("cannot start: {}", os_error(.0))]
     System(#[from] io::Error),
@@ -116,7 +130,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     signals::hold()?;
     let plan = Plan {
         identity: process.user.as_deref().map(Identity::parse).transpose()?,
-        pipes: bind::read_keys(settings, None)?,
+        pipes: bind::read_keys(settings)?,
         existing: ExistingState {
             inherited,
             ..ExistingState::default()
@@ -225,6 +239,7 @@ impl Plan {
             ),
             registry,
             supervisor: self.supervisor,
+            thread: BlockingThread::start("reload")?,
         };
         runtime.block_on(daemon.serve(bound, self.listeners, readiness, report))?;
         workers.end();

@@ -6,11 +6,14 @@
 //! They are taken all or not at all: with one that cannot be used there is an error, so that no client
 //! is shut out, and no key kept, by half.
 
+mod again;
+mod folder;
 pub mod keyfile;
 mod source;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use spiped_proto::{Keyring, Secret};
@@ -18,8 +21,10 @@ use tokio::sync::watch;
 
 use crate::os::locked_memory;
 
-pub(crate) use source::links;
-pub use source::{KeyCount, KeysError, KeysSource};
+pub use folder::Volume;
+pub(crate) use folder::links;
+use keyfile::{KeyFile, KeyWarning};
+pub use source::{EarlierKeys, FoundAgain, KeyCount, KeysError, KeysSource};
 
 /// The keys that a pipe accepts, or the one that it connects with. Clones share them.
 #[derive(Clone, Debug)]
@@ -27,6 +32,19 @@ pub struct Keys {
     ring: Keyring,
     /// In the order of the ring.
     entries: Vec<Arc<Entry>>,
+    /// In the order of the ring.
+    origins: Vec<Origin>,
+}
+
+/// Where a key was read, as far as it matters when it is read again.
+#[derive(Clone, Debug)]
+struct Origin {
+    /// The file of a client's key.
+    file: Option<PathBuf>,
+    /// In bytes.
+    length: u64,
+    /// Whether it can be read again.
+    is_regular: bool,
 }
 
 /// One key, as long as anything remembers it.
@@ -55,9 +73,13 @@ impl Entry {
         let _ = removed.wait_for(|&removed| removed).await;
     }
 
-    /// Ends what waits for that.
-    pub fn remove(&self) {
-        self.removed.send_replace(true);
+    /// Ends what waits for that. Says whether it was there until now.
+    pub fn remove(&self) -> bool {
+        !self.removed.send_replace(true)
+    }
+
+    fn is_removed(&self) -> bool {
+        *self.removed.borrow()
     }
 }
 
@@ -67,11 +89,47 @@ impl From<Secret> for Keys {
         Self {
             ring: secret.into(),
             entries: vec![Entry::of(None)],
+            origins: vec![Origin {
+                file: None,
+                length: 0,
+                is_regular: true,
+            }],
         }
     }
 }
 
 impl Keys {
+    /// The only key of a pipe.
+    fn of_one(key: KeyFile) -> (Self, Vec<KeyWarning>) {
+        let origin = Origin {
+            file: None,
+            length: key.length,
+            is_regular: key.is_regular,
+        };
+        let keys = Self {
+            origins: vec![origin],
+            ..key.secret.into()
+        };
+        (keys, key.warnings)
+    }
+
+    /// The length of the longest, in bytes.
+    fn length(&self) -> u64 {
+        let lengths = self.origins.iter().map(|origin| origin.length);
+        lengths.max().unwrap_or(0)
+    }
+
+    /// The length of each client's key, by its file.
+    fn lengths(&self) -> impl Iterator<Item = (&Path, u64)> {
+        let origins = self.origins.iter();
+        origins.filter_map(|origin| Some((origin.file.as_deref()?, origin.length)))
+    }
+
+    /// Whether all of them can be read again.
+    fn is_from_file(&self) -> bool {
+        self.origins.iter().all(|origin| origin.is_regular)
+    }
+
     /// Whether they are keys of clients, each with a name.
     #[must_use]
     pub fn has_clients(&self) -> bool {
@@ -103,8 +161,31 @@ impl Keys {
     pub fn is_same(&self, others: &Self) -> bool {
         let clients = self.entries.iter().map(|entry| &entry.client);
         let mut secrets = self.ring.iter().zip(others.ring.iter());
-        clients.eq(others.entries.iter().map(|entry| &entry.client))
+        !self.has_removed()
+            && !others.has_removed()
+            && clients.eq(others.entries.iter().map(|entry| &entry.client))
             && secrets.all(|(one, other)| one.is_same(other))
+    }
+
+    fn has_removed(&self) -> bool {
+        self.entries.iter().any(|entry| entry.is_removed())
+    }
+
+    /// Remembers that these keys have been found where the others, which are the same, are from.
+    pub fn found_again(&mut self, others: Self) {
+        self.origins = others.origins;
+    }
+
+    /// Which of these keys of clients have no file any more. Reads none.
+    #[must_use]
+    pub fn without_file(&self, volume: Volume) -> Vec<Arc<Entry>> {
+        let is_gone = |origin: &Origin| {
+            let file = origin.file.as_deref();
+            file.is_some_and(|file| folder::is_gone(file, volume))
+        };
+        let entries = self.entries.iter().zip(&self.origins);
+        let gone = entries.filter(|(_, origin)| is_gone(origin));
+        gone.map(|(entry, _)| Arc::clone(entry)).collect()
     }
 
     /// Moves the keys into locked memory.
@@ -129,7 +210,10 @@ impl Keys {
         }
         for (entry, secret) in self.entries.iter_mut().zip(self.ring.iter()) {
             let mut earlier = of_client.get(&entry.client).into_iter().flatten();
-            if let Some((same, _)) = earlier.find(|(_, earlier)| earlier.is_same(secret)) {
+            let is_same = |(entry, earlier): &&(&Arc<Entry>, &Secret)| {
+                !entry.is_removed() && earlier.is_same(secret)
+            };
+            if let Some((same, _)) = earlier.find(is_same) {
                 *entry = Arc::clone(same);
             }
         }

@@ -9,6 +9,7 @@ use spiped_tokio::{Address, AddressError, BindAddress, Endpoint, TargetAddress};
 use crate::config::file::ConfigError;
 use crate::config::network::NobodyError;
 use crate::config::values::Mode;
+use crate::keys::keyfile::KeyWarning;
 use crate::keys::{KeyCount, Keys, KeysError, KeysSource};
 use crate::log::{self, Class};
 use crate::os::os_error::os_error;
@@ -106,7 +107,12 @@ impl From<Mode> for KeyCount {
 
 /// Reads the key, or keys, and warns of what is unwise about it.
 pub(crate) fn read_keys(source: &KeysSource, mode: Mode) -> Result<Keys, SetupError> {
-    let (keys, warnings) = Keys::read(source, mode.into())?;
+    warned(Keys::read(source, mode.into()))
+}
+
+/// Warns of what is unwise about keys.
+pub(crate) fn warned(read: Result<(Keys, Vec<KeyWarning>), KeysError>) -> Result<Keys, SetupError> {
+    let (keys, warnings) = read?;
     for warning in warnings {
         log::warning(Class::Daemon, format_args!("{warning}"));
     }

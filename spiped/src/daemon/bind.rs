@@ -10,37 +10,10 @@ use spiped_tokio::{Address, BoundListener, Endpoint, Listener};
 
 use crate::config::settings::PipeConfig;
 use crate::config::setup::{self, SetupError};
-use crate::keys::keyfile::KeySource;
-use crate::keys::{Keys, KeysSource};
+use crate::keys::Keys;
 use crate::log::{self, Class, Level};
 use crate::os::socket_activation::InheritedSocket;
 use crate::pipe::resolved::ResolverCache;
-
-/// Keys of clients that no pipe accepts any more, as they are now.
-#[derive(Debug)]
-pub struct RevokedKeys {
-    /// Where.
-    pub(crate) source: KeysSource,
-    pub(crate) keys: Keys,
-}
-
-impl RevokedKeys {
-    /// Reads those of some sources that these pipes do not have. What is gone holds no key; of what
-    /// cannot be read nobody knows.
-    pub fn read_all(sources: Vec<KeysSource>, pipes: &[PipeConfig]) -> Vec<Self> {
-        let has = |source: &KeysSource| pipes.iter().any(|pipe| pipe.key == *source);
-        let left = sources.into_iter().filter(|source| !has(source));
-        let read = |source: KeysSource| match Keys::read_left(&source) {
-            Ok(keys) => Some(Self { source, keys }),
-            Err(error) => {
-                let what = format_args!("{error}: connections of its clients go on");
-                log::warning(Class::Daemon, what);
-                None
-            }
-        };
-        left.filter_map(read).collect()
-    }
-}
 
 /// A pipe that can run: its keys are read, its names are looked up, and its socket listens.
 #[derive(Debug)]
@@ -98,26 +71,21 @@ pub struct RunningListener {
     pub listener: Weak<Listener>,
 }
 
-/// Reads the keys of pipes. A key that was read from standard input before is taken from `from_stdin`.
+/// Reads the keys of pipes.
 ///
 /// # Errors
 ///
 /// A key cannot be read.
-pub fn read_keys(
-    pipes: Vec<PipeConfig>,
-    from_stdin: Option<&Keys>,
-) -> Result<Vec<(PipeConfig, Keys)>, SetupError> {
+pub fn read_keys(pipes: Vec<PipeConfig>) -> Result<Vec<(PipeConfig, Keys)>, SetupError> {
     let read = |config: PipeConfig| {
-        let keys = match (&config.key, from_stdin) {
-            (KeysSource::One(KeySource::Stdin), Some(keys)) => keys.clone(),
-            (source, _) => setup::read_keys(source, config.mode)?,
-        };
+        let keys = setup::read_keys(&config.key, config.mode)?;
         Ok((config, keys))
     };
     pipes.into_iter().map(read).collect()
 }
 
-/// Binds all pipes: looks up the names that `existing` does not know, and listens.
+/// Binds all pipes: has each of them listen. A name that is [unknown](ExistingState::unknown) is looked
+/// up, which blocks.
 ///
 /// # Errors
 ///
@@ -231,6 +199,34 @@ impl Listening {
 }
 
 impl ExistingState {
+    /// Returns the names that have to be looked up before these pipes can be bound, and what each is
+    /// the address of.
+    pub(crate) fn unknown(&self, pipes: &[(PipeConfig, Keys)]) -> Vec<(&'static str, Address)> {
+        let mut unknown: Vec<(&'static str, Address)> = Vec::new();
+        let mut ask = |role, address: &Address| {
+            let is_asked = unknown.iter().any(|(_, asked)| asked == address);
+            if address.is_name() && !is_asked && !self.resolver_cache.knows(address) {
+                unknown.push((role, address.clone()));
+            }
+        };
+        for (config, _) in pipes {
+            for target in &config.targets {
+                ask("target", target);
+            }
+            if let Some(bind) = &config.bind {
+                ask("bind", bind.address());
+            }
+            if !self
+                .running
+                .iter()
+                .any(|there| there.source == config.source)
+            {
+                ask("source", &config.source);
+            }
+        }
+        unknown
+    }
+
     /// A pipe listens where one of its source does, whatever that leads to now, or at a place that
     /// another one leaves; else at the first place that its source leads to.
     fn listen(
@@ -246,7 +242,7 @@ impl ExistingState {
         if let Some(there) = self.running.iter().find(|there| there.source == *source) {
             return Ok(take(there));
         }
-        let endpoints = setup::resolve("source", source)?;
+        let endpoints = self.resolver_cache.resolve("source", source)?;
         let is_left = |there: &&RunningListener| {
             !sources.contains(&there.source) && endpoints.contains(&there.endpoint)
         };

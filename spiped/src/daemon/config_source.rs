@@ -1,6 +1,7 @@
 //! Where it is said which pipes there are, to be asked again at each reload; and what the process has
 //! to be able to do for that.
 
+use std::fmt;
 use std::fs;
 use std::iter;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use crate::config::file::{self, KeyFiles};
 use crate::config::settings::PipeConfig;
 use crate::config::setup::SetupError;
 use crate::daemon::bind::BoundPipe;
-use crate::keys;
+use crate::keys::{self, Keys};
 use crate::os::sandbox::Permissions;
 
 /// The system follows no more on the way to a file.
@@ -26,6 +27,15 @@ pub enum ConfigSource {
     CommandLine(Box<PipeConfig>),
     /// All pipes of a file.
     File(PathBuf),
+}
+
+impl fmt::Display for ConfigSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandLine(_) => f.write_str("the command line"),
+            Self::File(file) => file.display().fmt(f),
+        }
+    }
 }
 
 impl ConfigSource {
@@ -51,6 +61,28 @@ impl ConfigSource {
             Self::CommandLine(pipe) => vec![(**pipe).clone()],
             Self::File(path) => file::read(path, KeyFiles::Leave)?,
         })
+    }
+
+    /// The pipes that there are to be from now on. A configuration that came from a pipe cannot be read
+    /// a second time, and stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or has mistakes.
+    pub fn read_again(
+        &self,
+        running: &[(PipeConfig, Keys)],
+    ) -> Result<Vec<PipeConfig>, SetupError> {
+        let is_stream = |file: &Path| {
+            let kind = fs::metadata(file).map(|metadata| metadata.file_type());
+            kind.is_ok_and(|kind| !kind.is_file() && !kind.is_dir())
+        };
+        match self {
+            Self::File(file) if is_stream(file) => {
+                Ok(running.iter().map(|(config, _)| config.clone()).collect())
+            }
+            _ => self.read(),
+        }
     }
 
     /// What is left to do once pipes run: to serve them, to look their names up again, to reload.

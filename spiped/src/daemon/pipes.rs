@@ -15,8 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::settings::PipeConfig;
-use crate::daemon::bind::{BoundPipe, ExistingState, RevokedKeys, RunningListener};
-use crate::keys::keyfile::KeySource;
+use crate::daemon::bind::{BoundPipe, ExistingState, RunningListener};
 use crate::keys::{Keys, KeysSource};
 use crate::os::fd_limit::FdLimit;
 use crate::pipe::accept::Acceptor;
@@ -33,7 +32,7 @@ pub struct RunningPipes {
     pipes: BTreeMap<Arc<str>, RunningPipe>,
     registry: Arc<Registry>,
     /// The keys of pipes that were removed, as long as connections that began with them are open.
-    retired: Vec<RevokedKeys>,
+    retired: Vec<(KeysSource, Keys)>,
     fd_limit: FdLimit,
     key_exchange: KeyExchangePool,
     workers: Arc<Workers>,
@@ -149,41 +148,30 @@ impl RunningPipes {
         existing
     }
 
-    /// Returns where the keys are of all clients that have or may have connections.
+    /// Returns the pipes that run, with their keys.
     #[must_use]
-    pub fn client_keys(&self) -> Vec<KeysSource> {
-        let running = self.pipes.values();
-        let running = running.map(|pipe| (&pipe.config.key, &pipe.keys));
-        let retired = self.retired.iter().map(|old| (&old.source, &old.keys));
-        let mut sources = Vec::new();
-        for (source, keys) in running.chain(retired) {
-            if keys.has_clients() && !sources.contains(source) {
-                sources.push(source.clone());
-            }
-        }
-        sources
+    pub fn running(&self) -> Vec<(PipeConfig, Keys)> {
+        let pipes = self.pipes.values();
+        pipes
+            .map(|pipe| (pipe.config.clone(), pipe.keys.clone()))
+            .collect()
     }
 
-    /// Returns the key that was read from standard input, if one was.
+    /// Returns the keys of pipes that were removed and still have connections, and where they were.
     #[must_use]
-    pub fn key_from_stdin(&self) -> Option<Keys> {
-        let mut pipes = self.pipes.values();
-        let pipe = pipes.find(|pipe| pipe.config.key == KeySource::Stdin.into())?;
-        Some(pipe.keys.clone())
+    pub fn retired(&mut self) -> Vec<(KeysSource, Keys)> {
+        self.retired.retain(|(_, keys)| keys.is_in_use());
+        self.retired.clone()
     }
 
     /// Runs the pipes in `wanted` and no others. A pipe that runs already as it should is left alone.
     /// Connections go on and count for the limits of the pipe of that name, except those of clients
-    /// whose key is gone; `revoked` are the keys of clients that no pipe in `wanted` has.
+    /// whose key is gone.
     ///
     /// # Errors
     ///
     /// The runtime cannot watch a socket. Then nothing has changed.
-    pub async fn reconcile(
-        &mut self,
-        wanted: Vec<BoundPipe>,
-        revoked: &[RevokedKeys],
-    ) -> io::Result<Changes> {
+    pub async fn reconcile(&mut self, wanted: Vec<BoundPipe>) -> io::Result<Changes> {
         let shares = Shares::among(wanted.iter().map(|pipe| &pipe.config), self.fd_limit);
         let starting = wanted.into_iter().map(|bound| self.register(bound));
         let starting = starting.collect::<io::Result<Vec<_>>>()?;
@@ -200,13 +188,18 @@ impl RunningPipes {
                     changes.added += 1;
                     self.start(new, &state, &[])
                 }
-                Some(old) if old.is_same(&new) => old,
+                Some(mut old) if old.is_same(&new) => {
+                    old.keys.found_again(new.keys);
+                    old
+                }
                 Some(old) => {
                     changes.changed += 1;
                     let gone = new.keys.replace(&old.keys);
                     let targets = Arc::clone(&old.acceptor.handler.targets);
                     old.end().await;
-                    gone.iter().for_each(|key| key.remove());
+                    for key in gone {
+                        key.remove();
+                    }
                     self.start(new, &state, targets.all())
                 }
             };
@@ -221,13 +214,10 @@ impl RunningPipes {
         changes.removed = before.len();
         for (name, old) in before {
             self.registry.remove(&name);
-            self.retired.push(RevokedKeys {
-                source: old.config.key.clone(),
-                keys: old.keys.clone(),
-            });
+            self.retired
+                .push((old.config.key.clone(), old.keys.clone()));
             old.end().await;
         }
-        self.revoke(revoked);
         Ok(changes)
     }
 
@@ -261,23 +251,6 @@ impl RunningPipes {
     /// Looks all names up again at once.
     pub fn resolve_now(&self) {
         self.resolve_now.send_replace(());
-    }
-
-    /// Ends the connections of removed pipes whose key is not where it was any more. It may have become
-    /// the key of another pipe.
-    fn revoke(&mut self, revoked: &[RevokedKeys]) {
-        self.retired.retain(|old| old.keys.is_in_use());
-        let running = self.pipes.values();
-        let running = running.map(|pipe| (&pipe.config.key, &pipe.keys));
-        let revoked = revoked.iter().map(|now| (&now.source, &now.keys));
-        let sources: Vec<_> = running.chain(revoked).collect();
-        for old in &self.retired {
-            let mut now = sources.iter();
-            if let Some((_, now)) = now.find(|(source, _)| **source == old.source) {
-                let gone = (*now).clone().replace(&old.keys);
-                gone.iter().for_each(|key| key.remove());
-            }
-        }
     }
 
     /// Returns the state of the pipe called `name`, with new limits.

@@ -1,25 +1,29 @@
 //! The daemon while it serves: it reloads when it is asked to, and drains at the end.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
-use std::thread;
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::DaemonError;
+use super::{DaemonError, reload};
 use crate::admin::{AdminListeners, Reload};
 use crate::config::settings::ProcessConfig;
 use crate::config::values::Seconds;
-use crate::daemon::bind::{self, BoundPipe, RevokedKeys};
+use crate::daemon::bind::BoundPipe;
+use crate::daemon::blocking_thread::BlockingThread;
 use crate::daemon::config_source::ConfigSource;
 use crate::daemon::pipes::RunningPipes;
 use crate::daemon::sd_notify::Supervisor;
 use crate::log::{self, Class};
 use crate::os::daemonize::Readiness;
-use crate::os::os_error::os_error;
 use crate::os::sandbox::SandboxReport;
 use crate::os::signals::{Request, Requests};
 use crate::pipe::registry::{Phase, Registry};
+
+/// How long a reload may go on when another is asked for.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The daemon, once it is in the sandbox.
 pub(super) struct Daemon {
@@ -28,12 +32,8 @@ pub(super) struct Daemon {
     pub(super) pipes: RunningPipes,
     pub(super) registry: Arc<Registry>,
     pub(super) supervisor: Supervisor,
-}
-
-/// What is to run from now on.
-struct Wanted {
-    bound: Vec<BoundPipe>,
-    revoked: Vec<RevokedKeys>,
+    /// Where a reload reads.
+    pub(super) thread: BlockingThread,
 }
 
 impl Daemon {
@@ -47,7 +47,7 @@ impl Daemon {
         report: Option<SandboxReport>,
     ) -> io::Result<()> {
         let mut requests = Requests::watch(self.process.foreground)?;
-        let changes = self.pipes.reconcile(bound, &[]).await?;
+        let changes = self.pipes.reconcile(bound).await?;
         let (reloads, asked_to_reload) = mpsc::channel(1);
         listeners.open(&self.registry, reloads)?;
         self.registry.set_phase(Phase::Serving);
@@ -86,64 +86,86 @@ impl Daemon {
 
     /// Reloads as often as it is asked to, until it is asked to end.
     async fn obey(&mut self, requests: &mut Requests, mut reloads: mpsc::Receiver<Reload>) {
+        // Those who wait for an answer.
+        let mut asked = Vec::new();
+        // A request that has come while an earlier one was under way.
+        let (mut is_asked, mut later) = (false, Vec::new());
         loop {
-            let asked = tokio::select! {
-                request = requests.next() => match request {
-                    Request::End => return,
-                    Request::Reload => None,
-                },
-                Some(asked) = reloads.recv() => Some(asked),
-            };
-            self.supervisor.reloading().await;
-            let wanted = self.read_again();
-            // A look-up that hangs must not keep it from ending.
-            let wanted = tokio::select! {
-                wanted = wanted => wanted,
-                () = requests.end() => return,
-            };
-            let outcome = self.reload(wanted).await;
-            if let Some(asked) = asked {
-                // Whoever asked may be gone.
-                let _ = asked.send(outcome);
+            if !is_asked {
+                tokio::select! {
+                    request = requests.next() => match request {
+                        Request::End => return,
+                        Request::Reload => {}
+                    },
+                    Some(one) = reloads.recv() => asked.push(one),
+                }
             }
+            is_asked = false;
+            self.supervisor.reloading().await;
+            let prepared = {
+                let mut prepared = pin!(self.prepare());
+                let newer = async {
+                    let one = tokio::select! {
+                        request = requests.next() => match request {
+                            Request::End => return None,
+                            Request::Reload => None,
+                        },
+                        Some(one) = reloads.recv() => Some(one),
+                    };
+                    Some(one)
+                };
+                let newer = tokio::select! {
+                    biased;
+                    prepared = &mut prepared => Err(prepared),
+                    newer = newer => Ok(newer),
+                };
+                match newer {
+                    Err(prepared) => Some(prepared),
+                    Ok(None) => return,
+                    Ok(Some(one)) => {
+                        is_asked = true;
+                        later.extend(one);
+                        // What waits for something gives way; what is about to be done is done first.
+                        tokio::select! {
+                            prepared = prepared => Some(prepared),
+                            () = tokio::time::sleep(GRACE) => None,
+                            () = requests.end() => return,
+                        }
+                    }
+                }
+            };
+            if let Some(prepared) = prepared {
+                let outcome = self.reload(prepared).await;
+                for asked in asked.drain(..) {
+                    // Whoever asked may be gone.
+                    let _ = asked.send(outcome.clone());
+                }
+            }
+            asked.append(&mut later);
         }
     }
 
-    /// Reads settings and keys again, and looks names up that no pipe knows.
-    fn read_again(&self) -> impl Future<Output = Result<Wanted, DaemonError>> + use<> {
-        let config_source = self.config_source.clone();
-        let existing = self.pipes.existing();
-        let from_stdin = self.pipes.key_from_stdin();
-        let client_keys = self.pipes.client_keys();
-        let read = move || {
-            let pipes = config_source.read()?;
-            let revoked = RevokedKeys::read_all(client_keys, &pipes);
-            let pipes = bind::read_keys(pipes, from_stdin.as_ref())?;
-            let mut bound = bind::bind_all(&pipes, &existing)?;
-            if let Err(error) = BoundPipe::lock_keys(&mut bound) {
-                log::warning(
-                    Class::Daemon,
-                    format_args!("keys are not in locked memory: {}", os_error(&error)),
-                );
-            }
-            Ok(Wanted { bound, revoked })
+    /// Begins to read settings and keys again, and to look names up that no pipe knows.
+    fn prepare(&mut self) -> impl Future<Output = Result<Vec<BoundPipe>, DaemonError>> + use<> {
+        let reload = reload::Reload {
+            config_source: self.config_source.clone(),
+            existing: self.pipes.existing(),
+            running: self.pipes.running(),
+            retired: self.pipes.retired(),
+            thread: self.thread.clone(),
         };
-        // On a thread of its own, as those of the runtime may all wait for a resolver.
-        let (outcome, done) = oneshot::channel();
-        let thread = thread::Builder::new().name("reload".to_owned());
-        let started = thread.spawn(move || outcome.send(read()));
-        async {
-            started?;
-            done.await.map_err(io::Error::other)?
-        }
+        reload.prepare()
     }
 
     /// Runs what was read; if it was wrong, what ran goes on. Gives what has changed, or all that is
     /// wrong.
-    async fn reload(&mut self, wanted: Result<Wanted, DaemonError>) -> Result<String, Vec<String>> {
-        let changes = match wanted {
-            Ok(Wanted { bound, revoked }) => {
-                let changes = self.pipes.reconcile(bound, &revoked).await;
+    async fn reload(
+        &mut self,
+        prepared: Result<Vec<BoundPipe>, DaemonError>,
+    ) -> Result<String, Vec<String>> {
+        let changes = match prepared {
+            Ok(bound) => {
+                let changes = self.pipes.reconcile(bound).await;
                 changes.map_err(DaemonError::from)
             }
             Err(error) => Err(error),

@@ -1,13 +1,15 @@
 //! Key files, read into the secret that both ends share.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
-use nix::fcntl::OFlag;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, poll};
 use spiped_proto::{Secret, SecretHasher};
 use zeroize::Zeroizing;
 
@@ -18,6 +20,8 @@ const KEY_MAX: u64 = 64 * 1024 * 1024;
 /// A shorter key file gets a warning, in bytes.
 const KEY_ENOUGH: u64 = 16;
 const READ_AT_ONCE: usize = 8192;
+/// How often it is asked whether anybody still waits for a key, in milliseconds.
+const ASK_AGAIN: u16 = 100;
 
 /// Where a key comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +55,46 @@ pub enum KeyFileError {
     /// It goes on for more than 64 MiB.
     #[error("{0} is longer than 64 MiB, which is no key")]
     Endless(KeySource),
+    /// It was written while it was read.
+    #[error("{0} changes while it is read")]
+    Changing(KeySource),
+    /// A reload finds no byte where there was a key.
+    #[error("{0} is empty: with an empty key, anybody could connect")]
+    Emptied(KeySource),
+    /// A reload finds a part of a key, as far as it can tell.
+    #[error(
+        "{key} is shorter than before, {length} bytes of {before}: if that is all of it, restart the \
+         daemon"
+    )]
+    Cut {
+        /// The key.
+        key: KeySource,
+        /// Its length in bytes.
+        length: u64,
+        /// The length that it had.
+        before: u64,
+    },
+    /// A reload finds a pipe or a device where there was a file.
+    #[error("{0} is no regular file any more")]
+    Special(KeySource),
+    /// Nobody waits for it any more.
+    #[error("{0} has not been written to its end")]
+    Abandoned(KeySource),
+}
+
+/// A key that was read, and what is known of it.
+#[derive(Debug)]
+pub(crate) struct KeyFile {
+    pub(crate) secret: Secret,
+    /// In bytes.
+    pub(crate) length: u64,
+    /// Whether it can be read again: not a pipe, a device or a socket.
+    pub(crate) is_regular: bool,
+    pub(crate) warnings: Vec<KeyWarning>,
 }
 
 impl KeyFileError {
-    fn failed(source: &KeySource, error: io::Error) -> Self {
+    pub(super) fn failed(source: &KeySource, error: io::Error) -> Self {
         let key = source.clone();
         Self::Read { key, error }
     }
@@ -129,8 +169,14 @@ impl fmt::Display for KeyWarning {
 ///
 /// The key cannot be read, is a directory, or does not end within 64 MiB.
 pub fn read(source: &KeySource) -> Result<(Secret, Vec<KeyWarning>), KeyFileError> {
+    let key = read_at_start(source)?;
+    Ok((key.secret, key.warnings))
+}
+
+/// Reads a key, as [`read`] does.
+pub(super) fn read_at_start(source: &KeySource) -> Result<KeyFile, KeyFileError> {
     let file = open(source, OpenOptions::new().read(true))?;
-    read_open(source, file)
+    read_open(source, file, &|| false)
 }
 
 fn open(source: &KeySource, options: &OpenOptions) -> Result<File, KeyFileError> {
@@ -143,27 +189,38 @@ fn open(source: &KeySource, options: &OpenOptions) -> Result<File, KeyFileError>
 }
 
 /// Opens a key, and waits for nobody who has the other end of it.
-pub(crate) fn open_at_once(source: &KeySource) -> Result<File, KeyFileError> {
+pub(super) fn open_at_once(source: &KeySource) -> Result<File, KeyFileError> {
     let no_wait = OFlag::O_NONBLOCK.bits();
     open(source, OpenOptions::new().read(true).custom_flags(no_wait))
 }
 
-/// Reads a key, as [`read`] does.
-pub(crate) fn read_open(
+/// Reads a key that is open, as [`read`] does. Where reading would have to wait, it waits until
+/// `is_abandoned`.
+pub(super) fn read_open(
     source: &KeySource,
     mut file: File,
-) -> Result<(Secret, Vec<KeyWarning>), KeyFileError> {
+    is_abandoned: &dyn Fn() -> bool,
+) -> Result<KeyFile, KeyFileError> {
     let failed = |error| KeyFileError::failed(source, error);
     let metadata = file.metadata().map_err(failed)?;
 
     let mut hasher = SecretHasher::new();
     let mut buffer = Zeroizing::new([0; READ_AT_ONCE]);
     let mut length: u64 = 0;
+    // A pipe that nobody has opened to write would look like one that has ended.
+    let mut would_wait = !metadata.is_file() && is_nonblocking(&file);
     loop {
+        if would_wait {
+            wait(source, &file, is_abandoned)?;
+        }
         let bytes = match file.read(&mut buffer[..]) {
             Ok(0) => break,
             Ok(count) => &buffer[..count],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                would_wait = true;
+                continue;
+            }
             Err(error) => return Err(failed(error)),
         };
         length += bytes.len() as u64;
@@ -171,6 +228,11 @@ pub(crate) fn read_open(
             return Err(KeyFileError::Endless(source.clone()));
         }
         hasher.update(bytes);
+    }
+    let after = file.metadata().map_err(failed)?;
+    let state = |of: &Metadata| (of.len(), of.mtime(), of.mtime_nsec());
+    if metadata.is_file() && state(&metadata) != state(&after) {
+        return Err(KeyFileError::Changing(source.clone()));
     }
 
     let mut warnings = Vec::new();
@@ -190,7 +252,37 @@ pub(crate) fn read_open(
             length,
         });
     }
-    Ok((hasher.finish(), warnings))
+    Ok(KeyFile {
+        secret: hasher.finish(),
+        length,
+        is_regular: metadata.is_file(),
+        warnings,
+    })
+}
+
+fn is_nonblocking(file: &File) -> bool {
+    let flags = fcntl(file, FcntlArg::F_GETFL).unwrap_or(0);
+    OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK)
+}
+
+/// Waits until there is something to read, or the end.
+fn wait(
+    source: &KeySource,
+    file: &File,
+    is_abandoned: &dyn Fn() -> bool,
+) -> Result<(), KeyFileError> {
+    let failed = |error: Errno| KeyFileError::failed(source, error.into());
+    loop {
+        let mut ready = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut ready, ASK_AGAIN) {
+            Ok(0) | Err(Errno::EINTR) if is_abandoned() => {
+                return Err(KeyFileError::Abandoned(source.clone()));
+            }
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        }
+    }
 }
 
 /// Whether a service manager keeps it, in a folder that only this user can enter. The mode of such a

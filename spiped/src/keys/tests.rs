@@ -275,9 +275,13 @@ fn a_list_has_files_and_folders_of_clients() {
         of(&["alice", "carol.new"]).unwrap().0,
         at(&["alice", "carol.new"]),
     );
+    assert!(before.gone_from(&left, Volume::Returns).is_empty());
     folder.remove("alice");
-    let gone = Keys::read_left(&left).unwrap().replace(&before);
-    assert!(matches!(&gone[..], [one] if Arc::ptr_eq(one, before.entry(0).unwrap())));
+    let alice = |gone: Vec<Arc<Entry>>| matches!(&gone[..], [one] if Arc::ptr_eq(one, before.entry(0).unwrap()));
+    assert!(
+        alice(before.gone_from(&left, Volume::Returns))
+            && alice(before.without_file(Volume::Returns))
+    );
 }
 
 #[test]

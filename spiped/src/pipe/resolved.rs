@@ -43,6 +43,12 @@ impl ResolverCache {
         self.0.insert(address.clone(), endpoints);
     }
 
+    /// Whether a pipe knows where an address leads.
+    #[must_use]
+    pub fn knows(&self, address: &Address) -> bool {
+        self.0.contains_key(address)
+    }
+
     /// Where an address leads; looked up, which blocks, only if no pipe knows.
     ///
     /// # Errors

@@ -1,0 +1,195 @@
+//! What a reload does before anything changes: it takes keys away that are gone, reads settings and
+//! keys, looks names up and listens.
+//!
+//! All of it may wait for something that never comes. So it is done apart from the threads that serve,
+//! it can be given up at any time, and keys go first.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::DaemonError;
+use crate::config::settings::PipeConfig;
+use crate::config::setup::{self, SetupError};
+use crate::daemon::bind::{self, BoundPipe, ExistingState};
+use crate::daemon::blocking_thread::BlockingThread;
+use crate::daemon::config_source::ConfigSource;
+use crate::keys::{EarlierKeys, Entry, Keys, KeysSource, Volume};
+use crate::log::{self, Class};
+use crate::os::os_error::os_error;
+
+/// How long a reload may take.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a reload starts from.
+pub(super) struct Reload {
+    pub(super) config_source: ConfigSource,
+    pub(super) existing: ExistingState,
+    /// The pipes that run.
+    pub(super) running: Vec<(PipeConfig, Keys)>,
+    /// The keys of pipes that are gone and still have connections, and where they were.
+    pub(super) retired: Vec<(KeysSource, Keys)>,
+    pub(super) thread: BlockingThread,
+}
+
+/// What a reload waits for, told to whoever waits for the reload; and whether somebody still does.
+#[derive(Clone, Debug, Default)]
+struct Progress(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    waits_for: Mutex<String>,
+    is_abandoned: AtomicBool,
+}
+
+impl Progress {
+    fn is_now(&self, what: impl Display) {
+        *self.lock() = what.to_string();
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.0.is_abandoned.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, String> {
+        let waits_for = self.0.waits_for.lock();
+        waits_for.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever drops it waits no longer.
+struct Waiting(Progress);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.0.is_abandoned.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Reload {
+    /// Gives the pipes that there are to be from now on. Keys that are gone have been removed whatever
+    /// comes of the rest.
+    ///
+    /// # Errors
+    ///
+    /// Something is wrong with settings, keys or addresses, or takes longer than [`PATIENCE`].
+    pub(super) async fn prepare(self) -> Result<Vec<BoundPipe>, DaemonError> {
+        let waiting = Waiting(Progress::default());
+        let progress = &waiting.0;
+        match tokio::time::timeout(PATIENCE, self.run(progress)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(DaemonError::Late {
+                what: progress.lock().clone(),
+                seconds: PATIENCE.as_secs(),
+            }),
+        }
+    }
+
+    async fn run(self, progress: &Progress) -> Result<Vec<BoundPipe>, DaemonError> {
+        let Self {
+            config_source,
+            mut existing,
+            running,
+            retired,
+            thread,
+        } = self;
+        let read = {
+            let progress = progress.clone();
+            move || read(&config_source, &running, &retired, &progress)
+        };
+        let pipes = thread.run(read).await.map_err(DaemonError::Reload)??;
+        for (role, address) in existing.unknown(&pipes) {
+            progress.is_now(format_args!("the look-up of the {role} address {address}"));
+            let found = address.resolve().await;
+            let found = found.map_err(|error| SetupError::resolve(role, &address, error))?;
+            existing.resolver_cache.add(&address, found);
+        }
+        progress.is_now("the sockets to listen on");
+        let bound = thread.run(move || bind::bind_all(&pipes, &existing));
+        let mut bound = bound.await.map_err(DaemonError::Reload)??;
+        if let Err(error) = BoundPipe::lock_keys(&mut bound) {
+            log::warning(
+                Class::Daemon,
+                format_args!("keys are not in locked memory: {}", os_error(&error)),
+            );
+        }
+        Ok(bound)
+    }
+}
+
+/// Reads settings and keys, and removes keys that are gone.
+fn read(
+    config_source: &ConfigSource,
+    running: &[(PipeConfig, Keys)],
+    retired: &[(KeysSource, Keys)],
+    progress: &Progress,
+) -> Result<Vec<(PipeConfig, Keys)>, DaemonError> {
+    let current = running.iter().map(|(config, keys)| (&config.key, keys));
+    let retired = || retired.iter().map(|(source, keys)| (source, keys));
+    // Before anything else is read, which may take its time.
+    for (source, keys) in current.chain(retired()) {
+        progress.is_now(source);
+        remove(keys.without_file(Volume::Returns));
+    }
+    progress.is_now(config_source);
+    let wanted = config_source.read_again(running);
+    let (names, volume): (HashSet<_>, _) = match &wanted {
+        Ok(wanted) => {
+            let names = wanted.iter().map(|pipe| Arc::clone(&pipe.name));
+            (names.collect(), Volume::Removed)
+        }
+        Err(_) => (HashSet::new(), Volume::Returns),
+    };
+    // Keys of the pipes that are to run on are read below.
+    let unwanted = running
+        .iter()
+        .filter(|(pipe, _)| !names.contains(&pipe.name));
+    let unwanted = unwanted.map(|(pipe, keys)| (&pipe.key, keys, volume));
+    let retired = retired().map(|(source, keys)| (source, keys, Volume::Removed));
+    for (source, keys, volume) in unwanted.chain(retired) {
+        progress.is_now(source);
+        remove(keys.gone_from(source, volume));
+    }
+    // Each of them, whatever is wrong with another: keys of all are looked after.
+    let read = wanted?
+        .into_iter()
+        .map(|pipe| read_keys(pipe, running, progress));
+    let read: Vec<_> = read.collect();
+    Ok(read.into_iter().collect::<Result<_, _>>()?)
+}
+
+fn read_keys(
+    config: PipeConfig,
+    running: &[(PipeConfig, Keys)],
+    progress: &Progress,
+) -> Result<(PipeConfig, Keys), SetupError> {
+    progress.is_now(&config.key);
+    let earlier = |is_it: &dyn Fn(&PipeConfig) -> bool| {
+        let found = running.iter().find(|(pipe, _)| is_it(pipe));
+        found.map(|(_, keys)| keys)
+    };
+    let earlier = EarlierKeys {
+        same_source: earlier(&|pipe| pipe.key == config.key),
+        same_pipe: earlier(&|pipe| pipe.name == config.name),
+    };
+    let is_abandoned = || progress.is_abandoned();
+    let again = Keys::read_again(&config.key, config.mode.into(), earlier, &is_abandoned);
+    remove(again.gone);
+    Ok((config, setup::warned(again.keys)?))
+}
+
+/// Shuts clients out whose keys are gone, and ends their connections.
+fn remove(keys: Vec<Arc<Entry>>) {
+    for key in keys {
+        if key.remove()
+            && let Some(client) = key.client()
+        {
+            log::notice(
+                Class::Daemon,
+                format_args!("a key of {client} is gone: it lets nobody in any more"),
+            );
+        }
+    }
+}
