@@ -9,6 +9,7 @@
 //! lines get through again. Lines that a stranger can cause come in [`Class`]es, each with a rate
 //! limit. Control characters in a line are escaped, so that no name from outside forges another line.
 
+mod coded_enum;
 mod datagrams;
 mod fields;
 mod journal;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
+pub(crate) use coded_enum::coded_enum;
 pub use fields::Fields;
 pub use limit::Class;
 use line::Line;

@@ -1,9 +1,9 @@
 //! Rate limits: a token bucket a class, and a count of the lines that it held back.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::Level;
+use super::coded_enum::coded_enum;
 
 /// So many lines of a class may come at once, and then one every so often.
 #[derive(Debug, Clone, Copy)]
@@ -27,48 +27,38 @@ const EBB: Duration = Duration::from_secs(1);
 /// or at the latest after this long.
 const OVERDUE: Duration = Duration::from_secs(5);
 
-/// What a line is about. Each class has a limit of its own, so that a storm of one kind hides
-/// nothing of another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// The daemon's own life: start, stop, configuration. Never held back.
-    Daemon,
-    /// Accepting a connection failed.
-    Accept,
-    /// A bound on connections is reached.
-    Limit,
-    /// A connection that had not proved the key had to make room.
-    Unproved,
-    /// A peer has gone without a byte.
-    Unused,
-    /// A handshake failed.
-    Handshake,
-    /// No address of the target could be reached.
-    Dial,
-    /// A stream broke.
-    Broken,
-    /// A name could not be resolved.
-    Lookup,
-    /// A connection has ended well.
-    Closed,
-    /// The program has a bug, which has ended what it was doing.
-    Panic,
+coded_enum! {
+    /// The subject of a line. Each class has a limit of its own, so that a storm of one kind hides
+    /// nothing of another.
+    pub enum Class:
+    /// Returns what lines of this class are about, for "7 more lines about ...".
+    subject -> &'static str {
+        /// The daemon's own life: start, stop, configuration. Never held back.
+        Daemon = "daemon", "the daemon";
+        /// Accepting a connection failed.
+        Accept = "accept", "failed accepts";
+        /// A bound on connections is reached.
+        Limit = "limit", "reached limits";
+        /// A connection that had not proved the key had to make room.
+        Unproved = "unproved", "connections that had to make room";
+        /// A peer closed its connection before its first byte.
+        Unused = "unused", "connections without a byte";
+        /// A handshake failed.
+        Handshake = "handshake", "failed handshakes";
+        /// No address of the target could be reached.
+        Dial = "dial", "failed connections to the target";
+        /// A stream broke.
+        Broken = "broken", "broken streams";
+        /// A name could not be resolved.
+        Lookup = "lookup", "failed look-ups";
+        /// A connection has ended well.
+        Closed = "closed", "connections that have ended";
+        /// A bug in the program has ended what it was doing.
+        Panic = "panic", "bugs";
+    }
 }
 
 impl Class {
-    const LIMITED: [Self; 10] = [
-        Self::Accept,
-        Self::Limit,
-        Self::Unproved,
-        Self::Unused,
-        Self::Handshake,
-        Self::Dial,
-        Self::Broken,
-        Self::Lookup,
-        Self::Closed,
-        Self::Panic,
-    ];
-
     fn rate(self) -> Rate {
         match self {
             Self::Closed => OFTEN,
@@ -76,60 +66,20 @@ impl Class {
         }
     }
 
-    /// How grave it is that lines of this class were held back.
+    /// Returns the level of the line that counts lines of this class that were held back.
     pub(super) fn summary_level(self) -> Level {
         match self {
             Self::Closed | Self::Unused => Level::Info,
             _ => Level::Warning,
         }
     }
-
-    /// For programs that read logs; it stays.
-    fn code(self) -> &'static str {
-        match self {
-            Self::Daemon => "daemon",
-            Self::Accept => "accept",
-            Self::Limit => "limit",
-            Self::Unproved => "unproved",
-            Self::Unused => "unused",
-            Self::Handshake => "handshake",
-            Self::Dial => "dial",
-            Self::Broken => "broken",
-            Self::Lookup => "lookup",
-            Self::Closed => "closed",
-            Self::Panic => "panic",
-        }
-    }
-
-    /// What lines of this class are about, for "7 more lines about ...".
-    pub(super) fn subject(self) -> &'static str {
-        match self {
-            Self::Daemon => "the daemon",
-            Self::Accept => "failed accepts",
-            Self::Limit => "reached limits",
-            Self::Unproved => "connections that had to make room",
-            Self::Unused => "connections without a byte",
-            Self::Handshake => "failed handshakes",
-            Self::Dial => "failed connections to the target",
-            Self::Broken => "broken streams",
-            Self::Lookup => "failed look-ups",
-            Self::Closed => "connections that have ended",
-            Self::Panic => "bugs",
-        }
-    }
-}
-
-/// The code.
-impl fmt::Display for Class {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
-    }
 }
 
 /// The limits of all classes.
 #[derive(Debug)]
 pub(super) struct Limiter {
-    buckets: [(Class, Bucket); Class::LIMITED.len()],
+    /// One for each class, in the order of [`Class::ALL`].
+    buckets: [Bucket; Class::ALL.len()],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -156,21 +106,14 @@ impl Limiter {
             filled: None,
             held: None,
         };
-        let mut buckets = [(Class::Daemon, FULL); Class::LIMITED.len()];
-        let mut index = 0;
-        while index < buckets.len() {
-            buckets[index].0 = Class::LIMITED[index];
-            index += 1;
+        Self {
+            buckets: [FULL; Class::ALL.len()],
         }
-        Self { buckets }
     }
 
     /// Whether a line of this class may be written now; otherwise it is counted as held back.
     pub(super) fn admit(&mut self, class: Class, now: Instant) -> bool {
-        self.buckets
-            .iter_mut()
-            .find(|(limited, _)| *limited == class)
-            .is_none_or(|(_, bucket)| bucket.admit(class.rate(), now))
+        class == Class::Daemon || self.buckets[class as usize].admit(class.rate(), now)
     }
 
     /// A class whose count of held-back lines should be logged now, and the count, which starts
@@ -186,14 +129,15 @@ impl Limiter {
 
     /// When [`take_due`](Self::take_due) will next have something, if no more lines come.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let held = self.buckets.iter().filter_map(|(_, bucket)| bucket.held);
+        let held = self.buckets.iter().filter_map(|bucket| bucket.held);
         held.map(Held::due).min()
     }
 
     fn take_if(&mut self, wanted: impl Fn(Held) -> bool) -> Option<(Class, u64)> {
-        self.buckets.iter_mut().find_map(|(class, bucket)| {
+        let mut limits = Class::ALL.into_iter().zip(&mut self.buckets);
+        limits.find_map(|(class, bucket)| {
             let held = bucket.held.take_if(|held| wanted(*held))?;
-            Some((*class, held.count))
+            Some((class, held.count))
         })
     }
 }

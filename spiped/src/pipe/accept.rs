@@ -187,7 +187,7 @@ impl Acceptor {
         match &served {
             Ok(()) => log::event(
                 level,
-                class(reason),
+                reason.class(),
                 format_args!(
                     "connection from {} has ended: {info}",
                     info.peer_and_client()
@@ -196,7 +196,7 @@ impl Acceptor {
             ),
             Err(error) => log::event(
                 level,
-                class(reason),
+                reason.class(),
                 format_args!("connection from {}: {error}", info.peer_and_client()),
                 fields,
             ),
@@ -211,23 +211,4 @@ fn concerns_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
     )
-}
-
-fn class(reason: CloseReason) -> Class {
-    match reason {
-        CloseReason::Done => Class::Closed,
-        CloseReason::Unused => Class::Unused,
-        CloseReason::Dial => Class::Dial,
-        CloseReason::Evicted => Class::Unproved,
-        CloseReason::Left | CloseReason::ClientLimit => Class::Limit,
-        CloseReason::BadProxyHeader
-        | CloseReason::WrongKey
-        | CloseReason::Handshake
-        | CloseReason::Refused
-        | CloseReason::HandshakeTimeout => Class::Handshake,
-        CloseReason::Plain
-        | CloseReason::Encrypted
-        | CloseReason::Idle
-        | CloseReason::KeyRemoved => Class::Broken,
-    }
 }

@@ -1,12 +1,12 @@
-//! How a connection ended: in words for people, and in a code for programs.
+//! The ends of a connection: in words for people, and as a code for programs.
 
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use spiped_tokio::{DialError, HandshakeError, ProtocolError, RelayError};
 
 use crate::config::values::Mode;
+use crate::log::{Class, coded_enum};
 use crate::os::os_error::os_error;
 use crate::pipe::per_client_limit::PerClientLimitReached;
 use crate::pipe::proxy_protocol::HeaderError;
@@ -97,98 +97,54 @@ impl From<HandshakeError> for ConnectionError {
     }
 }
 
-/// How a connection ended. The codes are for programs that read logs and metrics, and stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CloseReason {
-    /// Both directions ended well.
-    Done,
-    /// The peer has gone without a byte.
-    Unused,
-    /// The peer holds another key, or does not speak the protocol.
-    WrongKey,
-    /// The handshake failed in another way.
-    Handshake,
-    /// The peer closed the connection in the handshake.
-    Refused,
-    /// The handshake was not over in time.
-    HandshakeTimeout,
-    /// The peer had not proved the key, or not sent its header, and had to make room.
-    Evicted,
-    /// The peer left while it waited for a slot.
-    Left,
-    /// Its client had as many connections as it may have.
-    ClientLimit,
-    /// There was no good header of the PROXY protocol.
-    BadProxyHeader,
-    /// The target does not accept connections.
-    Dial,
-    /// The plain connection broke.
-    Plain,
-    /// The encrypted connection broke.
-    Encrypted,
-    /// There was no data for too long.
-    Idle,
-    /// The peer's key was removed.
-    KeyRemoved,
+coded_enum! {
+    /// The reason why a connection ended.
+    pub enum CloseReason:
+    /// Returns the class of the log line of a connection that ended so.
+    class -> Class {
+        /// Both directions ended well.
+        Done = "done", Class::Closed;
+        /// The peer closed the connection before its first byte.
+        Unused = "unused", Class::Unused;
+        /// The peer holds another key, or does not speak the protocol.
+        WrongKey = "wrong-key", Class::Handshake;
+        /// The handshake failed in another way.
+        Handshake = "handshake-failed", Class::Handshake;
+        /// The peer closed the connection during the handshake.
+        Refused = "refused", Class::Handshake;
+        /// The handshake was not over in time.
+        HandshakeTimeout = "handshake-timeout", Class::Handshake;
+        /// The peer had not proved the key, or not sent its header, and had to make room.
+        Evicted = "evicted", Class::Unproved;
+        /// The peer left while it waited for a connection slot.
+        Left = "left", Class::Limit;
+        /// The client had as many connections as it may have.
+        ClientLimit = "client-limit", Class::Limit;
+        /// There was no good header of the PROXY protocol.
+        BadProxyHeader = "bad-proxy-header", Class::Handshake;
+        /// The target does not accept connections.
+        Dial = "dial-failed", Class::Dial;
+        /// The plain connection broke.
+        Plain = "plain-broken", Class::Broken;
+        /// The encrypted connection broke.
+        Encrypted = "encrypted-broken", Class::Broken;
+        /// There was no data for too long.
+        Idle = "idle", Class::Broken;
+        /// The key of the peer was removed.
+        KeyRemoved = "key-removed", Class::Broken;
+    }
 }
 
 impl CloseReason {
-    /// All of them.
-    pub const ALL: [Self; 15] = [
-        Self::Done,
-        Self::Unused,
-        Self::WrongKey,
-        Self::Handshake,
-        Self::Refused,
-        Self::HandshakeTimeout,
-        Self::Evicted,
-        Self::Left,
-        Self::ClientLimit,
-        Self::BadProxyHeader,
-        Self::Dial,
-        Self::Plain,
-        Self::Encrypted,
-        Self::Idle,
-        Self::KeyRemoved,
-    ];
-
-    /// The code.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Unused => "unused",
-            Self::WrongKey => "wrong-key",
-            Self::Handshake => "handshake-failed",
-            Self::Refused => "refused",
-            Self::HandshakeTimeout => "handshake-timeout",
-            Self::Evicted => "evicted",
-            Self::Left => "left",
-            Self::ClientLimit => "client-limit",
-            Self::BadProxyHeader => "bad-proxy-header",
-            Self::Dial => "dial-failed",
-            Self::Plain => "plain-broken",
-            Self::Encrypted => "encrypted-broken",
-            Self::Idle => "idle",
-            Self::KeyRemoved => "key-removed",
-        }
-    }
-
-    /// Whether something went wrong.
+    /// Whether the connection ended otherwise than it should.
     #[must_use]
     pub fn is_failure(self) -> bool {
         !matches!(self, Self::Done | Self::Unused)
     }
 }
 
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
-    }
-}
-
 impl ConnectionError {
-    /// The same as a code. The mode tells which side the connection came in on.
+    /// Returns the reason. `mode` tells whether the accepted connection is the plain or the encrypted one.
     #[must_use]
     pub fn close_reason(&self, mode: Mode) -> CloseReason {
         match self {

@@ -51,10 +51,7 @@ impl Totals {
     }
 
     fn end(&mut self, reason: CloseReason) {
-        let mut places = CloseReason::ALL.into_iter().zip(&mut self.ended);
-        if let Some((_, count)) = places.find(|(place, _)| *place == reason) {
-            *count += 1;
-        }
+        self.ended[reason as usize] += 1;
     }
 
     /// How many have ended, by close reason.
@@ -65,9 +62,7 @@ impl Totals {
     /// Those that have ended in one way.
     #[must_use]
     pub fn ended(&self, reason: CloseReason) -> u64 {
-        let mut by_reason = self.by_reason();
-        let found = by_reason.find(|(place, _)| *place == reason);
-        found.map_or(0, |(_, count)| count)
+        self.ended[reason as usize]
     }
 
     /// Those that have ended otherwise than they should.
