@@ -1,16 +1,17 @@
 //! Accepts the connections of a pipe, and has each served in a task of its own until it ends: then its
 //! one log line is written and it is counted.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spiped_tokio::{Listener, Peer, Socket};
+use spiped_tokio::{DetachedSocket, Listener, Peer, Socket};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::values::Mode;
-use crate::log::{self, Class, Fields, Level};
+use crate::log::{self, Class, Level};
 use crate::os::fd_limit::is_shortage;
 use crate::os::os_error::os_error;
 use crate::pipe::admission::Permit;
@@ -18,7 +19,7 @@ use crate::pipe::close_reason::{CloseReason, ConnectionError};
 use crate::pipe::connection::{ConnectionHandler, unless_gone};
 use crate::pipe::connection_info::ConnectionInfo;
 use crate::pipe::state::PipeState;
-use crate::pipe::unproved::UnprovedGuard;
+use crate::pipe::unproved::{UnprovedConnections, UnprovedGuard};
 use crate::pipe::workers::Workers;
 
 /// How long accepting pauses when the system has no descriptors or memory for a connection.
@@ -40,20 +41,14 @@ pub struct Acceptor {
     pub workers: Arc<Workers>,
 }
 
-/// What a connection starts with.
-enum Entry {
-    /// It is for whom it is from.
-    Direct(Accepted),
-    /// A balancer has to say first for whom it is.
-    BehindBalancer(UnprovedGuard),
-}
-
-/// What a connection has to do before it is served.
-enum Accepted {
-    /// Nothing: it is a plaintext one.
+/// The state in which an accepted connection starts.
+enum Start {
+    /// A plaintext connection, which has its permit and can be served.
     Plaintext(Option<Permit>),
-    /// It is an encrypted one, and has to prove the key.
-    Unproved(UnprovedGuard),
+    /// An encrypted connection, whose peer has to prove the key.
+    Encrypted(UnprovedGuard),
+    /// A connection of either kind from a balancer, which has to send a PROXY header first.
+    BehindBalancer(UnprovedGuard),
 }
 
 impl Acceptor {
@@ -68,41 +63,50 @@ impl Acceptor {
                 Ok(()) = listener.changed() => continue,
             };
             match accepted {
-                Ok((source, peer)) => {
-                    let unproved = &self.state.admission.unproved;
-                    let entry = match self.mode {
-                        _ if self.is_behind_balancer() => {
-                            Entry::BehindBalancer(unproved.add_behind_balancer())
-                        }
-                        Mode::Encrypt => Entry::Direct(Accepted::Plaintext(permit)),
-                        Mode::Decrypt => Entry::Direct(Accepted::Unproved(unproved.add(peer))),
-                    };
-                    let acceptor = Arc::clone(&self);
-                    let seat = self.workers.seat();
-                    seat.events().clone().spawn(async move {
-                        match source.attach() {
-                            Ok(source) => acceptor.serve(source, peer, entry).await,
-                            Err(error) => acceptor.warn_of_accepting(&error),
-                        }
-                        drop(seat);
-                    });
-                }
+                Ok((source, peer)) => self.hand_over(source, peer, permit),
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
                     self.warn_of_accepting(&error);
                     match is_shortage(&error) {
-                        true => {
-                            self.state
-                                .admission
-                                .unproved
-                                .evict_silent(ACCEPT_PAUSE)
-                                .await
-                        }
+                        true => self.unproved().evict_silent(ACCEPT_PAUSE).await,
                         false => tokio::time::sleep(ACCEPT_PAUSE).await,
                     }
                 }
             }
         }
+    }
+
+    /// Waits until a connection may be accepted, and returns the permit of a plaintext one. There is
+    /// always room for an encrypted one, unless as many as may wait have proved the key and wait for
+    /// their permit.
+    async fn may_accept(&self) -> Option<Permit> {
+        match self.mode {
+            Mode::Encrypt if !self.is_behind_balancer() => self.state.admission.permit().await,
+            Mode::Encrypt | Mode::Decrypt => {
+                self.state.admission.room_to_wait().await;
+                None
+            }
+        }
+    }
+
+    /// Has a worker serve the connection `source` from `peer`.
+    fn hand_over(self: &Arc<Self>, source: DetachedSocket, peer: Peer, permit: Option<Permit>) {
+        let start = match self.mode {
+            _ if self.is_behind_balancer() => {
+                Start::BehindBalancer(self.unproved().add_behind_balancer())
+            }
+            Mode::Encrypt => Start::Plaintext(permit),
+            Mode::Decrypt => Start::Encrypted(self.unproved().add(peer)),
+        };
+        let acceptor = Arc::clone(self);
+        let seat = self.workers.seat();
+        seat.events().clone().spawn(async move {
+            match source.attach() {
+                Ok(source) => acceptor.serve(source, peer, start).await,
+                Err(error) => acceptor.warn_of_accepting(&error),
+            }
+            drop(seat);
+        });
     }
 
     fn warn_of_accepting(&self, error: &io::Error) {
@@ -114,98 +118,82 @@ impl Acceptor {
         );
     }
 
-    /// Waits until a connection may be accepted, and takes the slot of a plaintext one. For encrypted
-    /// ones there is always room, unless so many that have proved the key wait for a slot that
-    /// another one would have to do so too.
-    async fn may_accept(&self) -> Option<Permit> {
-        match self.mode {
-            Mode::Encrypt if !self.is_behind_balancer() => self.state.admission.permit().await,
-            Mode::Encrypt | Mode::Decrypt => {
-                self.state.admission.room_to_wait().await;
-                None
-            }
-        }
-    }
-
     fn is_behind_balancer(&self) -> bool {
         self.handler.config.accept_proxy.is_some()
     }
 
-    async fn run(
-        &self,
-        source: &Socket,
-        entry: Entry,
-        info: &ConnectionInfo,
-    ) -> Result<(), ConnectionError> {
-        // One for header and proof, as the same peer sends both.
-        let deadline = Instant::now() + self.handler.config.timeout.get();
-        let admission = match entry {
-            Entry::BehindBalancer(guard) => {
-                Box::pin(self.handler.take_header(source, guard, deadline, info)).await?;
-                match self.mode {
-                    Mode::Encrypt => {
-                        let permit = async { Ok(self.state.admission.permit().await) };
-                        Accepted::Plaintext(unless_gone(source, permit).await?)
-                    }
-                    Mode::Decrypt => {
-                        Accepted::Unproved(self.state.admission.unproved.add(info.peer()))
-                    }
-                }
-            }
-            Entry::Direct(admission) => admission,
-        };
-        match admission {
-            Accepted::Plaintext(_permit) => self.handler.encrypt(source, info).await,
-            Accepted::Unproved(guard) => {
-                let decrypted =
-                    self.handler
-                        .decrypt(source, guard, deadline, &self.state.admission, info);
-                decrypted.await
-            }
-        }
+    fn unproved(&self) -> &Arc<UnprovedConnections> {
+        &self.state.admission.unproved
     }
 
-    async fn serve(&self, source: Socket, peer: Peer, entry: Entry) {
-        let guard = self
-            .state
-            .stats
-            .open_connection(ConnectionInfo::new(self.mode, peer));
-        let info = guard.info();
-        let served = self.run(&source, entry, info).await;
+    /// Serves a connection to its end, logs it and counts it.
+    async fn serve(&self, source: Socket, peer: Peer, start: Start) {
+        let stats = &self.state.stats;
+        let connection = stats.open_connection(ConnectionInfo::new(self.mode, peer));
+        let info = connection.info();
+        let served = self.run(&source, start, info).await;
         let reason = match &served {
             Ok(()) => CloseReason::Done,
             Err(error) => error.close_reason(self.mode),
-        };
-        let fields = |fields: &mut Fields| {
-            fields.text("pipe", &self.name);
-            info.log_fields(reason, fields);
         };
         let level = match reason.is_failure() {
             true => Level::Warning,
             false => Level::Info,
         };
+        let write = |end: fmt::Arguments<'_>| {
+            let who = info.peer_and_client();
+            let text = format_args!("connection from {who}{end}");
+            log::event(level, reason.class(), text, |fields| {
+                fields.text("pipe", &self.name);
+                info.log_fields(reason, fields);
+            });
+        };
         match &served {
-            Ok(()) => log::event(
-                level,
-                reason.class(),
-                format_args!(
-                    "connection from {} has ended: {info}",
-                    info.peer_and_client()
-                ),
-                fields,
-            ),
-            Err(error) => log::event(
-                level,
-                reason.class(),
-                format_args!("connection from {}: {error}", info.peer_and_client()),
-                fields,
-            ),
+            Ok(()) => write(format_args!(" has ended: {info}")),
+            Err(error) => write(format_args!(": {error}")),
         }
-        guard.end(reason);
+        connection.end(reason);
+    }
+
+    /// Takes the header of a connection from a balancer, then encrypts or decrypts to the end.
+    async fn run(
+        &self,
+        source: &Socket,
+        start: Start,
+        info: &ConnectionInfo,
+    ) -> Result<(), ConnectionError> {
+        let handler = &self.handler;
+        let admission = &self.state.admission;
+        // For header and proof together, as the same peer sends both.
+        let deadline = Instant::now() + handler.config.timeout.get();
+        match start {
+            Start::Plaintext(_permit) => handler.encrypt(source, info).await,
+            Start::Encrypted(guard) => {
+                handler
+                    .decrypt(source, guard, deadline, admission, info)
+                    .await
+            }
+            Start::BehindBalancer(guard) => {
+                Box::pin(handler.take_header(source, guard, deadline, info)).await?;
+                match self.mode {
+                    Mode::Encrypt => {
+                        let permit = async { Ok(admission.permit().await) };
+                        let _permit = unless_gone(source, permit).await?;
+                        handler.encrypt(source, info).await
+                    }
+                    Mode::Decrypt => {
+                        let guard = self.unproved().add(info.peer());
+                        handler
+                            .decrypt(source, guard, deadline, admission, info)
+                            .await
+                    }
+                }
+            }
+        }
     }
 }
 
-/// Whether accepting failed because a client went away while it waited.
+/// Whether accepting failed only because a client went away while it waited to be accepted.
 fn concerns_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
