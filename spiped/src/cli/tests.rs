@@ -2,6 +2,7 @@
 //! what the table does not say: values and words.
 
 use std::ffi::OsString;
+use std::fs;
 use std::num::NonZeroU64;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -9,11 +10,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use spiped_proto::ForwardSecrecy;
+use testbed::TempDir;
 
 use super::*;
+use crate::config::file::{self, KeyFiles};
 use crate::config::number;
 use crate::config::options::Keepalive;
-use crate::config::settings::{ConnectionConfig, ProcessConfig};
+use crate::config::settings::{ConnectionConfig, PipeConfig, ProcessConfig};
 use crate::config::values::{Mode, ProxyVersion, Seconds};
 use crate::keys::keyfile::KeySource;
 use crate::log::{Destination, Level};
@@ -461,4 +464,28 @@ fn the_help_fits_a_terminal_and_names_everything() {
     }
     let help = parse_spipe(["--help".into()]).unwrap_err().text;
     assert!(help.lines().all(|line| line.chars().count() < 80), "{help}");
+}
+
+#[test]
+fn a_file_that_says_no_more_than_a_command_line_means_the_same() {
+    let dir = TempDir::new();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let text = r#"
+        [pipe.redis]
+        mode = "encrypt"
+        source = "[127.0.0.1]:6379"
+        target = "b.example.org:8025"
+        key = "redis.key"
+    "#;
+    fs::write(at("pipes.toml"), text).unwrap();
+    let from_file = file::read(at("pipes.toml").as_ref(), KeyFiles::Leave).unwrap();
+    let line = format!(
+        "-e -s [127.0.0.1]:6379 -t b.example.org:8025 -k {}",
+        at("redis.key")
+    );
+    let expected = PipeConfig {
+        name: "redis".into(),
+        ..PipeConfig::from_options(pipe(&line)).unwrap()
+    };
+    assert_eq!(from_file, [expected]);
 }

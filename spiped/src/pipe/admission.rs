@@ -219,22 +219,28 @@ fn at_least_one(size: usize) -> NonZeroUsize {
 mod tests {
     use std::time::Duration;
 
+    use clap::{Args, Command, FromArgMatches};
     use tokio::time::timeout;
 
     use super::*;
-    use crate::cli::{Pipes, SpipedCommand, SpipedOptions, parse_spiped};
+    use crate::config::settings::ConnectionConfig;
+    use crate::config::values::{Balance, Mode};
+    use crate::keys::keyfile::KeySource;
 
     const TICK: Duration = Duration::from_millis(1);
 
     fn pipe(options: &str) -> PipeConfig {
-        let line = format!("-d -s /s -t /t -k key {options}");
-        let words = line.split_ascii_whitespace().map(Into::into);
-        match parse_spiped(words) {
-            Ok(SpipedCommand::Run(SpipedOptions {
-                pipes: Pipes::One(options),
-                ..
-            })) => PipeConfig::from_options(options).unwrap(),
-            other => panic!("{line}: {other:?}"),
+        let command = ConnectionConfig::augment_args(Command::new("pipe").no_binary_name(true));
+        let matches = command.get_matches_from(options.split_ascii_whitespace());
+        PipeConfig {
+            name: "pipe".into(),
+            mode: Mode::Decrypt,
+            source: "/s".parse().unwrap(),
+            targets: vec!["/t".parse().unwrap()],
+            balance: Balance::default(),
+            key: KeySource::File("key".into()).into(),
+            bind: None,
+            connection: ConnectionConfig::from_arg_matches(&matches).unwrap(),
         }
     }
 

@@ -7,7 +7,6 @@ use spiped_tokio::ForwardSecrecy;
 use testbed::TempDir;
 
 use super::*;
-use crate::cli::{Pipes, SpipedCommand, SpipedOptions, parse_spiped};
 use crate::config::options::Keepalive;
 use crate::config::settings::ConnectionConfig;
 use crate::config::values::{Balance, Mode, ProxyVersion};
@@ -38,24 +37,6 @@ source = "[127.0.0.1]:6379"
 target = "b.example.org:8025"
 key = "redis.key"
 "#;
-
-#[test]
-fn what_is_not_said_is_as_on_a_command_line() {
-    let line = "-e -s [127.0.0.1]:6379 -t b.example.org:8025 -k /etc/spiped/redis.key";
-    let words = line.split(' ').map(Into::into);
-    let Ok(SpipedCommand::Run(SpipedOptions {
-        pipes: Pipes::One(options),
-        ..
-    })) = parse_spiped(words)
-    else {
-        panic!("{line}");
-    };
-    let expected = PipeConfig {
-        name: "redis".into(),
-        ..PipeConfig::from_options(options).unwrap()
-    };
-    assert_eq!(good(SMALL), [expected]);
-}
 
 #[test]
 fn everything_can_be_said() {
