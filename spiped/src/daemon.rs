@@ -12,7 +12,7 @@ pub mod sd_notify;
 mod serving;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -263,7 +263,7 @@ impl Plan {
             }
             Some(asked) => asked,
             None if daemonize::stderr_is_journal() && log::has_journal() => Destination::Journal,
-            None if unseen && Path::new("/dev/log").exists() => Destination::Syslog,
+            None if unseen && log::has_syslog() => Destination::Syslog,
             None => Destination::Stderr,
         }
     }

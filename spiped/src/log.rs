@@ -21,6 +21,7 @@ mod writer;
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread;
@@ -170,6 +171,14 @@ pub fn open(destination: Destination) {
 #[must_use]
 pub fn has_journal() -> bool {
     Sink::journal().is_ok()
+}
+
+/// Whether a syslog daemon has a socket where this system's does.
+#[must_use]
+pub fn has_syslog() -> bool {
+    sink::SYSLOG_SOCKETS
+        .iter()
+        .any(|path| Path::new(path).exists())
 }
 
 /// Starts the queue and its writer, a thread; call it after the fork.

@@ -11,7 +11,7 @@ use super::line::Line;
 use super::{FACILITY_DAEMON, is_json, journal, json, program};
 
 /// Where syslog daemons listen: Linux, the BSDs, macOS.
-const SYSLOG_SOCKETS: [&str; 3] = ["/dev/log", "/var/run/log", "/var/run/syslog"];
+pub(super) const SYSLOG_SOCKETS: [&str; 3] = ["/dev/log", "/var/run/log", "/var/run/syslog"];
 
 pub(super) enum Sink {
     Stream(Stream),

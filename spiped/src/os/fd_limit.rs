@@ -3,7 +3,7 @@
 use std::io;
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
 /// A connection is two sockets.
 const PER_CONNECTION: u64 = 2;
@@ -13,6 +13,8 @@ const RESERVE: u64 = 64;
 const PER_WORKER: u64 = 4;
 /// Workers take no more than a quarter of all.
 const WORKERS_SHARE: u64 = 4;
+/// `OPEN_MAX` of macOS, which sets no soft limit above it where the hard one is infinite.
+const OPEN_MAX: rlim_t = 10_240;
 
 /// The limit on open file descriptors (`RLIMIT_NOFILE`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +34,10 @@ impl FdLimit {
     /// The limit cannot be read.
     pub fn raise(processors: usize) -> io::Result<Self> {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
-        Ok(Self::shared(if raised { hard } else { soft }, processors))
+        let limit = highest(soft, hard, |&limit| {
+            setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_ok()
+        });
+        Ok(Self::shared(count(limit), processors))
     }
 
     fn shared(all: u64, processors: usize) -> Self {
@@ -95,6 +99,18 @@ impl std::fmt::Display for FdLimit {
     }
 }
 
+/// The soft limit that is in force once `set` has been tried with those above `soft`, highest first.
+fn highest(soft: rlim_t, hard: rlim_t, set: impl FnMut(&rlim_t) -> bool) -> rlim_t {
+    let higher = [hard, OPEN_MAX.min(hard)].into_iter();
+    let mut higher = higher.filter(|&limit| limit > soft);
+    higher.find(set).unwrap_or(soft)
+}
+
+/// A limit as the same type on all systems: `rlim_t` has 32 or 64 bits, with a sign or without.
+fn count(limit: impl TryInto<u64>) -> u64 {
+    limit.try_into().unwrap_or(u64::MAX)
+}
+
 /// Whether something failed for want of what another connection has.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
@@ -136,8 +152,24 @@ mod tests {
     fn raising_reaches_the_hard_limit() {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, hard / 2, hard).unwrap();
-        assert_eq!(FdLimit::raise(0).unwrap(), FdLimit::of(hard));
+        assert_eq!(FdLimit::raise(0).unwrap(), FdLimit::of(count(hard)));
         assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
+    }
+
+    #[test]
+    fn a_system_that_refuses_the_hard_limit_gets_the_highest_it_takes() {
+        let infinite = rlim_t::MAX;
+        assert_eq!(highest(256, infinite, |_| true), infinite);
+        assert_eq!(highest(256, infinite, |&limit| limit <= OPEN_MAX), OPEN_MAX);
+        assert_eq!(highest(256, infinite, |_| false), 256);
+        assert_eq!(highest(256, 1024, |&limit| limit <= OPEN_MAX), 1024);
+    }
+
+    #[test]
+    fn a_limit_is_never_lowered() {
+        let refuse_infinite = |&limit: &rlim_t| limit <= OPEN_MAX;
+        assert_eq!(highest(20_000, rlim_t::MAX, refuse_infinite), 20_000);
+        assert_eq!(highest(1024, 1024, |_| panic!("nothing to raise")), 1024);
     }
 
     #[test]

@@ -4,12 +4,15 @@
 //! Keys of connections are not kept here: each lives as long as its connection, and locked memory
 //! is scarce (8 MiB by default) where connections are many.
 
+use std::ffi::c_void;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "freebsd", target_os = "openbsd", target_os = "netbsd"))]
+use nix::libc;
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
 use nix::sys::mman::MmapAdvise;
 use nix::sys::mman::{self, MapFlags, ProtFlags};
 use spiped_proto::{HeldKey, Keyring};
@@ -29,6 +32,14 @@ pub fn lock(keys: &Keyring) -> io::Result<Keyring> {
     Ok(locked.collect())
 }
 
+/// How memory for keys is mapped.
+#[cfg(not(target_os = "openbsd"))]
+const MAPPING: MapFlags = MapFlags::MAP_PRIVATE;
+/// How memory for keys is mapped: left out of core files from the start.
+#[cfg(target_os = "openbsd")]
+const MAPPING: MapFlags =
+    MapFlags::MAP_PRIVATE.union(MapFlags::from_bits_retain(libc::MAP_CONCEAL));
+
 /// Memory for any number of keys.
 struct Area {
     start: NonNull<HeldKey>,
@@ -45,18 +56,15 @@ impl Area {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping, anonymous and at an address of the system's choice, touches
         // nothing that exists.
-        let start = unsafe { mman::mmap_anonymous(None, size, protection, MapFlags::MAP_PRIVATE) }?;
+        let start = unsafe { mman::mmap_anonymous(None, size, protection, MAPPING) }?;
         let area = Self {
             start: start.cast(),
             size,
         };
         // SAFETY: the range is the mapping that has just been made; whole pages, zeroed.
         unsafe { mman::mlock(start, size.get()) }?;
-        #[cfg(target_os = "linux")]
-        for advice in [MmapAdvise::MADV_DONTDUMP, MmapAdvise::MADV_WIPEONFORK] {
-            // SAFETY: as above; neither changes what this process reads there.
-            unsafe { mman::madvise(start, size.get(), advice) }?;
-        }
+        // SAFETY: as above.
+        unsafe { keep_here(start, size.get()) }?;
         Ok(area)
     }
 
@@ -69,6 +77,34 @@ impl Area {
             area: Arc::clone(&self),
         })
     }
+}
+
+/// Leaves pages out of core files and empty in child processes: both on Linux and FreeBSD, and on
+/// OpenBSD, where [`MAPPING`] does the first; the second on NetBSD; neither elsewhere.
+///
+/// # Safety
+///
+/// The range is whole pages of a mapping that is nobody else's, all zero.
+unsafe fn keep_here(start: NonNull<c_void>, size: usize) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    const ADVICE: &[MmapAdvise] = &[MmapAdvise::MADV_DONTDUMP, MmapAdvise::MADV_WIPEONFORK];
+    #[cfg(target_os = "freebsd")]
+    const ADVICE: &[MmapAdvise] = &[MmapAdvise::MADV_NOCORE];
+    #[cfg(target_os = "freebsd")]
+    const EMPTY: libc::c_int = libc::INHERIT_ZERO;
+    #[cfg(any(target_os = "openbsd", target_os = "netbsd"))]
+    const EMPTY: libc::c_int = libc::MAP_INHERIT_ZERO;
+
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+    for &advice in ADVICE {
+        // SAFETY: as the caller says; none changes what this process reads there.
+        unsafe { mman::madvise(start, size, advice) }?;
+    }
+    #[cfg(any(target_os = "freebsd", target_os = "openbsd", target_os = "netbsd"))]
+    // SAFETY: as the caller says; this process reads the same there.
+    nix::errno::Errno::result(unsafe { libc::minherit(start.as_ptr(), size, EMPTY) })?;
+    let _ = (start, size);
+    Ok(())
 }
 
 impl Drop for Area {

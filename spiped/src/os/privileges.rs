@@ -96,7 +96,8 @@ impl Identity {
     /// A step fails, or the old identity could be taken back.
     pub fn assume(self) -> Result<(), PrivilegeError> {
         let before = (getuid(), getgid());
-        clear_groups().map_err(refused("give up supplementary groups"))?;
+        clear_groups(self.gid.unwrap_or(before.1))
+            .map_err(refused("give up supplementary groups"))?;
         if let Some(gid) = self.gid {
             setgid(gid).map_err(refused("change the group"))?;
         }
@@ -166,15 +167,19 @@ fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|&id| id != u32::MAX)
 }
 
+/// Leaves no group but `gid`, which the process is about to have for its own.
 #[cfg(not(target_vendor = "apple"))]
-fn clear_groups() -> nix::Result<()> {
+fn clear_groups(_gid: Gid) -> nix::Result<()> {
     nix::unistd::setgroups(&[])
 }
 
-/// nix has no setgroups there, and keeping the groups silently would be worse than an error.
+/// Leaves no group but `gid`. macOS takes an empty list for a list of group 0, `wheel`, so it gets one
+/// of the group that is wanted. From then on it asks no directory for further groups of the user.
 #[cfg(target_vendor = "apple")]
-fn clear_groups() -> nix::Result<()> {
-    Err(Errno::ENOSYS)
+fn clear_groups(gid: Gid) -> nix::Result<()> {
+    let groups = [gid.as_raw()];
+    // SAFETY: the system reads one group, and the list has one.
+    Errno::result(unsafe { nix::libc::setgroups(1, groups.as_ptr()) }).map(drop)
 }
 
 fn refused(step: &'static str) -> impl FnOnce(Errno) -> PrivilegeError {

@@ -6,13 +6,20 @@
 
 #[cfg(target_os = "linux")]
 mod access;
-#[cfg(target_os = "linux")]
+#[cfg(target_os = "openbsd")]
+mod pledge;
 mod process;
+#[cfg(any(target_os = "openbsd", test))]
+mod promises;
 #[cfg(target_os = "linux")]
 mod resolver;
 #[cfg(all(
     target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    )
 ))]
 mod syscalls;
 
@@ -92,12 +99,23 @@ pub struct SandboxReport {
     missing: Vec<(&'static str, io::Error)>,
 }
 
-/// A measure could not be taken, and all were required (`--sandbox require`).
-#[derive(Debug, thiserror::Error)]
-#[error("cannot put up the whole sandbox: {measure}: {}", os_error(.error))]
-pub struct SandboxError {
-    measure: &'static str,
-    error: io::Error,
+/// Measures that could not be taken, where all were required (`--sandbox require`).
+#[derive(Debug)]
+pub struct SandboxError(Vec<(&'static str, io::Error)>);
+
+impl std::error::Error for SandboxError {}
+
+/// One line that names each measure with the reason.
+impl fmt::Display for SandboxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot put up the whole sandbox")?;
+        let mut before = ": ";
+        for (measure, error) in &self.0 {
+            write!(f, "{before}{measure}: {}", os_error(error))?;
+            before = "; ";
+        }
+        Ok(())
+    }
 }
 
 impl Sandbox {
@@ -118,13 +136,10 @@ impl Sandbox {
         let mut report = SandboxReport::default();
         report.note("locked key", key);
         report.apply(permissions);
-        match report.missing.pop() {
-            Some((measure, error)) if self == Self::Require => Err(SandboxError { measure, error }),
-            last => {
-                report.missing.extend(last);
-                Ok(Some(report))
-            }
+        if self == Self::Require && !report.missing.is_empty() {
+            return Err(SandboxError(report.missing));
         }
+        Ok(Some(report))
     }
 }
 
@@ -137,8 +152,8 @@ impl SandboxReport {
     }
 
     /// Restricts system calls last, because the other measures take some that are gone then.
-    #[cfg(target_os = "linux")]
     fn apply(&mut self, permissions: &Permissions) {
+        #[cfg(target_os = "linux")]
         if permissions.names {
             resolver::load_modules();
             // What is read again may be for the process's own user alone.
@@ -146,8 +161,15 @@ impl SandboxReport {
                 self.note("files as nobody", resolver::read_as_nobody());
             }
         }
+        // On OpenBSD, no program is started at all.
+        #[cfg(not(target_os = "openbsd"))]
         self.note("no new privileges", process::no_new_privileges());
         self.note("no core dumps", process::no_core_dumps());
+        self.confine(permissions);
+    }
+
+    #[cfg(target_os = "linux")]
+    fn confine(&mut self, permissions: &Permissions) {
         match access::restrict(permissions) {
             Ok(restricted) => {
                 if let Some(what) = restricted.missing() {
@@ -157,20 +179,44 @@ impl SandboxReport {
             }
             Err(error) => self.missing.push(("landlock", error)),
         }
-        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        #[cfg(any(
+            target_arch = "x86_64",
+            target_arch = "aarch64",
+            target_arch = "riscv64"
+        ))]
         match syscalls::restrict(permissions) {
             Ok(left) => self.applied.push(format!("seccomp ({left} system calls)")),
             Err(error) => self.missing.push(("seccomp", error)),
         }
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        #[cfg(not(any(
+            target_arch = "x86_64",
+            target_arch = "aarch64",
+            target_arch = "riscv64"
+        )))]
         self.missing
             .push(("seccomp", io::ErrorKind::Unsupported.into()));
     }
 
-    #[cfg(not(target_os = "linux"))]
-    fn apply(&mut self, _: &Permissions) {
-        self.missing
-            .push(("sandbox", io::ErrorKind::Unsupported.into()));
+    #[cfg(target_os = "openbsd")]
+    fn confine(&mut self, permissions: &Permissions) {
+        self.note("unveil", pledge::unveil(&promises::paths(permissions)));
+        let promises = promises::promises(permissions);
+        match pledge::pledge(&promises) {
+            Ok(()) => self.applied.push(format!("pledge ({promises})")),
+            Err(error) => self.missing.push(("pledge", error)),
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "openbsd")))]
+    fn confine(&mut self, _: &Permissions) {
+        for measure in [
+            "limits on files",
+            "limits on ports",
+            "limits on system calls",
+        ] {
+            self.missing
+                .push((measure, io::ErrorKind::Unsupported.into()));
+        }
     }
 }
 
@@ -183,5 +229,24 @@ impl fmt::Display for SandboxReport {
             write!(f, "{before}{measure} ({})", os_error(error))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_all_measures_that_are_missing() {
+        let unsupported = || io::ErrorKind::Unsupported.into();
+        let missing = vec![
+            ("locked key", nix::errno::Errno::ENOMEM.into()),
+            ("limits on files", unsupported()),
+        ];
+        assert_eq!(
+            SandboxError(missing).to_string(),
+            "cannot put up the whole sandbox: locked key: cannot allocate memory; \
+             limits on files: unsupported"
+        );
     }
 }

@@ -151,6 +151,7 @@ impl Started {
         assert_eq!(self.line(), "done");
     }
 
+    #[cfg(target_os = "linux")]
     fn open_as(&self, fd: u8) -> PathBuf {
         fs::read_link(format!("/proc/{}/fd/{fd}", self.daemon)).unwrap()
     }

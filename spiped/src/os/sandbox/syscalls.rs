@@ -19,6 +19,8 @@ use super::Permissions;
 const ARCH: TargetArch = TargetArch::x86_64;
 #[cfg(target_arch = "aarch64")]
 const ARCH: TargetArch = TargetArch::aarch64;
+#[cfg(target_arch = "riscv64")]
+const ARCH: TargetArch = TargetArch::riscv64;
 
 /// Calls that are left whatever their arguments.
 const ALWAYS: &[&[c_long]] = &[
@@ -102,7 +104,7 @@ const ALWAYS_OLD: &[c_long] = &[
     libc::SYS_poll,
     libc::SYS_time,
 ];
-#[cfg(target_arch = "aarch64")]
+#[cfg(not(target_arch = "x86_64"))]
 const ALWAYS_OLD: &[c_long] = &[];
 
 /// What it takes to read files.
@@ -120,7 +122,7 @@ const FILES_OLD: &[c_long] = &[
     libc::SYS_readlink,
     libc::SYS_stat,
 ];
-#[cfg(target_arch = "aarch64")]
+#[cfg(not(target_arch = "x86_64"))]
 const FILES_OLD: &[c_long] = &[];
 
 /// What it takes to listen; and a unix socket that nobody listens on any more is removed.
@@ -128,7 +130,7 @@ const LISTENING: &[c_long] = &[libc::SYS_bind, libc::SYS_listen, libc::SYS_unlin
 
 #[cfg(target_arch = "x86_64")]
 const LISTENING_OLD: &[c_long] = &[libc::SYS_unlink];
-#[cfg(target_arch = "aarch64")]
+#[cfg(not(target_arch = "x86_64"))]
 const LISTENING_OLD: &[c_long] = &[];
 
 /// What look-ups take besides files.
@@ -147,7 +149,7 @@ const NAMES: &[c_long] = &[
 
 #[cfg(target_arch = "x86_64")]
 const NAMES_OLD: &[c_long] = &[libc::SYS_select];
-#[cfg(target_arch = "aarch64")]
+#[cfg(not(target_arch = "x86_64"))]
 const NAMES_OLD: &[c_long] = &[];
 
 /// Nothing here ever calls these: other programs, other processes' memory, mounts, the kernel.
@@ -193,7 +195,7 @@ const DEADLY_OLD: &[c_long] = &[
     libc::SYS_modify_ldt,
     libc::SYS_vfork,
 ];
-#[cfg(target_arch = "aarch64")]
+#[cfg(not(target_arch = "x86_64"))]
 const DEADLY_OLD: &[c_long] = &[];
 
 /// Socket types come with flags in higher bits.
