@@ -4,10 +4,11 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use portable_atomic::AtomicU64;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep, sleep};
 

@@ -134,7 +134,11 @@ mod tests {
     }
 
     fn exponent(words: [u64; 5]) -> Exponent {
-        Exponent(Box::new(Zeroizing::new(U320::from_words(words))))
+        let mut bytes = [0; 40];
+        for (bytes, word) in bytes.chunks_exact_mut(8).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        Exponent(Box::new(Zeroizing::new(U320::from_le_slice(&bytes))))
     }
 
     /// a · b mod p: double and add, bit by bit, without Montgomery's arithmetic.

@@ -1,3 +1,4 @@
+#[cfg(target_os = "linux")]
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::Arc;
