@@ -2,7 +2,7 @@
 //! crate `crypto-bigint`.
 
 use crypto_bigint::modular::{ConstMontyForm, ConstMontyParams};
-use crypto_bigint::{Choice, CtAssign, U320, U2048, const_monty_params};
+use crypto_bigint::{Choice, CtAssign, U320, U2048, Word, const_monty_params};
 use zeroize::Zeroizing;
 
 /// A number below 2^2048, 256 big-endian bytes.
@@ -48,8 +48,10 @@ impl Exponent {
     /// 2^258 plus 256 random bits: every exponent has the same length (protocol v1, handshake step 6).
     pub(crate) fn from_entropy(entropy: &[u8; 32]) -> Self {
         let mut exponent = Self::from_be_bytes(entropy);
-        if let Some(top) = exponent.0.as_mut_words().last_mut() {
-            *top = 1 << (258 % 64);
+        let top = EXPONENT_BITS - 1;
+        let words = exponent.0.as_mut_words();
+        if let Some(word) = words.get_mut((top / Word::BITS) as usize) {
+            *word = 1 << (top % Word::BITS);
         }
         exponent
     }
@@ -58,7 +60,7 @@ impl Exponent {
         let mut exponent = Self(Box::new(Zeroizing::new(U320::ZERO)));
         let words = exponent.0.as_mut_words().iter_mut();
         for (word, bytes) in words.zip(bytes.as_rchunks().1.iter().rev()) {
-            *word = u64::from_be_bytes(*bytes);
+            *word = Word::from_be_bytes(*bytes);
         }
         exponent
     }

@@ -20,9 +20,11 @@ use crate::net::endpoint::Endpoint;
 /// How long a connection is silent before the system probes the peer. Short enough for address
 /// translators and firewalls, which forget a silent connection after some minutes.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-/// Time between two probes,
+/// Time between two probes, and how many may stay without an answer: an outage of five minutes is
+/// survived. OpenBSD has both for the whole system only.
+#[cfg(not(target_os = "openbsd"))]
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// and how many may stay without an answer: an outage of five minutes is survived.
+#[cfg(not(target_os = "openbsd"))]
 const KEEPALIVE_PROBES: u32 = 10;
 
 /// A connected TCP or unix stream socket.
@@ -244,7 +246,6 @@ pub(crate) fn prepare(socket: SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_linger(Some(Duration::ZERO))?;
     let probes = TcpKeepalive::new().with_time(KEEPALIVE_IDLE);
-    // OpenBSD has them for the whole system only.
     #[cfg(not(target_os = "openbsd"))]
     let probes = probes
         .with_interval(KEEPALIVE_INTERVAL)

@@ -240,12 +240,12 @@ mod tests {
     fn an_error_names_all_measures_that_are_missing() {
         let unsupported = || io::ErrorKind::Unsupported.into();
         let missing = vec![
-            ("locked key", nix::errno::Errno::ENOMEM.into()),
+            ("locked key", nix::errno::Errno::EPERM.into()),
             ("limits on files", unsupported()),
         ];
         assert_eq!(
             SandboxError(missing).to_string(),
-            "cannot put up the whole sandbox: locked key: cannot allocate memory; \
+            "cannot put up the whole sandbox: locked key: operation not permitted; \
              limits on files: unsupported"
         );
     }
