@@ -1,8 +1,10 @@
 //! Powers modulo the 2048-bit MODP prime of RFC 3526 section 3 ("group 14"), in constant time, of the
 //! crate `crypto-bigint`.
 
+use std::sync::LazyLock;
+
 use crypto_bigint::modular::{ConstMontyForm, ConstMontyParams};
-use crypto_bigint::{Choice, CtAssign, U320, U2048, Word, const_monty_params};
+use crypto_bigint::{CtAssign, CtEq, U320, U2048, Word, const_monty_params};
 use zeroize::Zeroizing;
 
 /// A number below 2^2048, 256 big-endian bytes.
@@ -65,28 +67,54 @@ impl Exponent {
         exponent
     }
 
-    /// Bit `position` of the exponent, from 0.
-    fn bit(&self, position: u32) -> Choice {
-        let shifted = Zeroizing::new(self.0.shr_vartime(position));
-        Choice::from_u8_lsb(shifted.as_words().first().map_or(0, |word| *word as u8))
+    /// The bits at `position` of every row as a number, that of row 0 its lowest bit.
+    fn digit(&self, position: u32) -> Word {
+        let positions = (position..ROWS * ROW_BITS).step_by(ROW_BITS as usize);
+        let bits = positions.rev().map(|position| {
+            let shifted = Zeroizing::new(self.0.shr_vartime(position));
+            shifted.as_words().first().map_or(0, |word| word & 1)
+        });
+        bits.fold(0, |digit, bit| (digit << 1) | bit)
     }
 }
 
-/// 2^x mod p, for a public value: squarings, and doublings that the bits of x select.
+/// An exponent is read as rows of bits, side by side; all of them have room for
+/// [`EXPONENT_BITS`].
+const ROWS: u32 = 4;
+const ROW_BITS: u32 = EXPONENT_BITS.div_ceil(ROWS);
+/// Entry d is the product, over the rows r whose bit is set in d, of 2^(2^(`ROW_BITS` · r)).
+type Table = [Residue; 1 << ROWS];
+
+/// 2^x mod p, for a public value, with 65 squarings and 65 products: with the bits at position i of
+/// every row as a digit d, 2^x is the product over all i of `TABLE[d]^(2^i)`. Every entry of the table
+/// is read each time.
 pub(crate) fn power_of_two(exponent: &Exponent) -> Element {
-    /// So many of the highest bits make a number below 2048, which is where 2^x has its one.
-    const TOP: u32 = 11;
-    let top = Zeroizing::new(exponent.0.shr_vartime(EXPONENT_BITS - TOP));
-    let top = top.as_words().first().map_or(0, |word| *word as u32);
-    let mut power = Zeroizing::new(Residue::new(&U2048::ONE.wrapping_shl(top)));
-    for position in (0..EXPONENT_BITS - TOP).rev() {
-        *power = power.square();
-        let double = Zeroizing::new(power.double());
-        power.ct_assign(&double, exponent.bit(position));
+    static TABLE: LazyLock<Table> = LazyLock::new(table);
+    let mut power = Zeroizing::new(Residue::ONE);
+    let mut factor = Zeroizing::new(Residue::ONE);
+    for position in (0..ROW_BITS).rev() {
+        let digit = exponent.digit(position);
+        for (entry, index) in TABLE.iter().zip(0..) {
+            factor.ct_assign(entry, digit.ct_eq(&index));
+        }
+        *power = power.square().mul(&factor);
     }
     let mut element = [0; 256];
     element.copy_from_slice(power.retrieve().to_be_bytes().as_ref());
     element
+}
+
+fn table() -> Table {
+    let mut table = [Residue::ONE; 1 << ROWS];
+    let mut power = Residue::new(&U2048::from_u8(2));
+    for row in 0..ROWS {
+        let (done, new) = table.split_at_mut(1 << row);
+        for (entry, done) in new.iter_mut().zip(done) {
+            *entry = done.mul(&power);
+        }
+        power = power.square_repeat_vartime(ROW_BITS);
+    }
+    table
 }
 
 /// y^x mod p, a secret. It lies on the heap.
@@ -143,24 +171,10 @@ mod tests {
         Exponent(Box::new(Zeroizing::new(U320::from_le_slice(&bytes))))
     }
 
-    /// a · b mod p: double and add, bit by bit, without Montgomery's arithmetic.
+    /// a · b mod p by long division, without Montgomery's arithmetic.
     fn slow_multiply(a: &U2048, b: &U2048) -> U2048 {
-        let (p, a) = (p(), if *a < p() { *a } else { a.wrapping_sub(&p()) });
-        let add = |sum: &U2048, to_add: &U2048| {
-            let (sum, carry) = sum.carrying_add(to_add, crypto_bigint::Limb::ZERO);
-            match carry.0 == 1 || sum >= p {
-                true => sum.wrapping_sub(&p),
-                false => sum,
-            }
-        };
-        let mut product = U2048::ZERO;
-        for position in (0..U2048::BITS).rev() {
-            product = add(&product, &product);
-            if b.bit_vartime(position) {
-                product = add(&product, &a);
-            }
-        }
-        product
+        let p = Group14::PARAMS.modulus().as_nz_ref();
+        U2048::rem_wide_vartime(a.widening_mul(b), p)
     }
 
     /// Square and multiply, one bit at a time.
