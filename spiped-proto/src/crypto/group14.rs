@@ -198,7 +198,7 @@ mod tests {
             element(&p())[..16],
             0xffff_ffff_ffff_ffff_c90f_daa2_2168_c234_u128.to_be_bytes()
         );
-        assert_eq!(p().as_words()[0], u64::MAX);
+        assert_eq!(p().as_words()[0], Word::MAX);
         let two = Residue::new(&U2048::from_u8(2));
         let power = two.pow(&p().wrapping_sub(&U2048::ONE));
         assert_eq!(power.retrieve(), U2048::ONE);
@@ -250,11 +250,14 @@ mod tests {
 
     #[test]
     fn an_exponent_from_entropy_has_259_bits() {
-        let exponent = Exponent::from_entropy(&std::array::from_fn(|i| i as u8));
-        let words = exponent.0.as_words();
-        assert_eq!(words[0], 0x1819_1a1b_1c1d_1e1f);
-        assert_eq!(words[3], 0x0001_0203_0405_0607);
-        assert_eq!(words[4], 4);
+        let entropy = std::array::from_fn(|i| i as u8);
+        let mut bytes = [0; 40];
+        bytes[7] = 4;
+        bytes[8..].copy_from_slice(&entropy);
+        assert_eq!(
+            **Exponent::from_entropy(&entropy).0,
+            U320::from_be_slice(&bytes)
+        );
     }
 
     proptest! {
