@@ -1,7 +1,8 @@
-//! What the protocol costs: packets, the two powers of the key exchange, a whole handshake, and the
-//! primitives alone to compare with.
+//! What the protocol costs, of both versions: records, handshakes, and a stranger's first message.
 //!
-//! `cargo bench -p spiped-proto`; a name after `--` picks a part, such as `-- seal`.
+//! `cargo bench -p spiped-proto` uses the fastest cryptography that the processor runs, and
+//! `RUSTFLAGS='--cfg spiped_portable' cargo bench -p spiped-proto` the portable one. Each figure is
+//! the fastest of several rounds, which is the one that others on the machine disturbed least.
 
 #![allow(
     missing_docs,
@@ -11,26 +12,13 @@
 )]
 
 use std::hint::black_box;
-use std::ops::ControlFlow::{self, Break, Continue};
+use std::time::{Duration, Instant};
 
-use aes::Aes256;
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use ctr::Ctr64BE;
-use ctr::cipher::{KeyIvInit, StreamCipher};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use spiped_proto::{
-    BUFFER_LEN, Computation, Entropy, ForwardSecrecy, HandshakeConfig, Incoming, Keyring, Opened,
-    Opener, Secret, Session, Step,
+    BUFFER_LEN, Entropy, HandshakeConfig, Keyring, Opened, Secret, Session, Step, Version, Versions,
 };
 
-const PACKET: usize = 1024;
-/// How many inputs are made ahead: enough to hide the clock's cost, few enough to stay in a cache.
-const AHEAD: BatchSize = BatchSize::NumIterations(16);
-
-fn secret() -> Secret {
-    Secret::from_key_file(b"a benchmark has no secrets")
-}
+const ROUNDS: usize = 20;
 
 fn entropy() -> Entropy {
     let mut bytes = [0; Entropy::LEN];
@@ -38,219 +26,202 @@ fn entropy() -> Entropy {
     Entropy::take(&mut bytes)
 }
 
-fn config(forward_secrecy: ForwardSecrecy) -> HandshakeConfig {
-    HandshakeConfig::default().with_forward_secrecy(forward_secrecy)
+fn config(version: Version) -> HandshakeConfig {
+    HandshakeConfig::default().with_versions(Versions::Only(version))
 }
 
-fn run(computation: Computation) -> Step {
-    computation.run().expect("both ends are sound")
+/// One end of a handshake, and how long it has worked.
+struct End {
+    step: Option<Step>,
+    sent: Vec<u8>,
+    worked: Duration,
 }
 
-/// Takes a step that needs nothing from the peer, or gives back one that does.
-fn step(step: Step, sent: &mut Vec<u8>) -> ControlFlow<Step, Step> {
-    match step {
-        Step::Send(outgoing) => {
-            sent.extend_from_slice(outgoing.bytes());
-            Continue(outgoing.sent())
-        }
-        Step::Compute(computation) => Continue(run(computation)),
-        Step::Authenticated(peer) => Continue(peer.proceed()),
-        waiting => Break(waiting),
+impl End {
+    fn new(begin: impl FnOnce() -> Step) -> Self {
+        let begun = Instant::now();
+        let step = Some(begin());
+        let worked = begun.elapsed();
+        let sent = Vec::new();
+        let mut end = Self { step, sent, worked };
+        end.receive(&[]);
+        end
     }
-}
 
-/// Goes on until the peer is needed, or the end; returns what was sent.
-fn advance(mut state: Step) -> (Vec<u8>, Step) {
-    let mut sent = Vec::new();
-    loop {
-        state = match step(state, &mut sent) {
-            Continue(next) => next,
-            Break(waiting) => return (sent, waiting),
-        };
-    }
-}
-
-fn feed(state: Step, message: &[u8]) -> Step {
-    let Step::Receive(incoming) = state else {
-        panic!("the handshake waits for a message");
-    };
-    let (used, next) = incoming.feed(message).expect("both ends are sound");
-    assert_eq!(used, message.len());
-    next
-}
-
-fn handshake(secret: &Secret, forward_secrecy: ForwardSecrecy) -> (Session, Session) {
-    let (nonce_c, client) = advance(Step::client(secret, config(forward_secrecy), entropy()));
-    let (nonce_s, server) = advance(Step::server(secret, config(forward_secrecy), entropy()));
-    let (hello_c, client) = advance(feed(client, &nonce_s));
-    let (_, server) = advance(feed(server, &nonce_c));
-    let (hello_s, server) = advance(feed(server, &hello_c));
-    let (_, client) = advance(feed(client, &hello_s));
-    match (client, server) {
-        (Step::Done(client), Step::Done(server)) => (*client, *server),
-        other => panic!("the handshake is over: {other:?}"),
-    }
-}
-
-/// A client's first computation: 2^x.
-fn own_value(secret: &Secret) -> Computation {
-    let Step::Send(nonce) = Step::client(secret, HandshakeConfig::default(), entropy()) else {
-        panic!("a client begins with its nonce");
-    };
-    match nonce.sent() {
-        Step::Compute(computation) => computation,
-        other => panic!("then it computes its value: {other:?}"),
-    }
-}
-
-/// A client's second computation: y^x.
-fn shared_value(secret: &Secret) -> Computation {
-    let (nonce_c, client) = advance(Step::client(secret, HandshakeConfig::default(), entropy()));
-    let (nonce_s, server) = advance(Step::server(secret, HandshakeConfig::default(), entropy()));
-    let (hello_c, client) = advance(feed(client, &nonce_s));
-    let (_, server) = advance(feed(server, &nonce_c));
-    // Only as far as the server's hello: its own y^x is of no use here.
-    let mut server = feed(server, &hello_c);
-    let mut hello_s = Vec::new();
-    while hello_s.is_empty() {
-        server = match step(server, &mut hello_s) {
-            Continue(next) => next,
-            Break(waiting) => panic!("the server answers first: {waiting:?}"),
-        };
-    }
-    match step(feed(client, &hello_s), &mut Vec::new()) {
-        Continue(Step::Compute(computation)) => computation,
-        other => panic!("a client with its peer's value computes: {other:?}"),
-    }
-}
-
-fn packets(c: &mut Criterion) {
-    let sizes = [64, PACKET, 16 * PACKET, 64 * PACKET];
-    let name = |len: usize| match len / PACKET {
-        0 => format!("{len} bytes"),
-        packets => format!("{packets} packets"),
-    };
-
-    let mut group = c.benchmark_group("seal");
-    for len in sizes {
-        let (mut client, _) = handshake(&secret(), ForwardSecrecy::Disabled);
-        let mut buffer = vec![0xa5; BUFFER_LEN];
-        group.throughput(Throughput::Bytes(len as u64));
-        group.bench_function(name(len), |b| {
-            b.iter(|| client.sealer.seal(black_box(&mut buffer), len));
-        });
-    }
-    group.finish();
-
-    let mut group = c.benchmark_group("open");
-    for len in sizes {
-        let (mut client, mut server) = handshake(&secret(), ForwardSecrecy::Disabled);
-        group.throughput(Throughput::Bytes(len as u64));
-        group.bench_function(name(len), |b| {
-            b.iter_batched_ref(
-                || {
-                    let mut buffer = vec![0xa5; BUFFER_LEN];
-                    let sealed = client.sealer.seal(&mut buffer, len).expect("it is sealed");
-                    buffer.truncate(sealed);
-                    buffer
+    /// Takes a part of a handshake and goes on until the peer is needed.
+    fn receive(&mut self, mut bytes: &[u8]) {
+        let begun = Instant::now();
+        let mut step = self.step.take().expect("it has not failed");
+        self.step = loop {
+            step = match step {
+                Step::Send(outgoing) => {
+                    self.sent.extend_from_slice(outgoing.bytes());
+                    outgoing.sent()
+                }
+                Step::Receive(incoming) if !bytes.is_empty() => {
+                    let Ok((used, next)) = incoming.feed(bytes) else {
+                        break None;
+                    };
+                    bytes = bytes.split_at(used).1;
+                    next
+                }
+                Step::Compute(computation) => match computation.run() {
+                    Ok(next) => next,
+                    Err(_) => break None,
                 },
-                |packets| assert_eq!(open_all(&mut server.opener, packets), len),
-                AHEAD,
-            );
-        });
+                Step::Authenticated(peer) => peer.proceed(),
+                waiting => break Some(waiting),
+            };
+        };
+        self.worked += begun.elapsed();
     }
-    group.finish();
 
-    let mut group = c.benchmark_group("a keystroke after a rest");
-    let (mut client, mut server) = handshake(&secret(), ForwardSecrecy::Disabled);
-    let mut buffer = vec![0xa5; BUFFER_LEN];
-    group.bench_function("seal and open", |b| {
-        b.iter(|| {
-            client.sealer.rest();
-            server.opener.rest();
-            let sealed = client.sealer.seal(&mut buffer, 1).expect("it is sealed");
-            open_all(&mut server.opener, buffer.split_at_mut(sealed).0)
-        });
-    });
-    group.finish();
+    fn session(self) -> Session {
+        match self.step {
+            Some(Step::Done(session)) => *session,
+            other => panic!("the handshake is over: {other:?}"),
+        }
+    }
 }
 
-/// Opens whole packets; says how much was in them.
-fn open_all(opener: &mut Opener, mut packets: &mut [u8]) -> usize {
-    let mut len = 0;
-    while let Ok(Opened::Data {
-        consumed,
-        plaintext,
-    }) = opener.open(packets)
-    {
-        len += plaintext.len();
-        packets = packets.split_at_mut(consumed).1;
+fn handshake(secret: &Secret, version: Version) -> (End, End) {
+    let mut client = End::new(|| Step::client(secret, config(version), entropy()));
+    let mut server = End::new(|| Step::server(secret, config(version), entropy()));
+    for _ in 0..3 {
+        server.receive(&std::mem::take(&mut client.sent));
+        client.receive(&std::mem::take(&mut server.sent));
     }
-    len
+    (client, server)
 }
 
-fn key_exchange(c: &mut Criterion) {
-    let secret = secret();
-    c.bench_function("2^x", |b| {
-        b.iter_batched(|| own_value(&secret), run, AHEAD);
-    });
-    c.bench_function("y^x", |b| {
-        b.iter_batched(|| shared_value(&secret), run, AHEAD);
-    });
-    let mut group = c.benchmark_group("handshake, both ends");
-    for (name, forward_secrecy) in [
-        ("forward secrecy", ForwardSecrecy::Enabled),
-        ("fast", ForwardSecrecy::Disabled),
-    ] {
-        group.bench_function(name, |b| b.iter(|| handshake(&secret, forward_secrecy)));
-    }
-    group.finish();
+/// The shortest time of a call in several rounds of so many.
+fn fastest(calls: u32, mut round: impl FnMut(u32) -> Duration) -> Duration {
+    let rounds = (0..ROUNDS).map(|_| round(calls) / calls);
+    rounds.min().unwrap_or_default()
 }
 
-/// What a stranger can have for 320 bytes and no key.
-fn strangers(c: &mut Criterion) {
-    let mut group = c.benchmark_group("a stranger's hello");
-    for count in [1, 10, 16, 32, 100, 1000, 10_000] {
-        let keys: Keyring = (0..count)
-            .map(|number: u32| Secret::from_key_file(&number.to_be_bytes()))
-            .collect();
-        let waiting = || -> Incoming {
-            let (_, server) = advance(Step::server(&keys, HandshakeConfig::default(), entropy()));
-            match advance(feed(server, &[7; 32])) {
-                (_, Step::Receive(incoming)) => incoming,
-                other => panic!("a server waits for a hello: {other:?}"),
+fn print(what: &str, time: Duration, bytes: usize) {
+    let micros = time.as_secs_f64() * 1e6;
+    match bytes {
+        0 => println!("{what:45} {micros:9.2} µs"),
+        bytes => {
+            let rate = bytes as f64 / time.as_secs_f64() / 1e9;
+            println!("{what:45} {micros:9.2} µs {rate:7.2} GB/s");
+        }
+    }
+}
+
+fn records(secret: &Secret, version: Version) {
+    for len in [64, 1024, 16 * 1024, 64 * 1024] {
+        let mut client = handshake(secret, version).0.session();
+        let mut buffer = vec![0xa5; BUFFER_LEN];
+        let sealing = fastest(200, |calls| {
+            let begun = Instant::now();
+            for _ in 0..calls {
+                let sealed = client.sealer.seal(black_box(&mut buffer), len);
+                sealed.expect("it fits");
             }
-        };
-        let try_all = |incoming: Incoming| match incoming.feed(&[7; 288]) {
-            Ok((_, Step::Compute(trial))) => trial.run().map(drop),
-            other => other.map(drop),
-        };
-        group.bench_function(format!("{count} keys"), |b| {
-            b.iter_batched(waiting, try_all, AHEAD);
+            begun.elapsed()
         });
+        print(
+            &format!("version {version}: seal {len} bytes"),
+            sealing,
+            len,
+        );
+
+        let (client, server) = handshake(secret, version);
+        let (mut client, mut server) = (client.session(), server.session());
+        let opening = fastest(200, |calls| {
+            let mut worked = Duration::ZERO;
+            for _ in 0..calls {
+                let sealed = client.sealer.seal(&mut buffer, len).expect("it fits");
+                let (mut records, _) = buffer.split_at_mut(sealed);
+                let begun = Instant::now();
+                while !records.is_empty() {
+                    match server.opener.open(records) {
+                        Ok(Opened::Data { consumed, .. }) => {
+                            records = records.split_at_mut(consumed).1;
+                        }
+                        other => panic!("all is whole: {other:?}"),
+                    }
+                }
+                worked += begun.elapsed();
+            }
+            worked
+        });
+        print(
+            &format!("version {version}: open {len} bytes"),
+            opening,
+            len,
+        );
     }
-    group.finish();
 }
 
-fn primitives(c: &mut Criterion) {
-    let mut group = c.benchmark_group("reference");
-    let mut body = vec![0xa5; PACKET + 4];
-    group.throughput(Throughput::Bytes(PACKET as u64));
-    group.bench_function("HMAC-SHA256 of a packet", |b| {
-        let key = Hmac::<Sha256>::new_from_slice(&[7; 32]).expect("any length will do");
-        b.iter(|| {
-            let mut mac = key.clone();
-            mac.update(black_box(&body));
-            mac.update(&[0; 8]);
-            mac.finalize()
+/// A key expanded for one record, where an idle connection has given it back.
+fn rested(secret: &Secret, version: Version) {
+    let mut client = handshake(secret, version).0.session();
+    let mut buffer = vec![0xa5; BUFFER_LEN];
+    let sealing = fastest(200, |calls| {
+        let begun = Instant::now();
+        for _ in 0..calls {
+            client.sealer.rest();
+            client
+                .sealer
+                .seal(black_box(&mut buffer), 64)
+                .expect("it fits");
+        }
+        begun.elapsed()
+    });
+    print(
+        &format!("version {version}: seal 64 bytes after a rest"),
+        sealing,
+        64,
+    );
+}
+
+fn handshakes(secret: &Secret, version: Version) {
+    let mut clients = Duration::MAX;
+    let servers = fastest(10, |calls| {
+        let (mut client, mut server) = (Duration::ZERO, Duration::ZERO);
+        for _ in 0..calls {
+            let ends = handshake(secret, version);
+            client += ends.0.worked;
+            server += ends.1.worked;
+        }
+        clients = clients.min(client / calls);
+        server
+    });
+    print(&format!("version {version}: handshake, client"), clients, 0);
+    print(&format!("version {version}: handshake, server"), servers, 0);
+}
+
+/// What a stranger can have for a message and no key.
+fn strangers(version: Version, message: &[u8]) {
+    for count in [1u32, 16, 100, 1000] {
+        let keys: Keyring = (0..count)
+            .map(|number| Secret::from_key_file(&number.to_be_bytes()))
+            .collect();
+        let server = fastest(20, |calls| {
+            let mut worked = Duration::ZERO;
+            for _ in 0..calls {
+                let mut server = End::new(|| Step::server(&keys, config(version), entropy()));
+                server.receive(message);
+                worked += server.worked;
+            }
+            worked
         });
-    });
-    group.bench_function("AES-256-CTR of a packet", |b| {
-        let mut cipher = Ctr64BE::<Aes256>::new(&[7; 32].into(), &[0; 16].into());
-        b.iter(|| cipher.apply_keystream(black_box(&mut body)));
-    });
-    group.finish();
+        let what = format!("version {version}: a stranger, {count} keys");
+        print(&what, server, 0);
+    }
 }
 
-criterion_group!(benches, packets, key_exchange, strangers, primitives);
-criterion_main!(benches);
+fn main() {
+    let secret = Secret::from_key_file(b"a benchmark has no secrets");
+    for version in [Version::V2, Version::V1] {
+        handshakes(&secret, version);
+        records(&secret, version);
+        rested(&secret, version);
+    }
+    strangers(Version::V2, &[7; 32]);
+    strangers(Version::V1, &[7; 32 + 288]);
+}

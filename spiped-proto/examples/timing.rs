@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use spiped_proto::{
     BUFFER_LEN, Computation, Entropy, ForwardSecrecy, HandshakeConfig, Incoming, Keyring, Opener,
-    Sealer, Secret, Step,
+    Sealer, Secret, Step, Version, Versions,
 };
 
 const MEASUREMENTS: usize = 100_000;
@@ -186,7 +186,9 @@ fn entropy(nonce: u8, exponent: &[u8; 32]) -> Entropy {
 }
 
 fn config(forward_secrecy: ForwardSecrecy) -> HandshakeConfig {
-    HandshakeConfig::default().with_forward_secrecy(forward_secrecy)
+    HandshakeConfig::default()
+        .with_forward_secrecy(forward_secrecy)
+        .with_versions(Versions::Only(Version::V1))
 }
 
 fn client(forward_secrecy: ForwardSecrecy, exponent: &[u8; 32]) -> Step {

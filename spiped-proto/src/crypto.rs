@@ -1,9 +1,73 @@
 //! Cryptography that knows no protocol: each module is a thin wrapper of a library.
 //!
+//! AES-256-GCM, X25519 and ML-KEM-768 come from graviola where the processor has what it needs, and
+//! from RustCrypto and dalek elsewhere. Both give the same bytes.
+//!
 //! Values with secrets wipe themselves when dropped. What the libraries leave behind are copies on the
 //! stack, of values that are made there and then moved, and of what powers are made of on the way:
 //! later calls write over them, and nothing else does.
 
+pub(crate) mod aead;
 pub(crate) mod ctr;
 pub(crate) mod group14;
 pub(crate) mod hmac;
+pub(crate) mod mlkem;
+pub(crate) mod x25519;
+
+/// Which library does the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Library {
+    /// Assembly and intrinsics for x86-64 and ARMv8, which must not be entered on processors without
+    /// them.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    Graviola,
+    Portable,
+}
+
+impl Library {
+    /// The fastest one that this processor can run, found at run time.
+    ///
+    /// `--cfg spiped_portable` at build time, a switch for tests, forces the portable one.
+    pub(crate) fn fastest() -> Self {
+        #[cfg(all(
+            any(target_arch = "x86_64", target_arch = "aarch64"),
+            not(spiped_portable)
+        ))]
+        if graviola_runs() {
+            return Self::Graviola;
+        }
+        Self::Portable
+    }
+
+    /// All that this processor can run.
+    #[cfg(test)]
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = vec![Self::Portable];
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if graviola_runs() {
+            all.push(Self::Graviola);
+        }
+        all
+    }
+}
+
+/// Whether this processor has the instructions that graviola uses.
+#[cfg(target_arch = "x86_64")]
+#[cfg_attr(all(spiped_portable, not(test)), expect(dead_code))]
+fn graviola_runs() -> bool {
+    // Its own look leaves out bmi2, and adx in a build for valgrind; its X25519 uses both.
+    graviola::util::is_cpu_supported()
+        && std::arch::is_x86_feature_detected!("adx")
+        && std::arch::is_x86_feature_detected!("bmi2")
+}
+
+/// Whether this processor has the instructions that graviola uses.
+#[cfg(target_arch = "aarch64")]
+#[cfg_attr(all(spiped_portable, not(test)), expect(dead_code))]
+fn graviola_runs() -> bool {
+    graviola::util::is_cpu_supported()
+}
+
+/// What was to be opened is not what was sealed, or something is longer than the cipher allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unauthentic;

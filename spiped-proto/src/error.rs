@@ -14,14 +14,16 @@ pub enum Error {
     #[error("wrong key, or the peer does not speak spiped")]
     HandshakeMac,
     /// The peer's public value is 0, or p - 1, or not below the group's prime p (protocol v1,
-    /// handshake step 4).
+    /// handshake step 4); or an X25519 value that leads to zero, or an ML-KEM key that fails the
+    /// check of FIPS 203 (protocol v2, section 2).
     #[error("the peer's public value is out of range")]
     PublicValueRange,
     /// The peer's public value is 1 although forward secrecy is required of it (`-g`).
     #[error("the peer does not take part in forward secrecy, which is required")]
     NoForwardSecrecy,
-    /// The peer speaks no version that this end allows.
-    #[error("the peer speaks no version of the protocol that is allowed here")]
+    /// The peer speaks no version that this end allows, or has another key: where version 2 alone is
+    /// allowed, both look the same (protocol v2, section 1).
+    #[error("wrong key, or the peer speaks no version of the protocol that is allowed here")]
     Version,
     /// The stream ended inside the handshake.
     #[error("the peer closed the connection during the handshake")]
@@ -29,9 +31,22 @@ pub enum Error {
     /// A packet's MAC is wrong: it was changed, repeated, reordered or made by somebody else.
     #[error("a packet was tampered with (bad MAC)")]
     PacketMac,
-    /// An authenticated packet says that it carries 0 or more than 1024 bytes.
+    /// An authenticated packet says that it carries no data, or more than a packet can: 1024 bytes in
+    /// version 1, 16384 in version 2.
     #[error("a packet has a length out of range: {0} bytes")]
     PacketLength(u32),
+    /// An authenticated record is of a kind that is none (protocol v2, section 3).
+    #[error("a packet is of an unknown kind: {0}")]
+    PacketKind(u8),
+    /// An authenticated record is padded with something else than zeros.
+    #[error("a packet has padding that is not zero")]
+    PacketPadding,
+    /// There is something behind the record that ends the stream.
+    #[error("there is data behind the end of the stream")]
+    DataAfterEnd,
+    /// The stream ended without the record that ends it.
+    #[error("the stream was cut: its end is not authenticated")]
+    UnauthenticatedEnd,
     /// The stream ended inside a packet.
     #[error("the stream was cut inside a packet")]
     TruncatedPacket,

@@ -12,7 +12,7 @@ use crate::keyring::Keyring;
 use crate::next::{Next, Work};
 use crate::secret::Secret;
 use crate::session::Session;
-use crate::v1;
+use crate::{negotiation, v1, v2};
 
 /// What a handshake does next. Each variant is taken apart to reach the step after it.
 #[derive(Debug)]
@@ -33,30 +33,36 @@ pub enum Step {
 impl Step {
     /// The first step of a client: the end that opens the encrypted connection.
     pub fn client(secret: &Secret, config: HandshakeConfig, entropy: Entropy) -> Self {
-        let client = v1::Client::begin(secret.clone(), config, entropy);
-        client.map(State::ClientV1).into()
+        negotiation::Client::begin(secret, config, entropy).into()
     }
 
     /// The first step of a server: the end that accepts the encrypted connection, of whoever holds
     /// one of its keys. A reference to a [`Secret`] or a [`Keyring`] will do for them.
     pub fn server(keys: impl Into<Keyring>, config: HandshakeConfig, entropy: Entropy) -> Self {
-        let server = v1::Server::begin(keys.into(), config, entropy);
-        server.map(State::ServerV1).into()
+        negotiation::Server::begin(keys.into(), config, entropy).into()
     }
 }
 
 /// Where a handshake stands, in either role and version.
-enum State {
+pub(crate) enum State {
+    Client(negotiation::Client),
+    Server(negotiation::Server),
     ClientV1(v1::Client),
     ServerV1(v1::Server),
+    ClientV2(v2::Client),
+    ServerV2(v2::Server),
 }
 
 impl State {
     /// Goes on with the message that was waited for, or with the arithmetic, which has no message.
     fn next(self, message: &[u8]) -> Result<Step, Error> {
         let next = match self {
+            Self::Client(client) => client.next(message)?,
+            Self::Server(server) => server.next(message)?,
             Self::ClientV1(client) => client.next(message)?.map(Self::ClientV1),
             Self::ServerV1(server) => server.next(message)?.map(Self::ServerV1),
+            Self::ClientV2(client) => client.next(message)?.map(Self::ClientV2),
+            Self::ServerV2(server) => server.next(message)?.map(Self::ServerV2),
         };
         Ok(next.into())
     }
@@ -163,12 +169,11 @@ impl Computation {
     /// Whether it takes less than to wake another thread and be woken by it, some 10 µs.
     #[must_use]
     pub fn is_short(&self) -> bool {
-        match self.work {
-            Work::Long | Work::ForStranger => false,
-        }
+        self.work == Work::Short
     }
 
-    /// Whether it is done for a peer that has proved nothing yet: many keys are tried on its message.
+    /// Whether it is done for a peer that has proved nothing yet: many keys are tried on its message,
+    /// or fresh key pairs are made to answer it.
     #[must_use]
     pub fn is_for_stranger(&self) -> bool {
         self.work == Work::ForStranger

@@ -78,10 +78,14 @@ mod entropy;
 mod error;
 mod handshake;
 mod keyring;
+mod negotiation;
 mod next;
 mod secret;
 mod session;
+#[cfg(test)]
+mod testing;
 mod v1;
+mod v2;
 
 pub use config::{ForwardSecrecy, HandshakeConfig, Version, Versions};
 pub use entropy::Entropy;

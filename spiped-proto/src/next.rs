@@ -24,6 +24,8 @@ pub(crate) enum Next<S> {
 /// A kind of arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
+    /// It takes less than to wake another thread and be woken by it.
+    Short,
     /// It takes longer than to wake another thread and be woken by it.
     Long,
     /// The same, for a peer that has proved nothing yet.

@@ -6,18 +6,22 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 use crate::crypto::hmac::HmacKey;
+use crate::v2;
 
-/// K as it lies in memory, without a pointer to anything elsewhere: what HMAC needs of it. It is wiped
-/// when dropped, and never printed.
+/// K and what version 2 makes of it as they lie in memory, without a pointer to anything elsewhere:
+/// what HMAC needs of them. They are wiped when dropped, and never printed.
 #[derive(Clone)]
 pub struct HeldKey {
     key: HmacKey,
+    v2: v2::Keys,
 }
 
 impl HeldKey {
     fn new(key: &[u8; 32]) -> Self {
+        let key = HmacKey::new(key);
         Self {
-            key: HmacKey::new(key),
+            v2: v2::Keys::derive(&key),
+            key,
         }
     }
 }
@@ -71,6 +75,11 @@ impl Secret {
     /// K, for HMAC.
     pub(crate) fn key(&self) -> &HmacKey {
         &self.held().key
+    }
+
+    /// K_tag, K_hello and K_mix.
+    pub(crate) fn v2(&self) -> &v2::Keys {
+        &self.held().v2
     }
 
     fn held(&self) -> &HeldKey {

@@ -5,11 +5,18 @@ use std::ops::Range;
 
 use crate::config::Version;
 use crate::error::Error;
-use crate::v1;
+use crate::{v1, v2};
 
 /// One bound for buffers, in bytes: 64 KiB of plaintext, sealed in whichever version makes most of
 /// it.
-pub const BUFFER_LEN: usize = v1::packet::sealed_len(64 * 1024);
+pub const BUFFER_LEN: usize = {
+    let plaintext = 64 * 1024;
+    let (v1, v2) = (
+        v1::packet::sealed_len(plaintext),
+        v2::record::sealed_len(plaintext),
+    );
+    if v1 > v2 { v1 } else { v2 }
+};
 
 /// What a handshake ends with: one direction each.
 #[derive(Debug)]
@@ -31,16 +38,39 @@ impl Session {
         opener: v1::packet::Opener,
         forward_secrecy: bool,
     ) -> Self {
+        Self::new(
+            SealerVersion::V1(sealer),
+            OpenerVersion::V1(opener),
+            Version::V1,
+            forward_secrecy,
+        )
+    }
+
+    pub(crate) fn v2(sealer: v2::record::Sealer, opener: v2::record::Opener) -> Self {
+        Self::new(
+            SealerVersion::V2(sealer),
+            OpenerVersion::V2(opener),
+            Version::V2,
+            true,
+        )
+    }
+
+    fn new(
+        sealer: SealerVersion,
+        opener: OpenerVersion,
+        version: Version,
+        forward_secrecy: bool,
+    ) -> Self {
         Self {
             sealer: Sealer {
-                version: SealerVersion::V1(sealer),
+                version: sealer,
                 finished: false,
             },
             opener: Opener {
-                version: OpenerVersion::V1(opener),
+                version: opener,
                 fault: None,
             },
-            version: Version::V1,
+            version,
             forward_secrecy,
         }
     }
@@ -74,6 +104,7 @@ pub struct Sealer {
 
 enum SealerVersion {
     V1(v1::packet::Sealer),
+    V2(v2::record::Sealer),
 }
 
 impl Sealer {
@@ -83,6 +114,7 @@ impl Sealer {
     pub fn slots<'b>(&self, buffer: &'b mut [u8]) -> impl Iterator<Item = &'b mut [u8]> + use<'b> {
         let layout = match &self.version {
             SealerVersion::V1(_) => v1::packet::LAYOUT,
+            SealerVersion::V2(_) => v2::record::LAYOUT,
         };
         layout.slots(buffer)
     }
@@ -102,6 +134,7 @@ impl Sealer {
         }
         match &mut self.version {
             SealerVersion::V1(sealer) => sealer.seal(buffer, plaintext),
+            SealerVersion::V2(sealer) => sealer.seal(buffer, plaintext),
         }
     }
 
@@ -111,11 +144,16 @@ impl Sealer {
     /// # Errors
     ///
     /// [`Error::BufferTooSmall`] and [`Error::PacketNumbersExhausted`], in version 2.
-    pub fn finish(&mut self, _buffer: &mut [u8]) -> Result<usize, Error> {
-        self.finished = true;
-        match &mut self.version {
-            SealerVersion::V1(_) => Ok(0),
+    pub fn finish(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if self.finished {
+            return Ok(0);
         }
+        let sealed = match &mut self.version {
+            SealerVersion::V1(_) => 0,
+            SealerVersion::V2(sealer) => sealer.finish(buffer)?,
+        };
+        self.finished = true;
+        Ok(sealed)
     }
 
     /// Gives back what only speeds sealing up, for a time without traffic: expanded keys, which are
@@ -123,14 +161,17 @@ impl Sealer {
     pub fn rest(&mut self) {
         match &mut self.version {
             SealerVersion::V1(sealer) => sealer.rest(),
+            SealerVersion::V2(sealer) => sealer.rest(),
         }
     }
 }
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SealerVersion::V1(sealer) = &self.version;
-        f.debug_tuple("Sealer").field(sealer).finish()
+        match &self.version {
+            SealerVersion::V1(sealer) => sealer.fmt(f),
+            SealerVersion::V2(sealer) => sealer.fmt(f),
+        }
     }
 }
 
@@ -165,6 +206,7 @@ pub struct Opener {
 
 enum OpenerVersion {
     V1(v1::packet::Opener),
+    V2(v2::record::Opener),
 }
 
 impl Opener {
@@ -172,7 +214,8 @@ impl Opener {
     ///
     /// # Errors
     ///
-    /// [`Error::PacketMac`], [`Error::PacketLength`] and [`Error::PacketNumbersExhausted`]: the
+    /// [`Error::PacketMac`], [`Error::PacketKind`], [`Error::PacketLength`],
+    /// [`Error::PacketPadding`], [`Error::DataAfterEnd`] and [`Error::PacketNumbersExhausted`]: the
     /// connection must be dropped. An error stays.
     pub fn open(&mut self, records: &mut [u8]) -> Result<Opened, Error> {
         if let Some(fault) = self.fault {
@@ -180,22 +223,26 @@ impl Opener {
         }
         let opened = match &mut self.version {
             OpenerVersion::V1(opener) => opener.open(records),
+            OpenerVersion::V2(opener) => opener.open(records),
         };
         self.fault = opened.as_ref().err().copied();
         opened
     }
 
     /// The peer has ended the stream, with `unopened` bytes that [`open`](Self::open) did not consume.
-    /// In version 1 an end between two packets is taken as it is.
+    /// In version 1 an end between two packets is taken as it is; in version 2 it must be right behind
+    /// the record that ends the stream.
     ///
     /// # Errors
     ///
-    /// [`Error::TruncatedPacket`] if it is no orderly end; an earlier error stays.
+    /// [`Error::TruncatedPacket`], [`Error::UnauthenticatedEnd`] and [`Error::DataAfterEnd`] if it is
+    /// no orderly end; an earlier error stays.
     pub fn end(&self, unopened: usize) -> Result<(), Error> {
         match (self.fault, &self.version) {
             (Some(fault), _) => Err(fault),
             (None, OpenerVersion::V1(_)) if unopened > 0 => Err(Error::TruncatedPacket),
             (None, OpenerVersion::V1(_)) => Ok(()),
+            (None, OpenerVersion::V2(opener)) => opener.end(unopened),
         }
     }
 
@@ -204,24 +251,31 @@ impl Opener {
     pub fn rest(&mut self) {
         match &mut self.version {
             OpenerVersion::V1(opener) => opener.rest(),
+            OpenerVersion::V2(opener) => opener.rest(),
         }
     }
 }
 
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let OpenerVersion::V1(opener) = &self.version;
-        f.debug_tuple("Opener").field(opener).finish()
+        match &self.version {
+            OpenerVersion::V1(opener) => opener.fmt(f),
+            OpenerVersion::V2(opener) => opener.fmt(f),
+        }
     }
 }
 
 #[cfg(test)]
 impl Session {
-    /// Goes on with these numbers of packets, in version 1.
+    /// Goes on with these numbers of packets.
     pub(crate) fn skip_to(&mut self, number: u64) {
-        let SealerVersion::V1(sealer) = &mut self.sealer.version;
-        sealer.skip_to(number);
-        let OpenerVersion::V1(opener) = &mut self.opener.version;
-        opener.skip_to(number);
+        match &mut self.sealer.version {
+            SealerVersion::V1(sealer) => sealer.skip_to(number),
+            SealerVersion::V2(sealer) => sealer.skip_to(number),
+        }
+        match &mut self.opener.version {
+            OpenerVersion::V1(opener) => opener.skip_to(number),
+            OpenerVersion::V2(opener) => opener.skip_to(number),
+        }
     }
 }

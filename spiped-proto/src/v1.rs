@@ -11,6 +11,7 @@ mod server;
 mod tests;
 
 pub(crate) use client::Client;
+pub(crate) use local_end::LocalEnd;
 pub(crate) use server::Server;
 
 /// 32 random bytes of one end, fresh for each connection.

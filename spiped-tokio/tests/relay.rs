@@ -12,8 +12,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use spiped_tokio::{
-    DialOptions, Endpoint, Handshaker, Listener, RelayError, Secret, Socket, SpipedStream, Traffic,
-    dial, relay,
+    DialOptions, Endpoint, HandshakeConfig, Handshaker, Listener, RelayError, Secret, Socket,
+    SpipedStream, Traffic, Version, Versions, dial, relay,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -32,6 +32,12 @@ async fn listen() -> (Listener, SocketAddr) {
 
 fn handshaker() -> Handshaker {
     Handshaker::new(Secret::from_key_file(b"key"))
+}
+
+/// One whose packets have one length.
+fn first_version() -> Handshaker {
+    let only = Versions::Only(Version::V1);
+    handshaker().with_config(HandshakeConfig::default().with_versions(only))
 }
 
 /// A relay in a task, as `spiped -e` runs it, the plain client of it and the peer's stream.
@@ -121,11 +127,11 @@ async fn what_waits_to_be_sent_goes_out_in_full_packets() {
     let target = Endpoint::Tcp(peer.local_addr().unwrap());
     let relaying = tokio::spawn(async move {
         let target = dial(&[target], &DialOptions::new(PATIENCE)).await.unwrap();
-        let mut stream = handshaker().connect(&target).await.unwrap();
+        let mut stream = first_version().connect(&target).await.unwrap();
         relay(&plain.into(), &mut stream, &Traffic::default()).await
     });
     let (peer, _) = peer.accept().await.unwrap();
-    let mut wire = handshaker().accept(peer).await.unwrap().into_parts().io;
+    let mut wire = first_version().accept(peer).await.unwrap().into_parts().io;
     let mut received = Vec::new();
     wire.read_to_end(&mut received).await.unwrap();
     wire.shutdown().await.unwrap();

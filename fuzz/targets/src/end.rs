@@ -2,7 +2,7 @@
 
 use spiped_proto::{
     Entropy, Error, ForwardSecrecy, HandshakeConfig, Keyring, Opened, Opener, Sealer, Secret,
-    Session, Step,
+    Session, Step, Version, Versions,
 };
 
 use crate::model::Role;
@@ -49,7 +49,9 @@ impl End {
     pub(crate) fn new(role: Role, forward_secrecy: ForwardSecrecy, seed: u8) -> Self {
         let secret = Secret::from_key_file(KEY_FILE);
         let entropy = Entropy::take(&mut random(seed));
-        let config = HandshakeConfig::default().with_forward_secrecy(forward_secrecy);
+        let config = HandshakeConfig::default()
+            .with_forward_secrecy(forward_secrecy)
+            .with_versions(Versions::Only(Version::V1));
         let mut end = Self {
             step: Some(match role {
                 Role::Client => Step::client(&secret, config, entropy),

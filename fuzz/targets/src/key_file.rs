@@ -4,7 +4,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use spiped::keys::keyfile::{self, KeySource, KeyWarning};
-use spiped_proto::{Entropy, ForwardSecrecy, HandshakeConfig, Secret, SecretHasher, Step};
+use spiped_proto::{
+    Entropy, ForwardSecrecy, HandshakeConfig, Secret, SecretHasher, Step, Version, Versions,
+};
 use testbed::TempDir;
 
 use crate::input::Input;
@@ -57,7 +59,9 @@ pub fn key_file(data: &[u8]) {
 /// All that a client says to a server whose nonce is zero.
 fn said(secret: &Secret) -> Vec<u8> {
     let entropy = Entropy::take(&mut [0; Entropy::LEN]);
-    let config = HandshakeConfig::default().with_forward_secrecy(ForwardSecrecy::Disabled);
+    let config = HandshakeConfig::default()
+        .with_forward_secrecy(ForwardSecrecy::Disabled)
+        .with_versions(Versions::Only(Version::V1));
     let mut step = Step::client(secret, config, entropy);
     let mut said = Vec::new();
     loop {

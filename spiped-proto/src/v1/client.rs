@@ -5,9 +5,8 @@ use super::local_end::LocalEnd;
 use super::messages::{Hello, array};
 use super::packet::{Opener, Sealer};
 use super::{NONCE_LEN, Nonce};
-use crate::config::{HandshakeConfig, Version};
+use crate::config::Version;
 use crate::crypto::group14::{self, Element};
-use crate::entropy::Entropy;
 use crate::error::Error;
 use crate::next::{Next, Work};
 use crate::secret::Secret;
@@ -16,7 +15,12 @@ use crate::session::Session;
 /// What a client waits for.
 pub(crate) enum Client {
     /// Arithmetic: y_C.
-    PublicValue { local: LocalEnd, secret: Secret },
+    PublicValue {
+        local: LocalEnd,
+        secret: Secret,
+        /// It is there already where the versions were negotiated.
+        nonce_s: Option<Nonce>,
+    },
     /// A message: nonce_S.
     Nonce {
         local: LocalEnd,
@@ -34,44 +38,44 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    pub(crate) fn begin(secret: Secret, config: HandshakeConfig, entropy: Entropy) -> Next<Self> {
-        Self::begin_as(LocalEnd::new(config, entropy), secret)
-    }
-
-    pub(super) fn begin_as(local: LocalEnd, secret: Secret) -> Next<Self> {
+    /// Begins where version 1 alone is allowed.
+    pub(crate) fn begin(secret: Secret, local: LocalEnd) -> Next<Self> {
         // 1. Each end sends 32 fresh random bytes at once, without waiting for the other.
         let nonce_c = local.nonce.to_vec();
         // y_C depends on nothing that the server says: it is computed while its nonce travels.
-        let then = match local.has_forward_secrecy() {
+        Next::send(nonce_c, Self::public_value(local, secret, None))
+    }
+
+    /// Begins once both ends have sent their nonces.
+    pub(crate) fn begin_with(secret: Secret, local: LocalEnd, nonce_s: Nonce) -> Next<Self> {
+        Self::public_value(local, secret, Some(nonce_s))
+    }
+
+    fn public_value(local: LocalEnd, secret: Secret, nonce_s: Option<Nonce>) -> Next<Self> {
+        match local.has_forward_secrecy() {
             true => Next::Compute {
                 work: Work::Long,
-                state: Self::PublicValue { local, secret },
+                state: Self::PublicValue {
+                    local,
+                    secret,
+                    nonce_s,
+                },
             },
-            false => Self::await_nonce(local, secret),
-        };
-        Next::send(nonce_c, then)
+            false => Self::with_public_value(local, secret, nonce_s),
+        }
     }
 
     /// Goes on with a message that has been waited for, or with arithmetic.
     pub(crate) fn next(self, message: &[u8]) -> Result<Next<Self>, Error> {
         match self {
-            // 3. y_C = 2^x_C mod p
-            Self::PublicValue { local, secret } => Ok(Self::await_nonce(local, secret)),
+            Self::PublicValue {
+                local,
+                secret,
+                nonce_s,
+            } => Ok(Self::with_public_value(local, secret, nonce_s)),
 
             Self::Nonce { local, secret, y_c } => {
-                if !local.config.versions.allow(Version::V1) {
-                    return Err(Error::Version);
-                }
-                // 2. Both derive dhmac_C ‖ dhmac_S, 32 bytes each, from K and both nonces.
-                let nonce_s: Nonce = array(message)?;
-                let salted = SaltedKeys::derive(secret, [local.nonce, nonce_s]);
-                // 3. The client sends y_C = 2^x_C mod p as 256 bytes, and its MAC.
-                let hello = Hello::seal(&y_c, &salted.dhmac_c());
-                let then = Next::Receive {
-                    len: Hello::LEN,
-                    state: Self::Hello { local, salted },
-                };
-                Ok(Next::send(hello, then))
+                Ok(Self::hello(local, secret, array(message)?, &y_c))
             }
 
             Self::Hello { local, salted } => {
@@ -97,12 +101,28 @@ impl Client {
         }
     }
 
-    fn await_nonce(local: LocalEnd, secret: Secret) -> Next<Self> {
+    fn with_public_value(local: LocalEnd, secret: Secret, nonce_s: Option<Nonce>) -> Next<Self> {
+        // 3. y_C = 2^x_C mod p
         let y_c = local.public_value();
-        Next::Receive {
-            len: NONCE_LEN,
-            state: Self::Nonce { local, secret, y_c },
+        match nonce_s {
+            Some(nonce_s) => Self::hello(local, secret, nonce_s, &y_c),
+            None => Next::Receive {
+                len: NONCE_LEN,
+                state: Self::Nonce { local, secret, y_c },
+            },
         }
+    }
+
+    fn hello(local: LocalEnd, secret: Secret, nonce_s: Nonce, y_c: &Element) -> Next<Self> {
+        // 2. Both derive dhmac_C ‖ dhmac_S, 32 bytes each, from K and both nonces.
+        let salted = SaltedKeys::derive(secret, [local.nonce, nonce_s]);
+        // 3. The client sends y_C = 2^x_C mod p as 256 bytes, and its MAC.
+        let hello = Hello::seal(y_c, &salted.dhmac_c());
+        let then = Next::Receive {
+            len: Hello::LEN,
+            state: Self::Hello { local, salted },
+        };
+        Next::send(hello, then)
     }
 }
 

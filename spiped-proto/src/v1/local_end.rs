@@ -5,7 +5,6 @@ use zeroize::Zeroizing;
 use super::Nonce;
 use crate::config::{ForwardSecrecy, HandshakeConfig};
 use crate::crypto::group14::{self, Element, Exponent};
-use crate::entropy::Entropy;
 use crate::error::Error;
 
 /// What is this end's, and the same through the whole handshake.
@@ -17,12 +16,9 @@ pub(crate) struct LocalEnd {
 }
 
 impl LocalEnd {
-    pub(super) fn new(config: HandshakeConfig, entropy: Entropy) -> Self {
-        let x = match config.forward_secrecy {
-            ForwardSecrecy::Disabled => None,
-            ForwardSecrecy::Enabled | ForwardSecrecy::Required => Some(entropy.exponent),
-        };
-        Self::with(config, *entropy.nonce, x)
+    pub(crate) fn new(config: HandshakeConfig, nonce: Nonce, x: Exponent) -> Self {
+        let takes_part = config.forward_secrecy != ForwardSecrecy::Disabled;
+        Self::with(config, nonce, takes_part.then_some(x))
     }
 
     pub(super) fn with(config: HandshakeConfig, nonce: Nonce, x: Option<Exponent>) -> Self {

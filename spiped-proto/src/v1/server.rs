@@ -5,9 +5,8 @@ use super::local_end::LocalEnd;
 use super::messages::{Hello, array};
 use super::packet::{Opener, Sealer};
 use super::{NONCE_LEN, Nonce, keyring};
-use crate::config::{HandshakeConfig, Version};
+use crate::config::Version;
 use crate::crypto::group14::{self, Element};
-use crate::entropy::Entropy;
 use crate::error::Error;
 use crate::keyring::Keyring;
 use crate::next::{Next, Work};
@@ -45,11 +44,8 @@ pub(crate) enum Server {
 }
 
 impl Server {
-    pub(crate) fn begin(keys: Keyring, config: HandshakeConfig, entropy: Entropy) -> Next<Self> {
-        Self::begin_as(LocalEnd::new(config, entropy), keys)
-    }
-
-    pub(super) fn begin_as(local: LocalEnd, keys: Keyring) -> Next<Self> {
+    /// Begins where version 1 alone is allowed.
+    pub(crate) fn begin(keys: Keyring, local: LocalEnd) -> Next<Self> {
         // 1. Each end sends 32 fresh random bytes at once, without waiting for the other.
         let nonce_s = local.nonce.to_vec();
         let then = Next::Receive {
@@ -59,23 +55,27 @@ impl Server {
         Next::send(nonce_s, then)
     }
 
+    /// Begins once the client has sent its nonce.
+    pub(crate) fn begin_with(keys: Keyring, local: LocalEnd, nonce_c: Nonce) -> Next<Self> {
+        let nonce_s = local.nonce.to_vec();
+        Next::send(nonce_s, Self::await_hello(local, keys, nonce_c))
+    }
+
+    fn await_hello(local: LocalEnd, keys: Keyring, nonce_c: Nonce) -> Next<Self> {
+        Next::Receive {
+            len: Hello::LEN,
+            state: Self::Hello {
+                local,
+                keys,
+                nonce_c,
+            },
+        }
+    }
+
     /// Goes on with a message that has been waited for, or with arithmetic.
     pub(crate) fn next(self, message: &[u8]) -> Result<Next<Self>, Error> {
         match self {
-            Self::Nonce { local, keys } => {
-                if !local.config.versions.allow(Version::V1) {
-                    return Err(Error::Version);
-                }
-                let nonce_c = array(message)?;
-                Ok(Next::Receive {
-                    len: Hello::LEN,
-                    state: Self::Hello {
-                        local,
-                        keys,
-                        nonce_c,
-                    },
-                })
-            }
+            Self::Nonce { local, keys } => Ok(Self::await_hello(local, keys, array(message)?)),
 
             Self::Hello {
                 local,

@@ -8,6 +8,7 @@ use super::{Client, Nonce, Server};
 use crate::crypto::group14::{self, Exponent};
 use crate::crypto::hmac::HmacKey;
 use crate::next::Next;
+use crate::testing::unhex;
 use crate::{BUFFER_LEN, Error, HandshakeConfig, Opened, Secret, Session};
 
 struct Vector(Value);
@@ -45,20 +46,12 @@ impl Vector {
     }
 
     fn client(&self) -> Next<Client> {
-        Client::begin_as(self.local("nonce_C", "x_C"), self.secret())
+        Client::begin(self.secret(), self.local("nonce_C", "x_C"))
     }
 
     fn server(&self) -> Next<Server> {
-        Server::begin_as(self.local("nonce_S", "x_S"), self.secret().into())
+        Server::begin(self.secret().into(), self.local("nonce_S", "x_S"))
     }
-}
-
-fn unhex(hex: &str) -> Vec<u8> {
-    let digits = hex.as_bytes().chunks_exact(2);
-    assert!(digits.remainder().is_empty());
-    digits
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
 }
 
 /// Runs one role to its end against the peer's bytes; returns what it sent and its keys.

@@ -11,6 +11,7 @@
 use proptest::prelude::*;
 use spiped_proto::{
     Entropy, Error, ForwardSecrecy, HandshakeConfig, Opened, Sealer, Secret, Session, Step,
+    Version, Versions,
 };
 
 pub const KEY_FILE: &[u8] = b"what both ends of the tests share";
@@ -31,8 +32,11 @@ pub fn any_forward_secrecy() -> impl Strategy<Value = ForwardSecrecy> {
     proptest::sample::select(&FORWARD_SECRECY[..])
 }
 
+/// Version 1, which forward secrecy is a choice of.
 pub fn config(forward_secrecy: ForwardSecrecy) -> HandshakeConfig {
-    HandshakeConfig::default().with_forward_secrecy(forward_secrecy)
+    HandshakeConfig::default()
+        .with_forward_secrecy(forward_secrecy)
+        .with_versions(Versions::Only(Version::V1))
 }
 
 /// Different for every seed, and the same each time: a handshake can be run again.

@@ -1,4 +1,4 @@
-use spiped_proto::{Error, Secret};
+use spiped_proto::{Error, HandshakeConfig, Secret, Version, Versions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
@@ -13,8 +13,13 @@ const PLAINTEXT_LEN: usize = 64 * 1024;
 type Stream = SpipedStream<DuplexStream>;
 
 async fn pair(width: usize) -> (Stream, Stream) {
+    pair_of(Versions::Newest, width).await
+}
+
+async fn pair_of(versions: Versions, width: usize) -> (Stream, Stream) {
     let (client, server) = duplex(width);
-    let handshaker = Handshaker::new(Secret::from_key_file(b"key"));
+    let config = HandshakeConfig::default().with_versions(versions);
+    let handshaker = Handshaker::new(Secret::from_key_file(b"key")).with_config(config);
     let (client, server) = tokio::join!(handshaker.connect(client), handshaker.accept(server));
     (client.unwrap(), server.unwrap())
 }
@@ -86,9 +91,13 @@ async fn sealed(mut stream: Stream, mut raw: DuplexStream, data: &[u8]) -> Vec<u
     packets
 }
 
-/// A stream to which a peer has sent packets of 1024 bytes as `tamper` has left them.
-async fn tampered(data: &[u8], tamper: impl FnOnce(&mut Vec<u8>)) -> Stream {
-    let (from, mut to) = pair(WIDTH).await;
+/// The versions, with the lengths of a full packet and of what it carries.
+const PACKETS: [(Version, usize, usize); 2] =
+    [(Version::V1, 1060, 1024), (Version::V2, 16421, 16384)];
+
+/// A stream to which a peer has sent packets as `tamper` has left them.
+async fn tampered(version: Version, data: &[u8], tamper: impl FnOnce(&mut Vec<u8>)) -> Stream {
+    let (from, mut to) = pair_of(Versions::Only(version), WIDTH).await;
     let (raw, far) = duplex(WIDTH);
     // The handshake went through the pair; what follows goes through our hands.
     let from = SpipedStream { io: far, ..from };
@@ -106,14 +115,22 @@ async fn read_to_the_error(stream: &mut Stream) -> (Vec<u8>, io::Error) {
     (received, error)
 }
 
+/// Each of some cases in each version.
+fn each<T: Copy>(cases: &[T]) -> impl Iterator<Item = (T, (Version, usize, usize))> {
+    let each = |case: &T| PACKETS.map(|packet| (*case, packet));
+    cases.iter().flat_map(each)
+}
+
 #[tokio::test]
 async fn all_packets_before_one_that_was_tampered_with_come_out_and_nothing_after() {
-    let data = pattern(1_000 * 1024);
-    for faulty in [0, 1, 63, 64, 65, 127, 200, 999] {
-        let mut stream = tampered(&data, |packets| packets[faulty * 1060 + 3] ^= 1).await;
+    let faulty = [0, 1, 3, 4, 5, 63, 64, 65, 127];
+    for (faulty, (version, packet, payload)) in each(&faulty) {
+        let data = pattern(130 * payload);
+        let tamper = |packets: &mut Vec<u8>| packets[faulty * packet + 3] ^= 1;
+        let mut stream = tampered(version, &data, tamper).await;
         let (received, error) = read_to_the_error(&mut stream).await;
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        assert!(received == data[..faulty * 1024], "{faulty}");
+        assert!(received == data[..faulty * payload], "{version}, {faulty}");
         for _ in 0..2 {
             let again = stream.read(&mut [0; 2048]).await.unwrap_err();
             let again = *again.get_ref().unwrap().downcast_ref::<Error>().unwrap();
@@ -124,11 +141,12 @@ async fn all_packets_before_one_that_was_tampered_with_come_out_and_nothing_afte
 
 #[tokio::test]
 async fn an_end_inside_a_packet_is_an_error_after_all_packets_before_it() {
-    let data = pattern(500 * 1024);
-    for len in [500 * 1060 - 1, 64 * 1060 + 7, 32 * 1060 + 1, 1] {
-        let mut stream = tampered(&data, |packets| packets.truncate(len)).await;
+    for ((whole, more), (version, packet, payload)) in each(&[(64, 7), (32, 1), (0, 1)]) {
+        let data = pattern(65 * payload);
+        let len = whole * packet + more;
+        let mut stream = tampered(version, &data, |packets| packets.truncate(len)).await;
         let (received, error) = read_to_the_error(&mut stream).await;
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        assert!(received == data[..len / 1060 * 1024], "{len}");
+        assert!(received == data[..whole * payload], "{version}, {len}");
     }
 }

@@ -1,0 +1,491 @@
+//! The known answers of `vectors/v2.json` and `vectors/v2-hostile.json`, every value of them, with
+//! every library.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::kdf::{self, Key};
+use super::record::{Opener, Sealer};
+use super::{Client, Holder, LocalEnd, Nonce, Server};
+use crate::config::Version;
+use crate::crypto::aead::Aead;
+use crate::crypto::hmac::HmacKey;
+use crate::crypto::mlkem::{self, DecapsulationKey};
+use crate::crypto::{Library, x25519};
+use crate::keyring::Keyring;
+use crate::next::{Next, Work};
+use crate::testing::unhex;
+use crate::{Entropy, Error, Opened, Secret, Session};
+
+struct Vector<'v>(&'v Value);
+
+impl Vector<'_> {
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        unhex(self.0[name].as_str().unwrap())
+    }
+
+    /// `None` for a JSON null.
+    fn optional(&self, name: &str) -> Option<Vec<u8>> {
+        self.0[name].as_str().map(unhex)
+    }
+
+    fn array<const N: usize>(&self, name: &str) -> [u8; N] {
+        self.bytes(name).try_into().unwrap()
+    }
+
+    fn key(&self, name: &str) -> Key {
+        Box::new(Zeroizing::new(self.array(name)))
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.0[name].as_str().unwrap()
+    }
+
+    fn entries(&self, name: &str, count: usize) -> impl Iterator<Item = Vector<'_>> {
+        let entries = self.0[name].as_array().unwrap();
+        assert_eq!(entries.len(), count);
+        entries.iter().map(Vector)
+    }
+
+    fn secret(&self) -> Secret {
+        Secret::from_key_file(&self.bytes("key_file"))
+    }
+
+    /// d ‖ z
+    fn seed(&self) -> mlkem::Seed {
+        let seed = [self.bytes("mlkem_d"), self.bytes("mlkem_z")].concat();
+        Zeroizing::new(seed.try_into().unwrap())
+    }
+
+    fn local_client(&self, library: Library) -> LocalEnd {
+        let m = [self.bytes("mlkem_m"), vec![0; 32]].concat();
+        let m = Box::new(Zeroizing::new(m.try_into().unwrap()));
+        LocalEnd::new(library, self.key("x25519_c"), m)
+    }
+
+    fn client(&self, library: Library) -> Next<Client> {
+        let (nonce_c, nonce_s) = (self.array("nonce_C"), self.array("nonce_S"));
+        let local = self.local_client(library);
+        Client::begin(self.secret(), local, &nonce_c, &nonce_s)
+    }
+
+    fn server(&self, library: Library) -> Next<Server> {
+        let (index, secret) = (7, self.secret());
+        let nonce_s: Nonce = self.array("nonce_S");
+        let entropy = [
+            &nonce_s[..],
+            &[0; 32],
+            &**self.key("x25519_s"),
+            &*self.seed(),
+        ]
+        .concat();
+        let entropy = Entropy::take(&mut entropy.try_into().unwrap());
+        let nonce_c = self.array("nonce_C");
+        Server::begin(library, Holder { index, secret }, entropy, nonce_c)
+    }
+}
+
+fn file(contents: &str) -> Value {
+    serde_json::from_str(contents).unwrap()
+}
+
+fn v2() -> Value {
+    file(include_str!("../../vectors/v2.json"))
+}
+
+fn hostile() -> Value {
+    file(include_str!("../../vectors/v2-hostile.json"))
+}
+
+/// Each handshake of `v2.json` with each library.
+fn each(check: impl Fn(Vector<'_>, Library)) {
+    let file = v2();
+    for vector in Vector(&file).entries("handshakes", 3) {
+        for library in Library::all() {
+            check(Vector(vector.0), library);
+        }
+    }
+}
+
+/// Takes a message of this length, or arithmetic where it is 0.
+fn give<S>(next: Next<S>, len: usize, work: Work) -> S {
+    match next {
+        Next::Receive { len: wanted, state } if wanted == len => state,
+        Next::Compute { work: kind, state } if len == 0 && kind == work => state,
+        _ => panic!("it does not wait for {len} bytes or {work:?}"),
+    }
+}
+
+fn sent<S>(next: Next<S>) -> (Vec<u8>, Next<S>) {
+    match next {
+        Next::Send { bytes, then } => (bytes, *then),
+        _ => panic!("it does not send"),
+    }
+}
+
+fn authenticated<S>(next: Next<S>, index: usize) -> Next<S> {
+    match next {
+        Next::Authenticated { key, version, then } => {
+            assert_eq!((key, version), (index, Version::V2));
+            *then
+        }
+        _ => panic!("it does not say that the peer is authenticated"),
+    }
+}
+
+fn done<S>(next: Next<S>) -> Session {
+    match next {
+        Next::Done(session) => {
+            assert!(session.forward_secrecy && session.version == Version::V2);
+            *session
+        }
+        _ => panic!("it is not done"),
+    }
+}
+
+/// What a client sends for the server's hello, and its session.
+fn answer(client: Next<Client>, h_s: &[u8]) -> Result<(Vec<u8>, Session), Error> {
+    let client = give(client, 1232, Work::Long).next(h_s)?;
+    let client = give(authenticated(client, 0), 0, Work::Long).next(&[])?;
+    let (h_c, client) = sent(client);
+    Ok((h_c, done(client)))
+}
+
+/// What a server sends, and how it waits for the client's hello.
+fn offer(server: Next<Server>) -> (Vec<u8>, Next<Server>) {
+    sent(give(server, 0, Work::ForStranger).next(&[]).unwrap())
+}
+
+fn accept(server: Next<Server>, h_c: &[u8]) -> Result<Session, Error> {
+    let server = give(server, 1136, Work::Long).next(h_c)?;
+    let server = give(authenticated(server, 7), 0, Work::Long).next(&[])?;
+    Ok(done(server))
+}
+
+/// What is sealed and opened first tells traffic secrets from any others.
+fn check_secrets(mut session: Session, ours: &Key, theirs: &Key, library: Library) {
+    let (mut end, mut expected) = ([0; 37], [0; 37]);
+    assert_eq!(session.sealer.finish(&mut end), Ok(37));
+    Sealer::new(library, ours).finish(&mut expected).unwrap();
+    assert_eq!(end, expected);
+    Sealer::new(library, theirs).finish(&mut end).unwrap();
+    let opened = session.opener.open(&mut end);
+    assert_eq!(opened, Ok(Opened::End { consumed: 37 }));
+}
+
+#[test]
+fn keys_and_transcripts() {
+    each(|vector, library| {
+        let k: [u8; 32] = vector.array("K");
+        assert_eq!(Sha256::digest(vector.bytes("key_file"))[..], k);
+        let k = HmacKey::new(&k);
+        let secret = vector.secret();
+        let keys = secret.v2();
+        for (key, name, label) in [
+            (&keys.tag, "K_tag", "spiped v2 tag"),
+            (&keys.hello, "K_hello", "spiped v2 hello"),
+            (&keys.mix, "K_mix", "spiped v2 keys"),
+        ] {
+            assert_eq!(k.tag(&[label.as_bytes()])[..], vector.bytes(name));
+            let expected = HmacKey::new(&vector.array(name));
+            assert!(bool::from(key.is_same(&expected)));
+        }
+        let (nonce_c, nonce_s): (Nonce, Nonce) = (vector.array("nonce_C"), vector.array("nonce_S"));
+        let without_tag = |nonce: Nonce| [&nonce[..24], &[0; 8]].concat().try_into().unwrap();
+        assert_eq!(super::client_nonce(keys, &without_tag(nonce_c)), nonce_c);
+        assert_eq!(
+            kdf::server_nonce(keys, &nonce_c, &without_tag(nonce_s)),
+            nonce_s
+        );
+
+        let t0 = kdf::t0(&nonce_c, &nonce_s);
+        let t1 = kdf::transcript(&t0, &vector.bytes("H_S"));
+        let t2 = kdf::transcript(&t1, &vector.bytes("H_C"));
+        assert_eq!(
+            (t0, t1, t2),
+            (vector.array("T0"), vector.array("T1"), vector.array("T2"))
+        );
+        assert_eq!(kdf::k_s(keys, &t0), vector.key("k_S"));
+        assert_eq!(kdf::k_c(keys, &t0), vector.key("k_C"));
+
+        let (s, c) = (vector.key("x25519_s"), vector.key("x25519_c"));
+        let (x_s, x_c) = (vector.array("X_S"), vector.array("X_C"));
+        assert_eq!(x25519::public_key(library, &s), x_s);
+        assert_eq!(x25519::public_key(library, &c), x_c);
+        let ss_x = *vector.key("ss_X");
+        assert_eq!(x25519::shared_secret(library, &s, &x_c), Some(ss_x.clone()));
+        assert_eq!(x25519::shared_secret(library, &c, &x_s), Some(ss_x.clone()));
+
+        let dk = DecapsulationKey::generate(library, &vector.seed());
+        let (ek, ct) = (vector.array("ek"), vector.array("ct"));
+        assert_eq!(dk.encapsulation_key(), ek);
+        let ss_m = *vector.key("ss_M");
+        let encapsulated = mlkem::encapsulate(library, &ek, &vector.array("mlkem_m"));
+        assert_eq!(encapsulated, Some((ct, ss_m.clone())));
+        assert_eq!(dk.decapsulate(&ct), ss_m);
+
+        let prk = kdf::prk(keys, &ss_m, &ss_x, &t2);
+        assert_eq!(prk, vector.key("PRK"));
+        assert_eq!(
+            kdf::traffic_secrets(&prk),
+            (vector.key("t_C"), vector.key("t_S"))
+        );
+    });
+}
+
+#[test]
+fn both_roles_send_the_known_messages_and_records() {
+    each(|vector, library| {
+        let (message, server) = offer(vector.server(library));
+        assert_eq!(
+            message,
+            [vector.bytes("nonce_S"), vector.bytes("H_S")].concat()
+        );
+        let (h_c, client) = answer(vector.client(library), &vector.bytes("H_S")).unwrap();
+        assert_eq!(h_c, vector.bytes("H_C"));
+        let server = accept(server, &h_c).unwrap();
+        let (t_c, t_s) = (vector.key("t_C"), vector.key("t_S"));
+        check_secrets(client, &t_c, &t_s, library);
+        check_secrets(server, &t_s, &t_c, library);
+        for (sender, t) in [("client", t_c), ("server", t_s)] {
+            let (sealer, opener) = (Sealer::new(library, &t), Opener::new(library, &t));
+            check_records(&vector, sender, sealer, opener);
+        }
+    });
+}
+
+fn check_records(vector: &Vector<'_>, sender: &str, mut sealer: Sealer, mut opener: Opener) {
+    let records = vector.entries("records", 16);
+    for record in records.filter(|record| record.text("sender") == sender) {
+        let number = record.0["number"].as_u64().unwrap();
+        let message = record.bytes("message");
+        let len = usize::try_from(record.0["length"].as_u64().unwrap()).unwrap();
+        sealer.skip_to(number);
+        opener.skip_to(number);
+        assert_eq!(sealer.key()[..], record.bytes("key"));
+        assert_eq!(opener.key()[..], record.bytes("key"));
+
+        let mut buffer = vec![0xee; 16421];
+        let end = record.0["kind"] == 1;
+        let sealed = if end {
+            sealer.finish(&mut buffer)
+        } else {
+            buffer[21..][..message.len()].copy_from_slice(&message);
+            sealer.seal(&mut buffer, message.len())
+        };
+        assert_eq!(sealed, Ok(len));
+        buffer.truncate(len);
+        assert_eq!(Sha256::digest(&buffer)[..], record.bytes("sha256"));
+        if let Some(expected) = record.optional("record") {
+            assert_eq!(buffer, expected);
+        }
+        match opener.open(&mut buffer).unwrap() {
+            Opened::Data {
+                consumed,
+                plaintext,
+            } => {
+                assert_eq!((consumed, &buffer[plaintext]), (len, &message[..]));
+                assert!(!end);
+            }
+            Opened::End { consumed } => assert!(end && consumed == len),
+            Opened::Incomplete { .. } => panic!("the record is whole"),
+        }
+    }
+    assert_eq!(opener.end(0), Ok(()));
+}
+
+/// What became of a hello, beside what the file says.
+fn check_outcome<T>(outcome: &Result<T, Error>, entry: &Vector<'_>) {
+    let expected = match entry.0["fault"].as_str() {
+        None => None,
+        Some("HelloTag") => Some(Error::HandshakeMac),
+        Some("ZeroX" | "Ek") => Some(Error::PublicValueRange),
+        Some(other) => panic!("unknown fault {other}"),
+    };
+    assert_eq!(
+        outcome.as_ref().err(),
+        expected.as_ref(),
+        "{}",
+        entry.text("why")
+    );
+}
+
+#[test]
+fn server_hellos() {
+    let (file, more) = (v2(), hostile());
+    let one = Vector(&file["handshakes"][0]);
+    for library in Library::all() {
+        for entry in Vector(&more).entries("server_hellos", 17) {
+            let outcome = answer(one.client(library), &entry.bytes("H_S"));
+            check_outcome(&outcome, &entry);
+            if let Ok((h_c, session)) = outcome {
+                assert_eq!(h_c, entry.bytes("H_C"));
+                let (t_c, t_s) = kdf::traffic_secrets(&entry.key("PRK"));
+                check_secrets(session, &t_c, &t_s, library);
+            } else {
+                assert_eq!((entry.optional("H_C"), entry.optional("PRK")), (None, None));
+            }
+        }
+        // These have nonces of their own, and nothing that a client could answer.
+        let refused = Vector(&file["refused"]);
+        for entry in refused.entries("server_hellos", 4) {
+            let local = one.local_client(library);
+            let (nonce_c, nonce_s) = (refused.array("nonce_C"), refused.array("nonce_S"));
+            assert_eq!(super::find(&refused.secret().into(), &nonce_c), Some(0));
+            let client = Client::begin(refused.secret(), local, &nonce_c, &nonce_s);
+            let expected = match entry.text("why").contains("tag") {
+                true => Error::HandshakeMac,
+                false => Error::PublicValueRange,
+            };
+            let refusal = answer(client, &entry.bytes("H_S")).err();
+            assert_eq!(refusal, Some(expected), "{}", entry.text("why"));
+        }
+    }
+}
+
+#[test]
+fn client_hellos() {
+    let (file, more) = (v2(), hostile());
+    let one = Vector(&file["handshakes"][0]);
+    for library in Library::all() {
+        for entry in Vector(&more).entries("client_hellos", 14) {
+            let h_c = entry.bytes("H_C");
+            let outcome = accept(offer(one.server(library)).1, &h_c);
+            check_outcome(&outcome, &entry);
+            let Ok(session) = outcome else {
+                assert_eq!(
+                    (entry.optional("ss_M"), entry.optional("PRK")),
+                    (None, None)
+                );
+                continue;
+            };
+            let (t_c, t_s) = kdf::traffic_secrets(&entry.key("PRK"));
+            check_secrets(session, &t_s, &t_c, library);
+            let mut opened = h_c;
+            let k_c = Aead::new(library, &one.array("k_C"));
+            let opened = k_c.open(&[0; 12], &one.bytes("T1"), &mut opened).unwrap();
+            let ct = opened[32..].try_into().unwrap();
+            let dk = DecapsulationKey::generate(library, &one.seed());
+            assert_eq!(dk.decapsulate(&ct), *entry.key("ss_M"));
+        }
+    }
+}
+
+#[test]
+fn choices() {
+    let more = hostile();
+    let more = Vector(&more);
+    let secret = more.secret();
+    for entry in more.entries("client_choice", 6) {
+        let (nonce_c, nonce_s) = (entry.array("nonce_C"), entry.array("nonce_S"));
+        let right = super::is_server_nonce(secret.v2(), &nonce_c, &nonce_s);
+        assert_eq!(
+            bool::from(right),
+            entry.0["version"] == 2,
+            "{}",
+            entry.text("why")
+        );
+    }
+    for entry in more.entries("server_choice", 6) {
+        let files = entry.0["key_files"].as_array().unwrap();
+        assert_eq!(files.len(), 4);
+        let files = files.iter().map(|file| unhex(file.as_str().unwrap()));
+        let keys: Keyring = files.map(|file| Secret::from_key_file(&file)).collect();
+        let found = super::find(&keys, &entry.array("nonce_C"));
+        let expected = entry.0["key"]
+            .as_u64()
+            .map(|key| usize::try_from(key).unwrap());
+        assert_eq!(found, expected, "{}", entry.text("why"));
+    }
+}
+
+#[test]
+fn records_that_others_may_send() {
+    let more = hostile();
+    for library in Library::all() {
+        for entry in Vector(&more).entries("records", 11) {
+            let mut opener = Opener::new(library, &entry.key("t"));
+            opener.set_number(entry.text("number").parse().unwrap());
+            let mut record = entry.bytes("record");
+            let len = record.len();
+            assert_eq!(entry.0["padded"], len - 37);
+            match opener.open(&mut record).unwrap() {
+                Opened::Data {
+                    consumed,
+                    plaintext,
+                } => {
+                    assert_eq!(
+                        (consumed, &record[plaintext]),
+                        (len, &entry.bytes("message")[..])
+                    );
+                    assert_eq!(entry.0["kind"], 0);
+                }
+                end => {
+                    assert_eq!(end, Opened::End { consumed: len });
+                    assert_eq!(entry.0["kind"], 1);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn streams_that_are_refused() {
+    let more = hostile();
+    for library in Library::all() {
+        for entry in Vector(&more).entries("refused_bytes", 19) {
+            let t = entry.key("t");
+            let (sealer, opener) = (Sealer::new(library, &t), Opener::new(library, &t));
+            let mut opener = Session::v2(sealer, opener).opener;
+            let bytes = entry.bytes("bytes");
+            let (passed_on, fault) = receive(&mut opener, &bytes, entry.0["fin"] == true);
+            assert_eq!(
+                entry.0["records_passed_on"],
+                passed_on,
+                "{}",
+                entry.text("why")
+            );
+            let right = match entry.text("fault") {
+                "Kind" => matches!(fault, Err(Error::PacketKind(2 | 255))),
+                "Size" => matches!(fault, Err(Error::PacketLength(_))),
+                "Padding" => fault == Err(Error::PacketPadding),
+                "Behind" => fault == Err(Error::DataAfterEnd),
+                "Cut" => {
+                    matches!(
+                        fault,
+                        Err(Error::UnauthenticatedEnd | Error::TruncatedPacket)
+                    )
+                }
+                "Tag" => fault == Err(Error::PacketMac),
+                other => panic!("unknown fault {other}"),
+            };
+            assert!(right, "{}: {fault:?}", entry.text("why"));
+            // A fault stays.
+            if entry.0["fin"] == false {
+                assert_eq!(opener.open(&mut [0; 37]).err(), fault.err());
+                assert_eq!(opener.end(0), fault);
+            }
+        }
+    }
+}
+
+/// Opens all of a stream; says how many records of data there were, and how it went.
+fn receive(opener: &mut crate::Opener, bytes: &[u8], fin: bool) -> (usize, Result<(), Error>) {
+    let mut bytes = bytes.to_vec();
+    let mut passed_on = 0;
+    loop {
+        match opener.open(&mut bytes) {
+            Ok(Opened::Data { consumed, .. }) => {
+                bytes.drain(..consumed);
+                passed_on += 1;
+            }
+            Ok(Opened::End { consumed }) => drop(bytes.drain(..consumed)),
+            Ok(Opened::Incomplete { .. }) => {
+                let end = if fin { opener.end(bytes.len()) } else { Ok(()) };
+                return (passed_on, end);
+            }
+            Err(fault) => return (passed_on, Err(fault)),
+        }
+    }
+}
