@@ -8,7 +8,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use spiped_tokio::{ForwardSecrecy, HandshakeConfig, Handshaker, Secret, SpipedStream};
+use spiped_tokio::{
+    ForwardSecrecy, HandshakeConfig, Handshaker, Secret, SpipedStream, Version, Versions,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::end::KEY_FILE;
@@ -222,7 +224,9 @@ pub fn stream(data: &[u8]) {
 
     let secret = Secret::from_key_file(KEY_FILE);
     // Key exchange goes to other threads, which would make a case run differently each time.
-    let config = HandshakeConfig::default().with_forward_secrecy(ForwardSecrecy::Disabled);
+    let config = HandshakeConfig::default()
+        .with_forward_secrecy(ForwardSecrecy::Disabled)
+        .with_versions(Versions::Only(Version::V1));
     let handshaker = Handshaker::new(secret).with_config(config);
     let (mut client_got, mut server_got) = (Vec::new(), Vec::new());
     let client = async {

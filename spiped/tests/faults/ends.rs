@@ -8,8 +8,11 @@ use testbed::{Duplex, Fault, Pattern, Plan, Way};
 use super::Scene;
 use super::scene::STREAMS;
 
-const HANDSHAKE: u64 = 32 + 256 + 32;
-const PACKET: u64 = 1060;
+/// Bytes of a whole handshake of version 2 from its client and from its server, and of a packet with
+/// this much data.
+const FROM_CLIENT: u64 = 32 + 1136;
+const FROM_SERVER: u64 = 32 + 1232;
+const PACKET: u64 = 1061;
 const DATA: u64 = 1024;
 
 /// Streams that break at the same time.
@@ -35,7 +38,7 @@ fn for_each_place(places: Range<u64>, act: impl Fn() + Sync) {
 
 #[test]
 fn in_the_handshake_to_the_server_resets_the_client_and_dials_no_target() {
-    let places = 0..HANDSHAKE;
+    let places = 0..FROM_CLIENT;
     let mut scene = scene(Way::ToServer, places.clone());
     for_each_place(places, || scene.tunnel.connect().rx.expect_reset());
     assert!(
@@ -51,7 +54,7 @@ fn in_the_handshake_to_the_server_resets_the_client_and_dials_no_target() {
 
 #[test]
 fn in_the_handshake_to_the_client_resets_it() {
-    let places = 0..HANDSHAKE;
+    let places = 0..FROM_SERVER;
     let scene = scene(Way::ToClient, places.clone());
     for_each_place(places, || scene.tunnel.connect().rx.expect_reset());
     scene.forget_the_broken();
@@ -60,7 +63,7 @@ fn in_the_handshake_to_the_client_resets_it() {
 
 #[test]
 fn in_a_packet_to_the_server_resets_both_sides() {
-    let places = HANDSHAKE + 1..HANDSHAKE + PACKET;
+    let places = FROM_CLIENT..FROM_CLIENT + PACKET;
     let scene = scene(Way::ToServer, places.clone());
     for_each_place(places, || {
         let mut client = scene.tunnel.connect();
@@ -75,7 +78,7 @@ fn in_a_packet_to_the_server_resets_both_sides() {
 
 #[test]
 fn in_a_packet_to_the_client_resets_both_sides() {
-    let places = HANDSHAKE + 1..HANDSHAKE + PACKET;
+    let places = FROM_SERVER + 1..FROM_SERVER + PACKET;
     let scene = scene(Way::ToClient, places.clone());
     for_each_place(places, || {
         let mut client = scene.tunnel.connect();
