@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 
-//! `spiped` from its options to its exit: resolve, bind, go into the background, give up what is not
-//! needed any more, serve.
+//! `spiped` from its options to its exit: it reads the configuration and the keys, looks names up,
+//! binds, goes into the background, gives up what it does not need any more, and serves.
 
 pub mod bind;
 mod blocking_thread;
@@ -89,7 +89,7 @@ pub enum DaemonError {
     System(#[from] io::Error),
 }
 
-/// What is known before the first look-up.
+/// The state of the start before the first look-up.
 struct Plan {
     process: ProcessConfig,
     pidfile: PathBuf,

@@ -1,13 +1,15 @@
 #![forbid(unsafe_code)]
 
-//! One line an event, to standard error, syslog or the journal, without ever making a connection wait.
+//! One line an event, to standard error, syslog or the journal, without ever making a connection
+//! wait.
 //!
 //! A line has a text for people and [`Fields`] for programs, which JSON and the journal keep. Until
-//! [`start`] each line is written at once, to standard error or to what [`open`] has chosen. From then
-//! on lines pass through a bounded queue to a thread of their own. A full pipe, a full disk or a dead
-//! syslog daemon stalls that thread alone; what finds no room is counted, and the count is logged when
-//! lines get through again. Lines that a stranger can cause come in [`Class`]es, each with a rate
-//! limit. Control characters in a line are escaped, so that no name from outside forges another line.
+//! [`start`] each line is written at once, to standard error or to what [`open`] has chosen. From
+//! then on lines pass through a bounded queue to a thread of their own. A full pipe, a full disk or
+//! a dead syslog daemon stalls that thread alone; what finds no room is counted, and the count is
+//! logged when lines get through again. Lines that a stranger can cause come in [`Class`]es, each
+//! with a rate limit. Control characters in a line are escaped, so that no name from outside forges
+//! another line.
 
 mod coded_enum;
 mod datagrams;
@@ -130,7 +132,8 @@ fn is_json() -> bool {
     JSON.load(Ordering::Relaxed)
 }
 
-/// Has lines about a pipe begin with its name, which is the field `pipe`; for a process with several.
+/// Has lines about a pipe begin with its name, which is the field `pipe`; for a process with
+/// several.
 pub fn show_pipes() {
     PIPES.store(true, Ordering::Relaxed);
 }

@@ -1,6 +1,9 @@
 #![forbid(unsafe_code)]
 
-//! One pipe at work: it accepts connections, admits them, and carries each to its end.
+//! One pipe at work: it accepts connections, admits them, and serves each to its end.
+//!
+//! `accept` begins a connection and `connection` tells its life. The other modules are what these two
+//! ask: which connection may go on, where it goes, and what is known of it.
 
 pub mod accept;
 pub mod admission;

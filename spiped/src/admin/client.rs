@@ -11,15 +11,15 @@ use crate::os::os_error::os_error;
 
 /// How long the daemon may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// A reload looks names up, which may take its time.
+/// How long an answer may take: a reload may look names up.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// A longer answer is none of a daemon.
+/// The longest answer of a daemon, in bytes.
 const ANSWER_MAX: u64 = 256 * 1024 * 1024;
 
-/// Why there is no answer, or none that was wished for.
+/// Why the daemon did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No daemon listens there, or it is for others only.
+    /// No daemon listens at the control socket, or this user may not connect.
     #[error("cannot ask the daemon at {}: {}", .path.display(), os_error(.error))]
     Connect {
         /// The control socket.
@@ -27,15 +27,15 @@ pub enum ClientError {
         /// Why not.
         error: io::Error,
     },
-    /// Something else listens there, or the daemon has ended meanwhile.
+    /// Another program listens there, or the daemon has ended meanwhile.
     #[error("{} gives no answer of a spiped", .0.display())]
     Answer(PathBuf),
-    /// The daemon says what is wrong.
+    /// The daemon refused, and said why.
     #[error("{0}")]
     Refused(String),
 }
 
-/// Has the daemon read its settings again; gives what has changed.
+/// Has the daemon read its configuration again. Returns a line about what has changed.
 ///
 /// # Errors
 ///
@@ -45,7 +45,8 @@ pub fn reload(control: &Path) -> Result<String, ClientError> {
     Ok(text.trim_end().to_owned())
 }
 
-/// What runs: a table, with connections if wished for, or all of it as JSON.
+/// Returns the status of the daemon: a table, with connections if `connections`, or all of it as
+/// JSON.
 ///
 /// # Errors
 ///
@@ -60,7 +61,7 @@ pub fn status(control: &Path, connections: bool, json: bool) -> Result<String, C
     Ok(status.table(connections))
 }
 
-/// One request of HTTP/1.0: the answer ends with the connection.
+/// Sends a request of HTTP/1.0 and returns the body of the answer, which ends with the connection.
 fn ask(control: &Path, method: &str, path: &str) -> Result<String, ClientError> {
     let answer = exchange(control, method, path).map_err(|error| ClientError::Connect {
         path: control.to_owned(),

@@ -1,4 +1,4 @@
-//! The sockets at which the daemon answers requests, bound while it may still do so.
+//! The sockets at which the daemon answers requests. They are bound before the sandbox.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::server::{self, Access, Reload};
 use crate::config::setup::{self, SetupError};
 use crate::pipe::registry::Registry;
 
-/// Sockets that listen, and that nobody answers at yet.
+/// Sockets that listen, at which nothing is answered yet.
 #[derive(Debug, Default)]
 pub struct AdminListeners {
     metrics: Option<BoundListener>,
@@ -44,7 +44,7 @@ impl AdminListeners {
                     .transpose()?
             }
         };
-        // The file's mode is who may connect.
+        // The mode of the file decides who may connect.
         let others = umask(Mode::S_IXUSR | Mode::S_IRWXG | Mode::S_IRWXO);
         let control = control.map(|path| bind("--control", Endpoint::Unix(path.to_owned())));
         umask(others);

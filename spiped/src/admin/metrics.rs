@@ -18,7 +18,7 @@ use crate::pipe::registry::{Phase, PipeEntry, Registry};
 use crate::pipe::stats::{Client, Histogram, Totals};
 use crate::pipe::target::{Standing, Target};
 
-/// What a scraper understands.
+/// A text format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// <https://prometheus.io/docs/specs/om/open_metrics_spec/>
@@ -36,7 +36,7 @@ impl Format {
     }
 }
 
-/// All counters as they are now.
+/// Returns all metrics as they are now.
 pub(super) fn render(registry: &Arc<Registry>, format: Format) -> Result<String, fmt::Error> {
     let mut metrics = MetricRegistry::with_prefix("spiped");
     metrics.register_collector(Box::new(Snapshot::of(registry)));
@@ -80,7 +80,7 @@ impl Snapshot {
         }
     }
 
-    /// What is told of each pipe and key.
+    /// Returns the sums of each pipe and client, with their labels.
     fn totals(&self) -> impl Iterator<Item = ([(&str, &str); 2], &Totals)> {
         self.pipes.iter().flat_map(|pipe| {
             pipe.totals.iter().map(|(key, totals)| {
@@ -111,8 +111,8 @@ fn standing(target: &Arc<Target>) -> (String, Standing) {
     (target.address().to_string(), target.standing())
 }
 
-/// What handshakes that failed are counted as. A connection without a good header of the PROXY
-/// protocol gets to none, and is counted among those that have ended.
+/// The reasons that handshakes fail for. A connection without a good PROXY header gets to no
+/// handshake, and is counted only among the connections that have ended.
 const FAILED_HANDSHAKES: [CloseReason; 5] = [
     CloseReason::WrongKey,
     CloseReason::Handshake,
@@ -238,7 +238,7 @@ impl Snapshot {
     }
 }
 
-/// Writes families of one kind.
+/// Writes metric families.
 struct Writer<'a>(DescriptorEncoder<'a>);
 
 impl Writer<'_> {

@@ -1,5 +1,5 @@
-//! Answers requests: one a connection, each with a deadline, so that whoever asks costs little
-//! however they behave.
+//! Answers HTTP requests, one for each connection. Each has a deadline and the connections are few,
+//! so that a client costs little however it behaves.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,26 +22,27 @@ use crate::log::{self, Class};
 use crate::os::os_error::os_error;
 use crate::pipe::registry::{Phase, Registry};
 
-/// For more connections than these the oldest have to end.
+/// The most connections; the oldest is closed for one more.
 const CONNECTIONS_MAX: usize = 16;
-/// More reloads than these are refused, so that there is always one that can end.
+/// The most reloads that are waited for. Fewer than the connections, so that one of those can
+/// always be closed.
 const RELOADS_MAX: usize = 8;
-/// For the head of a request.
+/// The time for the head of a request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(2);
-/// For a request and its answer.
+/// The time for a request and its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The same where a reload may be asked for, which looks names up.
+/// The time for a request and its answer at the control socket, as a reload may look names up.
 const CONTROL_PATIENCE: Duration = Duration::from_secs(300);
-/// The least that hyper takes; a longer head is refused.
+/// The longest head of a request, in bytes: the least limit that hyper takes.
 const HEAD_MAX: usize = 8192;
 /// How long accepting pauses after it failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// A request to reload: the channel for its answer, which is a line about what has changed, or a line for
-/// each mistake.
+/// A request to reload: the channel for its answer, which is a line about what has changed, or a
+/// line for each mistake.
 pub type Reload = oneshot::Sender<Result<String, Vec<String>>>;
 
-/// What may be asked for at a socket.
+/// The requests that a socket answers.
 #[derive(Clone, Debug)]
 pub(super) enum Access {
     /// Metrics and health.
@@ -50,12 +51,12 @@ pub(super) enum Access {
     Control(mpsc::Sender<Reload>),
 }
 
-/// What all connections at a socket answer from.
+/// Answers the requests of all connections at a socket.
 #[derive(Debug)]
 struct Responder {
     access: Access,
     registry: Arc<Registry>,
-    /// Reloads that may still be asked for at once.
+    /// A permit for each further reload that may be waited for.
     reloads: Semaphore,
 }
 

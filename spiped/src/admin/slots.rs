@@ -1,5 +1,5 @@
-//! Places for a bounded number of connections. Whoever comes gets one: if all are taken, that of the one
-//! that came first.
+//! A fixed number of connection slots. A new connection always gets one: when all are taken, the
+//! oldest connection is closed for it, unless it is pinned.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::AbortHandle;
 
-/// Who has a place, the oldest first.
+/// The connections that have a slot, the oldest first.
 #[derive(Debug)]
 pub(super) struct ConnectionSlots {
     taken: VecDeque<(AbortHandle, Pin)>,
     max: usize,
 }
 
-/// Says that a connection must not be ended for another.
+/// Keeps a connection from being closed for another.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pin(Arc<AtomicBool>);
 
-/// While there is this.
+/// The connection is pinned until this is dropped.
 pub(super) struct Pinned<'a>(&'a Pin);
 
 impl Drop for Pinned<'_> {
@@ -28,7 +28,7 @@ impl Drop for Pinned<'_> {
 }
 
 impl Pin {
-    /// Until what it gives is dropped.
+    /// Pins the connection until the result is dropped.
     #[must_use]
     pub(super) fn take(&self) -> Pinned<'_> {
         self.0.store(true, Ordering::Relaxed);
@@ -41,7 +41,7 @@ impl Pin {
 }
 
 impl ConnectionSlots {
-    /// So many, all of them free.
+    /// Starts with `max` free slots.
     pub(super) fn new(max: usize) -> Self {
         Self {
             taken: VecDeque::with_capacity(max),
@@ -49,8 +49,8 @@ impl ConnectionSlots {
         }
     }
 
-    /// Gives a task a place, for which another may have to end. There have to be fewer holds than
-    /// places.
+    /// Gives the task of a connection a slot, for which another may have to end. At least one
+    /// connection must not be pinned.
     pub(super) fn enter(&mut self, task: AbortHandle, pin: Pin) {
         self.taken.retain(|(task, _)| !task.is_finished());
         if self.taken.len() >= self.max {

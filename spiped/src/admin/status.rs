@@ -1,4 +1,4 @@
-//! What runs now: as JSON for programs, and as a table for people.
+//! The status of the process: as JSON for programs, and as a table for people.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::pipe::registry::{PipeEntry, Registry};
 use crate::pipe::stats::Totals;
 use crate::pipe::target::{Standing, Target, Targets};
 
-/// The whole process. Times are in seconds, amounts of data in bytes.
+/// The status of the process. Times are in seconds, amounts of data in bytes.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Status {
     version: String,
@@ -49,7 +49,7 @@ struct TargetStatus {
     address: String,
     endpoints: Vec<String>,
     state: State,
-    /// How long others are tried first still.
+    /// The time for which other targets are still tried first, in seconds.
     skipped: Option<f64>,
 }
 
@@ -197,7 +197,7 @@ impl TargetStatus {
             (State::Failed, None) => "FAILED".to_owned(),
             (State::Failed, Some(left)) => format!("FAILED, skipped for {}", age(left.ceil())),
         };
-        // What is an address leads to itself.
+        // An address that is no name leads to itself.
         let endpoints = match &self.endpoints[..] {
             [only] if *only == self.address => "-".to_owned(),
             all => all.join(", "),
@@ -238,7 +238,7 @@ impl ConnectionStatus {
     }
 }
 
-/// An amount of data with three digits or so.
+/// Formats an amount of data with about three digits.
 fn size(bytes: u64) -> String {
     let mut amount = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {
@@ -253,7 +253,7 @@ fn size(bytes: u64) -> String {
     format!("{amount:.1} PiB")
 }
 
-/// A time with its two largest units.
+/// Formats a time with its two largest units.
 fn age(seconds: f64) -> String {
     let seconds = seconds as u64;
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);

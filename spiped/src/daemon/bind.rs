@@ -1,5 +1,5 @@
-//! What a pipe needs before its first connection: its keys, its addresses looked up, and a socket
-//! that listens. All of it may block.
+//! Makes pipes ready for their first connection: reads their keys, looks their names up, and
+//! listens. All of it may block.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -30,10 +30,10 @@ pub struct BoundPipe {
 /// A socket that listens.
 #[derive(Debug)]
 pub enum Listening {
-    /// One that nobody accepts from yet.
+    /// A new socket, from which nothing accepts yet.
     New(BoundListener),
-    /// One that another pipe, or an earlier form of this one, accepts from; it is not kept open
-    /// for this.
+    /// A socket from which a running pipe accepts; it may be closed by that pipe before it is taken
+    /// over.
     Running(Endpoint, Weak<Listener>),
 }
 
@@ -49,23 +49,23 @@ pub enum InheritedSockets {
     Any(Vec<InheritedSocket>),
 }
 
-/// What is there already, to be taken rather than made again.
+/// Sockets and addresses that exist already, to be used again.
 #[derive(Debug, Default)]
 pub struct ExistingState {
     /// Sockets that were passed to the process.
     pub inherited: InheritedSockets,
-    /// Those of the pipes that run.
+    /// The sockets of the pipes that run.
     pub running: Vec<RunningListener>,
-    /// Where their names lead.
+    /// The addresses that the names of these pipes lead to.
     pub resolver_cache: ResolverCache,
 }
 
-/// A socket of a pipe that runs.
+/// The socket of a pipe that runs.
 #[derive(Debug)]
 pub struct RunningListener {
-    /// Where the pipe is to listen.
+    /// The source of the pipe.
     pub source: Address,
-    /// Where it does.
+    /// The endpoint that it listens on.
     pub endpoint: Endpoint,
     /// The socket, which is not kept open for this.
     pub listener: Weak<Listener>,
@@ -84,12 +84,13 @@ pub fn read_keys(pipes: Vec<PipeConfig>) -> Result<Vec<(PipeConfig, Keys)>, Setu
     pipes.into_iter().map(read).collect()
 }
 
-/// Binds all pipes: has each of them listen. A name that is [unknown](ExistingState::unknown) is looked
-/// up, which blocks.
+/// Binds all pipes: has each of them listen. A name that is [unknown](ExistingState::unknown) is
+/// looked up, which blocks.
 ///
 /// # Errors
 ///
-/// A name has no address, a source cannot be listened on, or two pipes would listen at one endpoint.
+/// A name has no address, a source cannot be listened on, or two pipes would listen at one
+/// endpoint.
 pub fn bind_all(
     pipes: &[(PipeConfig, Keys)],
     existing: &ExistingState,
@@ -134,7 +135,8 @@ impl BoundPipe {
         })
     }
 
-    /// Moves the keys of all pipes into locked memory. Returns an error if that failed for one of them.
+    /// Moves the keys of all pipes into locked memory. Returns an error if that failed for one of
+    /// them.
     pub fn lock_keys(pipes: &mut [Self]) -> io::Result<()> {
         let mut outcome = Ok(());
         for pipe in pipes {
@@ -146,7 +148,7 @@ impl BoundPipe {
     }
 }
 
-/// Whether a pipe that is to listen at one place and does so at another can stay there: port 0 is any.
+/// Whether a pipe that is to listen on `wanted` may go on listening on `here`: port 0 is any port.
 pub(crate) fn may_stay(wanted: &Endpoint, here: &Endpoint) -> bool {
     match (wanted, here) {
         (Endpoint::Tcp(wanted), Endpoint::Tcp(here)) if wanted.port() == 0 => {
@@ -156,7 +158,7 @@ pub(crate) fn may_stay(wanted: &Endpoint, here: &Endpoint) -> bool {
     }
 }
 
-/// The first place that the source of a pipe leads to.
+/// Returns the first endpoint that the source of a pipe leads to, and warns if there are several.
 fn first<'a>(config: &PipeConfig, endpoints: &'a [Endpoint]) -> Result<&'a Endpoint, SetupError> {
     let endpoint = endpoints.first().ok_or_else(|| {
         let error = io::ErrorKind::AddrNotAvailable.into();
@@ -199,8 +201,8 @@ impl Listening {
 }
 
 impl ExistingState {
-    /// Returns the names that have to be looked up before these pipes can be bound, and what each is
-    /// the address of.
+    /// Returns the names that have to be looked up before these pipes can be bound, and what each
+    /// is the address of.
     pub(crate) fn unknown(&self, pipes: &[(PipeConfig, Keys)]) -> Vec<(&'static str, Address)> {
         let mut unknown: Vec<(&'static str, Address)> = Vec::new();
         let mut ask = |role, address: &Address| {

@@ -1,5 +1,5 @@
-//! Where it is said which pipes there are, to be asked again at each reload; and what the process has
-//! to be able to do for that.
+//! The source of the configuration of the pipes, which each reload reads again; and the permissions
+//! that the process needs for that.
 
 use std::fmt;
 use std::fs;
@@ -17,10 +17,10 @@ use crate::daemon::bind::BoundPipe;
 use crate::keys::{self, Keys};
 use crate::os::sandbox::Permissions;
 
-/// The system follows no more on the way to a file.
+/// The most links that the system follows on the way to a file.
 const LINKS_MAX: usize = 40;
 
-/// A command line, or a file.
+/// The source of the configuration: a command line, or a file.
 #[derive(Clone, Debug)]
 pub enum ConfigSource {
     /// The one pipe of a command line.
@@ -63,8 +63,8 @@ impl ConfigSource {
         })
     }
 
-    /// The pipes that there are to be from now on. A configuration that came from a pipe cannot be read
-    /// a second time, and stays as it is.
+    /// The pipes that there are to be from now on. A configuration that came from a pipe cannot be
+    /// read a second time, and stays as it is.
     ///
     /// # Errors
     ///
@@ -148,8 +148,8 @@ fn folders(file: &Path) -> impl Iterator<Item = PathBuf> {
     files.take(1 + LINKS_MAX).filter_map(|file| folder(&file))
 }
 
-/// A file may be replaced by another of its name, so it is the folder that counts. The root would be
-/// everything: a file there can be read again as long as it is the same file.
+/// A file may be replaced by another of its name, so it is the folder that counts. The root would
+/// be everything: a file there can be read again as long as it is the same file.
 fn folder(file: &Path) -> Option<PathBuf> {
     let folder = match file.parent()? {
         none if none == Path::new("") => Path::new("."),

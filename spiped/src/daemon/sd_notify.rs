@@ -1,7 +1,7 @@
-//! What the supervisor of the process is told (sd_notify(3)): that the daemon is up, that it reads its
-//! settings again, that it ends, and every so often that it is alive.
+//! Tells the supervisor of the process (sd_notify(3)) that the daemon is up, that it reloads, that
+//! it ends, and every so often that it is alive.
 //!
-//! Nothing here fails: a supervisor that is not there, or does not listen, is none.
+//! Nothing here fails: a supervisor that does not listen is treated as none.
 
 use std::env;
 use std::ffi::OsStr;
@@ -16,17 +16,17 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::pipe::workers::Workers;
 
-/// How often what must arrive is said again while the supervisor's queue is full, and after how long.
+/// The number of tries to send a message while the queue of the supervisor is full.
 const TRIES: usize = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
-/// A longer message would be dropped as a whole.
+/// The longest status text in bytes; the supervisor drops a message that is too long as a whole.
 const STATUS_MAX: usize = 500;
 
 /// The shortest time between two signs of life.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Who started the process, if it wants to be told.
+/// The supervisor that started the process, if there is one.
 #[derive(Clone, Debug, Default)]
 pub struct Supervisor {
     socket: Option<Arc<UnixDatagram>>,
@@ -37,8 +37,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// The one that `NOTIFY_SOCKET` names. Call it before any fork, and before the sandbox, which lets
-    /// nobody connect.
+    /// The one that `NOTIFY_SOCKET` names. Call it before any fork, and before the sandbox, which
+    /// lets nobody connect.
     #[must_use]
     pub fn from_environment() -> Self {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| connect(&name).ok());
@@ -87,8 +87,8 @@ impl Supervisor {
         self.insist(&format!("STOPPING=1\n{}", status(what))).await;
     }
 
-    /// Gives signs of life, twice in the time within which one is expected, for as long as all workers
-    /// respond.
+    /// Gives signs of life, twice in the time within which one is expected, for as long as all
+    /// workers respond.
     pub(crate) fn keep_informed(&self, workers: Arc<Workers>) {
         let (Some(_), Some(within)) = (&self.socket, self.watchdog) else {
             return;

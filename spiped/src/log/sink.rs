@@ -43,8 +43,8 @@ impl Sink {
         }
     }
 
-    /// Whether a line written to standard error now would not have to wait. A daemon is never waited
-    /// for long.
+    /// Whether a line written to standard error now would not have to wait. A daemon is never
+    /// waited for long.
     pub(super) fn has_room(&self) -> bool {
         match self {
             Self::Stream(_) => {

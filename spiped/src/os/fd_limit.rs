@@ -24,8 +24,8 @@ pub struct FdLimit {
 }
 
 impl FdLimit {
-    /// Raises the soft limit as far as the hard one allows, and returns what is then in force. A worker
-    /// for each processor takes some, as far as there are many.
+    /// Raises the soft limit as far as the hard one allows, and returns what is then in force. A
+    /// worker for each processor takes some, as far as there are many.
     ///
     /// A system that refuses to raise it keeps its old limit; that alone is no error.
     ///

@@ -1,5 +1,5 @@
-//! Memory for keys: pages of their own that are never swapped out, are in no core file and are empty
-//! in a child process.
+//! Memory for keys: pages of their own that are never swapped out, are in no core file and are
+//! empty in a child process.
 //!
 //! Keys of connections are not kept here: each lives as long as its connection, and locked memory
 //! is scarce (8 MiB by default) where connections are many.
@@ -122,8 +122,9 @@ struct EmptyPlace {
 
 impl EmptyPlace {
     fn fill(self, key: &HeldKey) -> Place {
-        // SAFETY: it lies in the area, which still exists, is aligned as a key is because the mapping
-        // is as pages are, and nobody else has it. No key is there that would have to be dropped.
+        // SAFETY: it lies in the area, which still exists, is aligned as a key is because the
+        // mapping is as pages are, and nobody else has it. No key is there that would have to be
+        // dropped.
         unsafe { self.key.write(key.clone()) };
         Place {
             key: self.key,

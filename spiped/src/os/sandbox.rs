@@ -2,7 +2,8 @@
 //! little: no new privileges, no core dump, no file, no port and no system call that it does not
 //! need. docs/hardening.md has the rules and their reasons.
 //!
-//! The process has one thread when it enters the sandbox, which holds for every thread that it starts.
+//! The process has one thread when it enters the sandbox, which holds for every thread that it
+//! starts.
 
 #[cfg(target_os = "linux")]
 mod access;

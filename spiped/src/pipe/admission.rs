@@ -1,4 +1,5 @@
-//! How many connections a pipe may have, by what they have come to.
+//! The limits on the connections of a pipe: those that are served (`-n`), those that wait to be served,
+//! and those of one client.
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,30 +12,31 @@ use crate::os::fd_limit::FdLimit;
 use crate::pipe::per_client_limit::{ClientPermit, PerClientLimit, PerClientLimitReached};
 use crate::pipe::unproved::{Bounds, UnprovedConnections};
 
-/// No more than these wait for a slot of `-n`; further ones wait in the system's queue.
+/// The most connections that wait to be served; further ones wait in the system's queue.
 const WAITING_MAX: usize = 4096;
 
-/// The bounds of a pipe.
+/// The limits of a pipe, in connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Served at a time; `None` for no limit.
+    /// Connections that are served; `None` is no limit.
     pub served: Option<NonZeroU64>,
-    /// Those that have not proved the key.
+    /// Connections that have not proved a key.
     pub unproved: Bounds,
-    /// Those that have, and wait until they are served.
+    /// Connections that have proved a key and wait until they are served.
     pub waiting: NonZeroUsize,
-    /// Of one client, served or waiting; `None` for no limit.
+    /// Connections of one client, served or waiting; `None` is no limit.
     pub per_client: Option<NonZeroUsize>,
 }
 
-/// What the pipes of a process share: descriptors for connections that are not served.
+/// The share that each pipe of the process has of the file descriptors for connections that are not
+/// served.
 #[derive(Clone, Copy, Debug)]
 pub struct Shares {
     each: usize,
 }
 
 impl Shares {
-    /// Equal ones of what those who are served leave over.
+    /// Divides equally what connections that are served leave of the limit on open files.
     #[must_use]
     pub fn among<'a>(
         pipes: impl Iterator<Item = &'a PipeConfig> + Clone,
@@ -48,7 +50,7 @@ impl Shares {
     }
 }
 
-/// How many connections pipes may serve at a time, together; `None` for no limit.
+/// Returns how many connections all pipes together may serve at a time; `None` is no limit.
 pub fn served_by<'a>(mut pipes: impl Iterator<Item = &'a PipeConfig>) -> Option<u64> {
     pipes.try_fold(0u64, |all, pipe| {
         Some(all.saturating_add(pipe.connection.max_connections.get()?.get()))
@@ -56,7 +58,7 @@ pub fn served_by<'a>(mut pipes: impl Iterator<Item = &'a PipeConfig>) -> Option<
 }
 
 impl Limits {
-    /// What is asked for, as far as there are descriptors for it.
+    /// Returns the limits that `pipe` asks for, reduced to its share of the file descriptors.
     #[must_use]
     pub fn new(pipe: &PipeConfig, shares: Shares) -> Self {
         let served = pipe.connection.max_connections.get();
@@ -84,27 +86,26 @@ impl Limits {
     }
 }
 
-/// Who of a pipe's connections may go on. It outlasts a change of the pipe's settings, as its
-/// connections do.
+/// Admits the connections of a pipe, whatever its configuration is at the time.
 #[derive(Debug)]
 pub struct Admission {
-    /// That of its pipe.
+    /// The name of the pipe.
     name: Arc<str>,
-    /// One for each connection that may be served.
+    /// A permit for each connection that may be served.
     served: Arc<Semaphore>,
-    /// One for each connection that may wait for a slot after it has proved the key.
+    /// A permit for each connection that may wait to be served after it has proved a key.
     waiting: Arc<Semaphore>,
-    /// Connections that have not.
+    /// The connections that have not proved a key.
     pub unproved: Arc<UnprovedConnections>,
     per_client: Arc<PerClientLimit>,
-    /// How many permits the two have, whether they are taken or not.
+    /// The number of permits of `served` and `waiting`, taken or not.
     sizes: Mutex<[usize; 2]>,
 }
 
-/// Held by a connection as long as it is served.
+/// Permission to be served, which a connection holds to its end.
 pub type Permit = OwnedSemaphorePermit;
 
-/// Held by a connection that has proved a key as long as it is served.
+/// Permission to be served of a connection that has proved a key, which it holds to its end.
 #[derive(Debug)]
 pub struct ConnectionPermits {
     _client_permit: Option<ClientPermit>,
@@ -127,8 +128,8 @@ impl Admission {
         }
     }
 
-    /// Takes on new limits. Who is served already stays; if they are too many now, others wait until
-    /// enough of them have ended. Needs a runtime.
+    /// Changes the limits. Connections that are served go on; if they are too many now, others wait
+    /// until enough of them have ended. Call it in a runtime.
     pub fn set_limits(&self, limits: Limits) {
         let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = permits(limits);
@@ -171,7 +172,7 @@ impl Admission {
         })
     }
 
-    /// Waits for a slot; says so in the log if there is none.
+    /// Returns a permit to be served; waits for one, and says so in the log, at the limit.
     pub async fn permit(&self) -> Option<Permit> {
         if let Ok(permit) = Arc::clone(&self.served).try_acquire_owned() {
             return Some(permit);
@@ -186,14 +187,15 @@ impl Admission {
         acquire(&self.served).await
     }
 
-    /// Waits until one more that has proved the key could wait for a slot.
+    /// Waits until one more connection that has proved a key could wait to be served.
     pub async fn room_to_wait(&self) {
         drop(acquire(&self.waiting).await);
     }
 }
 
 fn permits(limits: Limits) -> [usize; 2] {
-    // No limit is one that is never reached, and far enough from the greatest to be taken back.
+    // "No limit" is a number that is never reached, far below the greatest one, so that a limit that
+    // comes later can take permits back.
     let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
     let served = limits.served.map_or(most, |max| {
         usize::try_from(max.get()).map_or(most, |max| max.min(most))

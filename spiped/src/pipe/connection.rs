@@ -1,4 +1,5 @@
-//! The life of one connection: handshake, dial, relay. What is known of it stands in its record.
+//! The life of one connection: handshake, dial, relay. What becomes known of it is kept in its
+//! [`ConnectionInfo`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,27 +24,27 @@ use crate::pipe::resolved::Resolved;
 use crate::pipe::target::Targets;
 use crate::pipe::unproved::UnprovedGuard;
 
-/// What all connections of a pipe have in common.
+/// Serves the connections of a pipe; what they have in common.
 #[derive(Debug)]
 pub struct ConnectionHandler {
-    /// Where the connections go.
+    /// The targets that connections go to.
     pub targets: Arc<Targets>,
     /// Addresses that outgoing connections start from; none leaves it to the system.
     pub bind: Resolved<SocketAddr>,
-    /// The keys, and whose they are.
+    /// The keys, and the clients that they belong to.
     pub keys: Keys,
-    /// The same keys at work, and what is asked of the peer.
+    /// Shakes hands with the same keys.
     pub handshaker: Handshaker,
-    /// How they are treated.
+    /// The limits and options of connections.
     pub config: ConnectionConfig,
 }
 
 /// A peer that has proved that it holds a key.
 struct Proved<'a> {
     peer: AuthenticatedPeer<&'a Socket>,
-    /// How long that took.
+    /// The time that the proof took.
     took: Duration,
-    /// How much is left of the time for the handshake.
+    /// The rest of the time for the handshake.
     left: Duration,
 }
 
@@ -78,11 +79,11 @@ impl ConnectionHandler {
 
     /// Serves an encrypted connection: shakes hands, dials and relays (`spiped -d`).
     ///
-    /// Nothing is dialled before the peer has proved that it holds a key, which ends its `stay`
-    /// among strangers. Then the connection waits until the gate admits it, as one of a client's if
-    /// keys are clients', and the dial runs beside the key exchange. The handshake has to be over by
-    /// the deadline, which moves on by as long as it waits. A client whose key is removed is served
-    /// no longer.
+    /// Nothing is dialled before the peer has proved that it holds a key, which ends its time among the
+    /// unproved connections (`guard`). Then the connection waits until it is admitted, as one of the
+    /// client whose key it is, and the dial runs beside the key exchange. The handshake has to be over by
+    /// `deadline`, which moves on by as long as the connection waits. A client whose key is removed is
+    /// served no longer.
     ///
     /// # Errors
     ///
@@ -124,7 +125,7 @@ impl ConnectionHandler {
         Box::pin(self.relay(&target, &mut stream, &info.traffic)).await
     }
 
-    /// The first half of a handshake, to its end or to that of the stay.
+    /// Runs the first half of a handshake, up to the proof. The connection may be evicted meanwhile.
     async fn prove<'a>(
         &self,
         source: &'a Socket,
@@ -136,7 +137,7 @@ impl ConnectionHandler {
             biased;
             proved = timeout_at(deadline, self.handshaker.prove(source)) => {
                 match proved.map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))? {
-                    // It broke before that was read.
+                    // The peer has sent something, and the connection broke before it was read.
                     Err(HandshakeError::NoClient) if source.has_unread() => {
                         return Err(ConnectionError::Refused);
                     }
@@ -153,7 +154,7 @@ impl ConnectionHandler {
         })
     }
 
-    /// The second half, beside which the target is dialled.
+    /// Runs the second half of a handshake, and dials the target beside it.
     async fn reach<'a>(
         &self,
         proved: Proved<'a>,
@@ -169,7 +170,7 @@ impl ConnectionHandler {
             info.dial.time(self.dial()),
             info.handshake.time_on(proved.took, finish)
         )?;
-        // The dial may have taken longer.
+        // A deadline of its own, as the dial may have used up that of the handshake.
         let deadline = Instant::now() + self.config.timeout.get();
         let source = *stream.get_ref();
         let sent = self
@@ -179,8 +180,8 @@ impl ConnectionHandler {
         Ok((target, stream))
     }
 
-    /// Takes the header with which a balancer's connection begins, and nothing behind it, to its end
-    /// or to that of the stay. The record then has the client that it names.
+    /// Reads the PROXY header with which a balancer's connection begins, and nothing behind it. The
+    /// connection may be evicted meanwhile. `info` then has the address that the header names.
     ///
     /// # Errors
     ///
@@ -211,7 +212,7 @@ impl ConnectionHandler {
         Ok(())
     }
 
-    /// Tells the target who has connected, if it is to know.
+    /// Sends the PROXY header ahead of the stream, if there is to be one.
     async fn send_proxy_header(
         &self,
         source: &Socket,
@@ -232,7 +233,7 @@ impl ConnectionHandler {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Relays to the end, or until there was no data for too long.
+    /// Relays until both directions have ended, or until there was no data for as long as `--idle` says.
     async fn relay(
         &self,
         plain: &Socket,
@@ -304,7 +305,7 @@ async fn read_header(mut source: &Socket) -> Result<Option<AddressPair>, Connect
     }
 }
 
-/// Gives up when the connection that it is all for breaks meanwhile.
+/// Runs `work`, and gives it up when the connection `source` breaks.
 async fn unless_broken<T>(
     source: &Socket,
     work: impl Future<Output = Result<T, ConnectionError>>,
@@ -316,7 +317,8 @@ async fn unless_broken<T>(
     }
 }
 
-/// The same for a plaintext connection, which wants nothing if it breaks and nothing has come on it.
+/// Runs `work`, and gives it up when the plaintext connection `source` breaks. One that breaks before its
+/// first byte was unused.
 pub(crate) async fn unless_gone<T>(
     source: &Socket,
     work: impl Future<Output = Result<T, ConnectionError>>,
@@ -327,7 +329,7 @@ pub(crate) async fn unless_gone<T>(
     }
 }
 
-/// Gives up when the key of the client that it is done for is removed.
+/// Runs `work` for the client that holds `key`, and gives it up when the key is removed.
 async fn unless_removed<T>(
     key: &Entry,
     work: impl Future<Output = Result<T, ConnectionError>>,
@@ -339,7 +341,7 @@ async fn unless_removed<T>(
     }
 }
 
-/// Gives up when the peer goes away while it has nothing to say.
+/// Runs `work`, and gives it up when the peer of `source` closes the connection.
 async fn unless_left<T>(
     source: &Socket,
     work: impl Future<Output = T>,

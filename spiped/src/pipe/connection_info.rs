@@ -1,5 +1,5 @@
-//! What is known of a connection while it lives and when it has ended. Log lines, counters and the
-//! table of connections are made of it.
+//! The addresses, times and bytes of one connection, while it is open and when it has ended. Its log line,
+//! the counters and the table of connections are made of them.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -12,29 +12,29 @@ use crate::log::Fields;
 use crate::pipe::close_reason::CloseReason;
 use crate::pipe::proxy_protocol::AddressPair;
 
-/// One connection.
+/// The facts about one connection.
 #[derive(Debug)]
 pub struct ConnectionInfo {
-    /// Which end of the pipe it came in on.
+    /// The end of the pipe that this process is.
     pub mode: Mode,
     /// The peer of the accepted socket: the client itself, or a balancer.
     direct_peer: Peer,
     /// The addresses that a balancer's PROXY header gave.
     proxied: OnceLock<AddressPair>,
-    /// The client whose key it has proved to hold, where keys are clients'.
+    /// The client whose key the peer has proved to hold, where each client has a key.
     client: OnceLock<Arc<str>>,
-    /// When.
+    /// The time at which it was accepted.
     pub since: Instant,
-    /// How long the handshake took, without the time that the peer waited for a slot.
+    /// The time that the handshake took, without the time that the peer waited to be served.
     pub handshake: Stopwatch,
-    /// How long it took to connect to the target.
+    /// The time that connecting to the target took.
     pub dial: Stopwatch,
-    /// Plaintext bytes that were moved.
+    /// The plaintext bytes that were moved.
     pub traffic: Traffic,
 }
 
 impl ConnectionInfo {
-    /// Of a connection that has just been accepted.
+    /// Describes a connection that has just been accepted from `peer`.
     #[must_use]
     pub fn new(mode: Mode, peer: Peer) -> Self {
         Self {
@@ -49,30 +49,31 @@ impl ConnectionInfo {
         }
     }
 
-    /// Notes whose key the peer has proved to hold; once.
+    /// Notes the client whose key the peer has proved to hold; once.
     pub fn identify(&self, client: &Arc<str>) {
         let _ = self.client.set(Arc::clone(client));
     }
 
-    /// Whose key the peer has proved to hold, where keys are clients'.
+    /// Returns the client whose key the peer has proved to hold, where each client has a key.
     #[must_use]
     pub fn client(&self) -> Option<&Arc<str>> {
         self.client.get()
     }
 
-    /// Notes for whom a balancer has connected; once.
+    /// Notes the addresses that a balancer's PROXY header gave; once.
     pub fn set_proxied(&self, addresses: AddressPair) {
         let _ = self.proxied.set(addresses);
     }
 
-    /// Who has connected.
+    /// Returns the client's address: the one in the PROXY header, if there was one.
     #[must_use]
     pub fn peer(&self) -> Peer {
         let proxied = self.proxied.get();
         proxied.map_or(self.direct_peer, |addresses| Peer::Tcp(addresses.source))
     }
 
-    /// Between which addresses the connection that came in runs, if it has any.
+    /// Returns the addresses of the accepted socket `connection`, or those in the PROXY header; `None` for
+    /// a unix socket.
     #[must_use]
     pub fn addresses(&self, connection: &Socket) -> Option<AddressPair> {
         if let Some(addresses) = self.proxied.get() {
@@ -87,12 +88,13 @@ impl ConnectionInfo {
         }
     }
 
-    /// Who has connected, for people: `[192.0.2.1]:5 (alice)`.
+    /// Returns the client for people: `[192.0.2.1]:5 (alice)`.
     pub fn peer_and_client(&self) -> impl fmt::Display {
         PeerAndClient(self)
     }
 
-    /// Who has connected, what it was and how it ended, for programs. The names stay.
+    /// Writes the fields of the log line of a connection that ended for `reason`. Programs rely on their
+    /// names.
     pub fn log_fields(&self, reason: CloseReason, fields: &mut Fields) {
         let (from_source, to_source) = self.bytes();
         fields.text("mode", self.mode);
@@ -112,7 +114,7 @@ impl ConnectionInfo {
         }
     }
 
-    /// Bytes that came from the source, and bytes that went back there.
+    /// Returns the plaintext bytes that came from the source, and those that went back there.
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {
         let (sealed, opened) = (self.traffic.sealed(), self.traffic.opened());
@@ -134,7 +136,7 @@ impl fmt::Display for PeerAndClient<'_> {
     }
 }
 
-/// For people: how much went which way, and what took how long.
+/// The bytes each way and the times, for people.
 impl fmt::Display for ConnectionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, to) = self.bytes();
@@ -157,7 +159,7 @@ fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }
 
-/// The time that work took, to read while other work goes on. Only work that has succeeded counts.
+/// The time that work took, which can be read while the work goes on. Only work that succeeds counts.
 #[derive(Debug, Default)]
 pub struct Stopwatch(OnceLock<Duration>);
 
@@ -171,7 +173,7 @@ impl Stopwatch {
         self.time_on(Duration::ZERO, work).await
     }
 
-    /// The same for the rest of some work, of which so much has been done before.
+    /// Times the rest of work that has taken the time `before` already.
     ///
     /// # Errors
     ///
@@ -187,7 +189,7 @@ impl Stopwatch {
         Ok(done)
     }
 
-    /// How long it took, if it is done.
+    /// Returns the time that the work took, once it is done.
     #[must_use]
     pub fn elapsed(&self) -> Option<Duration> {
         self.0.get().copied()

@@ -1,4 +1,4 @@
-//! Gives up work that has had nothing to do for too long.
+//! Gives up a relay that has had nothing to do for as long as `--idle` says.
 //!
 //! Work is woken exactly when one of its sockets has something for it, so the wake-ups tell whether
 //! there is any traffic; nothing is counted where data is moved.
@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Nothing has woken the work for as long as it may be.
+/// The error of work that nothing has woken for as long as the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Idle;
 
-/// Passes on what wakes the work, and notes it.
+/// Wakes the task of the work, and notes that it did.
 struct Bell {
     task: Waker,
     rung: AtomicBool,
@@ -33,7 +33,7 @@ impl Wake for Bell {
     }
 }
 
-/// Works on until nothing has woken the work for as long as `limit`. Stays in one task.
+/// Runs `work` until nothing has woken it for as long as `limit`. Has to stay in one task.
 pub(crate) async fn limit<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Idle> {
     let mut work = pin!(work);
     let bell = poll_fn(|cx| {

@@ -1,17 +1,18 @@
-//! The connections of each client that has proved its key, and how many it may have.
+//! The limit on the connections of one client (`--max-connections-per-client`).
 //!
-//! A client at its bound is refused rather than made to wait: who waits takes a place that others need.
+//! A client at its limit is refused rather than made to wait, as a connection that waits takes the place of
+//! others.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A client has as many connections as it may have.
+/// The error of a client that has as many connections as it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its client has {0} open already, and may have no more (--max-connections-per-client)")]
 pub struct PerClientLimitReached(NonZeroUsize);
 
-/// All of them.
+/// Counts the connections of each client that has proved its key, those that wait included.
 #[derive(Debug)]
 pub struct PerClientLimit {
     state: Mutex<State>,
@@ -23,7 +24,7 @@ struct State {
     connections: HashMap<Arc<str>, NonZeroUsize>,
 }
 
-/// Held by a connection of a client to its end.
+/// One connection of a client, which is counted until this is dropped.
 #[derive(Debug)]
 pub struct ClientPermit {
     limit: Arc<PerClientLimit>,
@@ -31,7 +32,7 @@ pub struct ClientPermit {
 }
 
 impl PerClientLimit {
-    /// Nobody yet; `None` for no bound.
+    /// Starts without a connection; `None` is no limit.
     #[must_use]
     pub fn new(bound: Option<NonZeroUsize>) -> Self {
         Self {
@@ -42,7 +43,7 @@ impl PerClientLimit {
         }
     }
 
-    /// Changes the bound, for connections that come from now on.
+    /// Changes the limit, for connections that come from now on.
     pub fn set_bound(&self, bound: Option<NonZeroUsize>) {
         self.state().bound = bound;
     }
@@ -51,14 +52,14 @@ impl PerClientLimit {
     ///
     /// # Errors
     ///
-    /// It has as many as it may have.
+    /// The client has as many connections as it may have.
     pub fn admit(
         self: &Arc<Self>,
         client: &Arc<str>,
     ) -> Result<ClientPermit, PerClientLimitReached> {
         let mut state = self.state();
         let bound = state.bound;
-        // Counted without a bound too: there may be one later.
+        // Counted without a limit too: there may be one later.
         match state.connections.get_mut(client) {
             None => {
                 let first = NonZeroUsize::MIN;

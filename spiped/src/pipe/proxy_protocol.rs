@@ -1,6 +1,6 @@
-//! The header of the PROXY protocol, versions 1 and 2, which tells a server behind a proxy who has
-//! connected to that (haproxy's proxy-protocol.txt). Bytes only: who sends and who reads them is
-//! [`connection`](crate::pipe::connection)'s business.
+//! The header of the PROXY protocol, versions 1 and 2, which tells a server behind a proxy the address of
+//! the client (haproxy's proxy-protocol.txt). Here are its bytes only: [`connection`](crate::pipe::connection)
+//! reads and sends them.
 
 mod crc32c;
 mod fields;
@@ -12,11 +12,11 @@ pub use parse::{HeaderError, Progress, parse};
 
 use crate::config::values::ProxyVersion;
 
-/// What version 2 begins with.
+/// The first 12 bytes of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// Version 2 and its command: about the connection of the proxy itself,
+/// Version 2, and the command for a connection of the proxy itself.
 const LOCAL: u8 = 0x20;
-/// or about one that it passes on.
+/// Version 2, and the command for a connection that the proxy passes on.
 const PROXY: u8 = 0x21;
 /// Address family and protocol.
 const UNSPECIFIED: u8 = 0x00;
@@ -25,17 +25,17 @@ const TCP_OVER_IPV6: u8 = 0x21;
 /// Type of the field with the client's name, from the range that is left to applications.
 const CLIENT: u8 = 0xe0;
 
-/// Between which addresses a connection runs.
+/// The two addresses of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressPair {
-    /// Who has connected.
+    /// The address of the client.
     pub source: SocketAddr,
-    /// To where.
+    /// The address that the client has connected to.
     pub destination: SocketAddr,
 }
 
 impl AddressPair {
-    /// Both as addresses of one family: IPv4 if they can be.
+    /// Returns both as addresses of one family: IPv4 if they can be.
     fn of_one_family(self) -> (IpAddr, IpAddr) {
         let [source, destination] = [self.source, self.destination].map(|end| end.ip());
         let [source, destination] = [source, destination].map(|ip| ip.to_canonical());
@@ -49,8 +49,8 @@ impl AddressPair {
     }
 }
 
-/// The header of a connection between these ends; `None` if they have no addresses. Version 2 has
-/// the name of the client too, where it has one, in a field of type 0xE0; it is cut to 255 bytes.
+/// Returns the header of a connection between the addresses `pair`, which are `None` for a unix socket.
+/// Version 2 also has the name of the client, cut to 255 bytes, in a field of type 0xE0.
 #[must_use]
 pub fn header(version: ProxyVersion, pair: Option<AddressPair>, client: Option<&str>) -> Vec<u8> {
     match version {

@@ -1,4 +1,4 @@
-//! Where names lead. Who has an answer goes on with it while others are looked for.
+//! The addresses that names lead to, which stay in use until a later look-up succeeds.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use spiped_tokio::{Address, BindAddress, Endpoint};
 
 use crate::config::setup::{self, SetupError};
 
-/// What a name led to when it was last looked up well.
+/// The addresses of the last look-up of a name that succeeded.
 #[derive(Debug)]
 pub struct Resolved<T>(RwLock<Arc<[T]>>);
 
@@ -19,20 +19,20 @@ impl<T> From<Vec<T>> for Resolved<T> {
 }
 
 impl<T> Resolved<T> {
-    /// All of it.
+    /// Returns all addresses.
     #[must_use]
     pub fn get(&self) -> Arc<[T]> {
         let found = self.0.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&found)
     }
 
-    /// The name has been looked up again.
+    /// Puts the addresses of a later look-up in place.
     pub fn replace(&self, found: Vec<T>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = found.into();
     }
 }
 
-/// Where names lead, as far as the pipes that run know.
+/// The addresses that running pipes know, by name. A reload needs no resolver for them.
 #[derive(Debug, Default)]
 pub struct ResolverCache(HashMap<Address, Vec<Endpoint>>);
 

@@ -1,6 +1,7 @@
-//! The books of a pipe: the connections that it has, and what those that it had came to.
+//! The statistics of a pipe: its open connections, and the sums of those that have ended.
 //!
-//! They are written when a connection comes and when it goes, and added up when somebody asks.
+//! They are written when a connection begins and when it ends, and added up when status or metrics are
+//! asked for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use crate::pipe::close_reason::CloseReason;
 use crate::pipe::connection_info::ConnectionInfo;
 
-/// The books of one pipe. They outlast a change of its settings.
+/// The statistics of one pipe.
 #[derive(Debug, Default)]
 pub struct PipeStats(Mutex<State>);
 
@@ -21,23 +22,23 @@ struct State {
     ended: BTreeMap<Client, Totals>,
 }
 
-/// Whose key it was, where keys are clients'; strangers have none.
+/// The client whose key a connection has proved to hold; `None` for other connections.
 pub type Client = Option<Arc<str>>;
 
-/// What connections came to.
+/// The sums over connections.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Totals {
-    /// Connections that are open.
+    /// The number of connections that are open.
     pub open: u64,
-    /// Those that have ended, in the order of [`CloseReason::ALL`].
+    /// The number of connections that have ended, in the order of [`CloseReason::ALL`].
     ended: [u64; CloseReason::ALL.len()],
     /// Plaintext bytes that came from the source.
     pub from_source: u64,
     /// Plaintext bytes that went back there.
     pub to_source: u64,
-    /// How long handshakes took.
+    /// The times that handshakes took.
     pub handshakes: Histogram,
-    /// How long it took to connect to the target.
+    /// The times that connecting to the target took.
     pub dials: Histogram,
 }
 
@@ -54,25 +55,25 @@ impl Totals {
         self.ended[reason as usize] += 1;
     }
 
-    /// How many have ended, by close reason.
+    /// Returns the number of connections that have ended, for each reason.
     pub fn by_reason(&self) -> impl Iterator<Item = (CloseReason, u64)> + use<> {
         CloseReason::ALL.into_iter().zip(self.ended)
     }
 
-    /// Those that have ended in one way.
+    /// Returns the number of connections that have ended for one reason.
     #[must_use]
     pub fn ended(&self, reason: CloseReason) -> u64 {
         self.ended[reason as usize]
     }
 
-    /// Those that have ended otherwise than they should.
+    /// Returns the number of connections that have ended otherwise than they should.
     #[must_use]
     pub fn failed(&self) -> u64 {
         let failed = self.by_reason().filter(|(reason, _)| reason.is_failure());
         failed.map(|(_, count)| count).sum()
     }
 
-    /// All that have ended.
+    /// Returns the number of connections that have ended.
     #[must_use]
     pub fn all_ended(&self) -> u64 {
         self.ended.iter().sum()
@@ -92,20 +93,19 @@ impl AddAssign<&Self> for Totals {
     }
 }
 
-/// How often something took how long.
+/// A count of times, by length.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
-    /// How often it took no longer than the bound of that place in [`BOUNDS`](Self::BOUNDS), and
-    /// longer than the one before.
+    /// The number of times up to each bound of [`BOUNDS`](Self::BOUNDS) and above the one before.
     pub buckets: [u64; Self::BOUNDS.len()],
-    /// How often it took longer than all of them.
+    /// The number of times above all bounds.
     pub beyond: u64,
-    /// How long it took in all.
+    /// The sum of all times.
     pub sum: Duration,
 }
 
 impl Histogram {
-    /// In seconds: from less than a key exchange to more than the default timeout.
+    /// The bounds in seconds: from less than a key exchange to the default timeout.
     pub const BOUNDS: [f64; 12] = [
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0,
     ];
@@ -121,7 +121,7 @@ impl Histogram {
         self.sum += taken;
     }
 
-    /// How often it was.
+    /// Returns the number of times.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum::<u64>() + self.beyond
@@ -139,7 +139,7 @@ impl AddAssign<&Self> for Histogram {
 }
 
 impl PipeStats {
-    /// Enters a connection.
+    /// Counts a connection, which is open until the guard is dropped.
     #[must_use]
     pub fn open_connection(self: &Arc<Self>, info: ConnectionInfo) -> ConnectionGuard {
         let info = Arc::new(info);
@@ -155,13 +155,13 @@ impl PipeStats {
         }
     }
 
-    /// How many connections have ever come.
+    /// Returns the number of connections that were ever accepted.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.state().accepted
     }
 
-    /// The connections that are open, the oldest first.
+    /// Returns the connections that are open, the oldest first.
     #[must_use]
     pub fn open_connections(&self) -> Vec<Arc<ConnectionInfo>> {
         let state = self.state();
@@ -170,7 +170,7 @@ impl PipeStats {
         open.into_iter().map(|(_, info)| Arc::clone(info)).collect()
     }
 
-    /// What all connections came to until now, open ones included, by the key that they used.
+    /// Returns the sums over all connections until now, open ones included, for each client.
     #[must_use]
     pub fn totals(&self) -> BTreeMap<Client, Totals> {
         let state = self.state();
@@ -191,24 +191,24 @@ impl PipeStats {
     }
 }
 
-/// A connection in the books; it is open until this is dropped.
+/// A connection in the statistics; it is open until this is dropped.
 #[derive(Debug)]
 pub struct ConnectionGuard {
     stats: Arc<PipeStats>,
     number: u64,
     info: Arc<ConnectionInfo>,
-    /// `None` if whoever served it never came to an end: it is not counted then.
+    /// `None` if the task that served it was ended: the connection is not counted then.
     reason: Option<CloseReason>,
 }
 
 impl ConnectionGuard {
-    /// What is known of it.
+    /// Returns what is known of the connection.
     #[must_use]
     pub fn info(&self) -> &ConnectionInfo {
         &self.info
     }
 
-    /// Enters how it ended.
+    /// Counts the connection as ended for `reason`.
     pub fn end(mut self, reason: CloseReason) {
         self.reason = Some(reason);
     }
@@ -217,7 +217,7 @@ impl ConnectionGuard {
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let mut state = self.stats.state();
-        // Both at once, so that whoever adds up sees it in one place.
+        // Under one lock, so that the connection is in one of the two sums at any time.
         state.open.remove(&self.number);
         if let Some(reason) = self.reason {
             let client = self.info.client().cloned();

@@ -1,5 +1,4 @@
-//! Where a pipe's connections go: its targets, the addresses that each resolves to, kept fresh, and
-//! which of them do not work at the moment.
+//! The targets of a pipe: the addresses that each leads to, and which targets do not work at the moment.
 
 use std::fmt;
 use std::mem;
@@ -17,9 +16,9 @@ use crate::os::fd_limit::is_shortage;
 use crate::pipe::close_reason;
 use crate::pipe::resolved::Resolved;
 
-/// How long a target that has failed comes after all others.
+/// The time for which a target that has failed is tried after all others.
 const SKIPPED: Duration = Duration::from_secs(10);
-/// How long one has to be silent to have failed, when nobody waits any longer.
+/// The silence after which a target counts as failed when the connection is given up.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// The targets of a pipe.
@@ -28,11 +27,11 @@ pub struct Targets {
     pipe: Arc<str>,
     all: Vec<Arc<Target>>,
     balance: Balance,
-    /// Counts the connections, for those that take turns.
+    /// Counts connections, for `--balance round-robin`.
     turn: AtomicUsize,
 }
 
-/// A target address with the endpoints of its last good look-up.
+/// A target: its address, the endpoints that it leads to, and whether it works.
 #[derive(Debug)]
 pub struct Target {
     address: Address,
@@ -40,23 +39,23 @@ pub struct Target {
     standing: Mutex<Standing>,
 }
 
-/// What is known of whether a target works.
+/// Whether a target works, as far as is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Standing {
-    /// No connection has tried it.
+    /// No connection has tried the target.
     #[default]
     Untried,
-    /// It accepted the last one.
+    /// The target accepted the last connection.
     Works,
-    /// It did not.
+    /// The target did not accept the last connection.
     Failed {
-        /// When it is tried in its turn again; others are tried first until then.
+        /// The time at which it is tried in its turn again; until then others are tried first.
         until: Instant,
     },
 }
 
 impl Targets {
-    /// All of them work, as far as is known.
+    /// Makes the targets of the pipe called `pipe`.
     pub fn new(
         pipe: Arc<str>,
         targets: impl IntoIterator<Item = Arc<Target>>,
@@ -70,7 +69,7 @@ impl Targets {
         }
     }
 
-    /// All of them, as they were given.
+    /// Returns all targets, in the order of the configuration.
     #[must_use]
     pub fn all(&self) -> &[Arc<Target>] {
         &self.all
@@ -109,8 +108,8 @@ impl Targets {
         Err(failure)
     }
 
-    /// All of them in the order in which a connection tries them: those that are skipped come last,
-    /// for there may be no other that works.
+    /// Returns all targets in the order in which a connection tries them: those that have failed come
+    /// last, for there may be no other that works.
     fn candidates(&self, now: Instant) -> Vec<&Target> {
         let all = self.all.iter().map(|target| &**target);
         let (mut candidates, skipped): (Vec<_>, Vec<_>) =
@@ -126,8 +125,8 @@ impl Targets {
     }
 }
 
-/// A connection that tries a target. If it is given up after a second in which the target was silent,
-/// that is a failure of the target's.
+/// A connection's try at a target. The target has failed if the try is given up after a second of
+/// silence.
 struct Attempt<'a> {
     targets: &'a Targets,
     target: &'a Target,
@@ -190,7 +189,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// The only one.
+/// The only target of a client.
 impl From<Target> for Targets {
     fn from(target: Target) -> Self {
         Self::new("".into(), [Arc::new(target)], Balance::default())

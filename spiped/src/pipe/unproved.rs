@@ -1,11 +1,10 @@
-//! The connections that have not proved the key yet, and who of them goes when there are too many.
+//! The connections that have not proved the key yet, and which of them is closed when there are too many.
 //!
-//! Whoever comes is let in. At a bound another one goes for it: one that has said nothing, if there
-//! is any, else one that has; of either kind the one that came first. It is one of the same source
-//! if that has reached a bound of its own, or has half of all places. So strangers neither make
-//! anybody wait nor add up, and a client that goes on with its handshake outlasts any number of
-//! silent ones. What becomes of a connection once it has proved the key is no business of this
-//! module.
+//! A new connection is always let in. At a limit another one is closed for it: one that has sent nothing,
+//! if there is any, else one that has; of either kind the oldest. It is one of the same source if that
+//! source has reached a limit of its own, or has half of all places. So connections without a proof neither
+//! make others wait nor add up, and a client that goes on with its handshake outlasts any number of silent
+//! ones.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -17,16 +16,16 @@ use std::time::Duration;
 use spiped_tokio::{Peer, Socket};
 use tokio::sync::oneshot;
 
-/// How many there may be.
+/// The limits, in connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// At all.
+    /// Connections of all sources.
     pub all: NonZeroUsize,
-    /// From one source; `None` for no more of a bound than half of all when there are too many.
+    /// Connections of one source; `None` leaves a source alone until there are too many of all.
     pub per_source: Option<NonZeroUsize>,
 }
 
-/// Why one had to go.
+/// The reason why a connection was closed to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvictionReason {
     /// There were as many as there may be.
@@ -47,13 +46,13 @@ impl fmt::Display for EvictionReason {
     }
 }
 
-/// Who counts as one source: an IPv4 address, or an IPv6 network of 64 bits, which one machine has
-/// to itself.
+/// The address that limits count by: an IPv4 address, or an IPv6 network of 64 bits, which one machine
+/// has to itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Source(IpAddr);
 
 impl Source {
-    /// `None` for clients of a unix socket, which all look the same.
+    /// Returns the source of `peer`; `None` for a unix socket, whose peers all look the same.
     fn of(peer: Peer) -> Option<Self> {
         let Peer::Tcp(address) = peer else {
             return None;
@@ -65,14 +64,14 @@ impl Source {
     }
 }
 
-/// The order in which they go.
+/// The place of a connection in the order in which they are closed: the lowest is first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     has_sent: bool,
     arrival: u64,
 }
 
-/// All of them.
+/// The connections of a pipe that have not proved the key.
 #[derive(Debug)]
 pub struct UnprovedConnections {
     state: Mutex<State>,
@@ -92,7 +91,7 @@ struct Unproved {
     evict: oneshot::Sender<EvictionReason>,
 }
 
-/// One's presence among them, which ends when this is dropped.
+/// One connection without a proof, which is counted until this is dropped.
 #[derive(Debug)]
 pub struct UnprovedGuard {
     unproved: Arc<UnprovedConnections>,
@@ -101,7 +100,7 @@ pub struct UnprovedGuard {
 }
 
 impl UnprovedConnections {
-    /// Nobody yet.
+    /// Starts without a connection.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         Self {
@@ -114,24 +113,24 @@ impl UnprovedConnections {
         }
     }
 
-    /// Changes the bounds, for those who come from now on.
+    /// Changes the limits, for connections that come from now on.
     pub fn set_bounds(&self, bounds: Bounds) {
         self.state().bounds = bounds;
     }
 
-    /// How many there are.
+    /// Returns the number of connections.
     #[must_use]
     pub fn count(&self) -> usize {
         self.state().unproved.len()
     }
 
-    /// Lets one in. If a bound is reached, another one goes.
+    /// Lets a connection from `peer` in. At a limit another one is closed.
     #[must_use]
     pub fn add(self: &Arc<Self>, peer: Peer) -> UnprovedGuard {
         self.insert_from(Source::of(peer))
     }
 
-    /// The same for one whose source is not known yet.
+    /// Lets a connection from a balancer in, whose source its header will tell.
     #[must_use]
     pub fn add_behind_balancer(self: &Arc<Self>) -> UnprovedGuard {
         self.insert_from(None)
@@ -154,9 +153,9 @@ impl UnprovedConnections {
         }
     }
 
-    /// Waits a while, and has those go that have been silent all the while: the system is short of
-    /// what they take. Who has spoken may be about to prove itself, and to be served is what the
-    /// others come for too.
+    /// Waits for the time `patience`, then closes the connections that have been silent all the while, as
+    /// the system is short of descriptors or memory. Those that have sent something may be about to prove
+    /// the key.
     pub async fn evict_silent(&self, patience: Duration) {
         let newcomer = self.state().arrivals;
         tokio::time::sleep(patience).await;
@@ -186,7 +185,7 @@ impl State {
         {
             self.evict(rank, EvictionReason::PerSource);
         } else if self.unproved.len() >= bounds.all.get() {
-            // Who has most of the places shall not take those of others too.
+            // A source that has most of the places shall not take those of others too.
             let of_its_own = of_its_own.filter(|_| count >= bounds.all.get() / 2);
             if let Some(rank) = of_its_own.or_else(|| self.first()) {
                 self.evict(rank, EvictionReason::All);
@@ -194,14 +193,14 @@ impl State {
         }
     }
 
-    /// Who goes first.
+    /// Returns the connection that is closed first.
     fn first(&self) -> Option<Rank> {
         Some(*self.unproved.first_key_value()?.0)
     }
 
     fn evict(&mut self, rank: Rank, reason: EvictionReason) {
         if let Some(connection) = self.remove(rank) {
-            // Fails if it has just proved itself; then it is no stranger any more.
+            // Fails if the connection has just proved the key.
             let _ = connection.evict.send(reason);
         }
     }
@@ -228,7 +227,7 @@ impl State {
 }
 
 impl UnprovedGuard {
-    /// Waits until this one has to go. Notes meanwhile whether something comes from it.
+    /// Waits until the connection has to close. Notes meanwhile whether its peer sends something.
     pub async fn evicted(&mut self, connection: &Socket) -> EvictionReason {
         tokio::select! {
             biased;
@@ -241,7 +240,7 @@ impl UnprovedGuard {
     async fn wait(evicted: &mut oneshot::Receiver<EvictionReason>) -> EvictionReason {
         match evicted.await {
             Ok(reason) => reason,
-            // The sender lives as long as this one is present.
+            // The sender lives as long as this guard.
             Err(_) => std::future::pending().await,
         }
     }

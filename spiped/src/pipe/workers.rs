@@ -1,7 +1,7 @@
 //! The threads that serve connections: one for each processor, each with an event loop of its own.
 //!
-//! A connection stays with the thread that had the fewest when it came. Where threads take work from
-//! each other, they also wake each other for it, which many small requests pay for.
+//! A connection stays on the thread that had the fewest connections when it was accepted. Threads that take
+//! work from each other also wake each other for it, which slows many small requests down.
 
 use std::io;
 use std::iter;

@@ -1,5 +1,5 @@
-//! Looks names up again every so often while pipes run, and at once when the configuration has been read again,
-//! and has the pipes follow them.
+//! Looks names up again while pipes run: once in each interval of `-r`, and at once after a reload.
+//! The pipes then use the new addresses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::daemon::bind::may_stay;
 use crate::log::{self, Class, Level};
 use crate::pipe::accept::Acceptor;
 
-/// When to look up.
+/// The times at which a name is looked up.
 struct Pace {
     interval: Duration,
     /// Cuts the interval short.
@@ -31,7 +31,7 @@ impl Pace {
     }
 }
 
-/// Starts to follow all names of a pipe; ends when the tasks do.
+/// Starts a task for each name of a pipe, which looks it up again until the task is aborted.
 pub(super) fn start(
     acceptor: &Arc<Acceptor>,
     config: &PipeConfig,
@@ -74,7 +74,7 @@ pub(super) fn start(
     tasks
 }
 
-/// Looks the name of a source up again every so often, for ever, and listens where it leads.
+/// Looks the name of a source up again and again, and listens where it leads.
 async fn follow_source(
     config: PipeConfig,
     mut pace: Pace,
@@ -122,7 +122,7 @@ async fn move_source(
     Ok(())
 }
 
-/// Looks a pipe's address up again every so often, for ever, and hands on where it leads.
+/// Looks an address of a pipe up again and again, and calls `hand_on` with the endpoints.
 async fn repeat(pipe: Arc<str>, address: Address, mut pace: Pace, hand_on: impl Fn(Vec<Endpoint>)) {
     loop {
         pace.next().await;
