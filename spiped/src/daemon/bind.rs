@@ -84,7 +84,7 @@ pub fn read_keys(pipes: Vec<PipeConfig>) -> Result<Vec<(PipeConfig, Keys)>, Setu
     pipes.into_iter().map(read).collect()
 }
 
-/// Binds all pipes: has each of them listen. A name that is [unknown](ExistingState::unknown) is
+/// Binds all pipes: has each of them listen. A name that is unknown is
 /// looked up, which blocks.
 ///
 /// # Errors
