@@ -15,6 +15,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use serving::Daemon;
@@ -125,19 +126,28 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     if let ConfigSource::File(_) = config_source {
         log::show_pipes();
     }
+    // Before anything that may wait for others.
+    signals::starting()?;
     let settings = config_source.read()?;
-    // Before the first socket is bound.
+    let identity = process.user.as_deref().map(Identity::parse).transpose()?;
+    let pipes = bind::read_keys(settings)?;
+    let metrics = AdminListeners::resolve(process.metrics.as_deref())?;
+    let mut existing = ExistingState {
+        inherited,
+        ..ExistingState::default()
+    };
+    if !process.wait_for_dns {
+        existing.look_up(&pipes)?;
+    }
+    // Before the first socket is bound. Nothing waits for others from here on.
     signals::hold()?;
     let plan = Plan {
-        identity: process.user.as_deref().map(Identity::parse).transpose()?,
-        pipes: bind::read_keys(settings)?,
-        existing: ExistingState {
-            inherited,
-            ..ExistingState::default()
-        },
+        identity,
+        pipes,
+        existing,
         supervisor: Supervisor::from_environment(),
         pidfile: process.pidfile.clone().unwrap_or(pidfile),
-        listeners: AdminListeners::bind(process.metrics.as_deref(), process.control.as_deref())?,
+        listeners: AdminListeners::bind(metrics, process.control.as_deref())?,
         config_source,
         process,
     };
@@ -151,7 +161,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     }
     match daemonize::fork()? {
         Role::Child(readiness) => plan.serve(early, Some(readiness)),
-        Role::Parent(waiting) => match waiting.wait()? {
+        Role::Parent(waiting) => match signals::interruptible(|| waiting.wait())?? {
             Outcome::Ready => Ok(ExitCode::SUCCESS),
             Outcome::Failed => Ok(ExitCode::FAILURE),
             Outcome::Killed(signal) => Err(DaemonError::Killed(signal)),
@@ -160,29 +170,25 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
 }
 
 impl Plan {
-    /// Looks up all addresses and listens. May block.
+    /// Listens. All names are looked up.
     fn bind(&self) -> Result<Vec<BoundPipe>, SetupError> {
         bind::bind_all(&self.pipes, &self.existing)
     }
 
-    /// Prepares for as long as look-ups fail (`-D`).
-    fn bind_when_resolvable(&self) -> Result<Vec<BoundPipe>, DaemonError> {
-        loop {
-            match self.bind() {
-                Err(error @ SetupError::Resolve { .. }) => {
-                    let why = format_args!("{error}; trying again");
-                    log::warning(Class::Lookup, why);
-                    self.supervisor.waiting(why, DNS_PATIENCE);
-                    signals::sleep(DNS_RETRY)?;
-                }
-                bound => return Ok(bound?),
-            }
+    /// Looks names up for as long as that fails (`-D`), and listens.
+    fn bind_when_resolvable(&mut self) -> Result<Vec<BoundPipe>, DaemonError> {
+        while let Err(error) = signals::interruptible(|| self.existing.look_up(&self.pipes))? {
+            let why = format_args!("{error}; trying again");
+            log::warning(Class::Lookup, why);
+            self.supervisor.waiting(why, DNS_PATIENCE);
+            signals::interruptible(|| thread::sleep(DNS_RETRY))?;
         }
+        Ok(self.bind()?)
     }
 
     /// Runs as the daemon, from the pidfile to the last connection.
     fn serve(
-        self,
+        mut self,
         early: Option<Vec<BoundPipe>>,
         mut readiness: Option<Readiness>,
     ) -> Result<ExitCode, DaemonError> {
@@ -271,7 +277,7 @@ impl Plan {
     /// As many as there can be; says so if they are too few for what is asked for.
     fn descriptors(&self) -> io::Result<FdLimit> {
         // Asked before the sandbox, which hides the limits of a container.
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = thread::available_parallelism().map_or(1, usize::from);
         let descriptors = FdLimit::raise(processors)?;
         let pipes = self.pipes.iter().map(|(config, _)| config);
         if let Some(max) = admission::served_by(pipes)

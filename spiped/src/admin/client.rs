@@ -1,20 +1,21 @@
 //! Asks a running daemon over its control socket: `spiped status` and `spiped reload`.
 
 use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spiped_tokio::connect_unix;
 
 use super::status::Status;
 use crate::os::os_error::os_error;
 
-/// How long the daemon may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(10);
-/// How long an answer may take: a reload may look names up.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// The longest answer of a daemon, in bytes.
-const ANSWER_MAX: u64 = 256 * 1024 * 1024;
+/// How long the daemon may take to accept a connection, and to say what runs.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a reload may take: half a minute, after one that was asked for before.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(90);
+/// A longer answer is none of a daemon.
+const ANSWER_MAX: usize = 256 * 1024 * 1024;
 
 /// Why the daemon did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,14 @@ pub enum ClientError {
         path: PathBuf,
         /// Why not.
         error: io::Error,
+    },
+    /// A daemon may be there, and is stopped or has hung up.
+    #[error("the daemon at {} does not answer within {} seconds", .path.display(), .within.as_secs())]
+    Silent {
+        /// The control socket.
+        path: PathBuf,
+        /// How long it was waited for.
+        within: Duration,
     },
     /// Another program listens there, or the daemon has ended meanwhile.
     #[error("{} gives no answer of a spiped", .0.display())]
@@ -41,7 +50,7 @@ pub enum ClientError {
 ///
 /// The daemon cannot be asked, or all that is wrong with the settings.
 pub fn reload(control: &Path) -> Result<String, ClientError> {
-    let text = ask(control, "POST", "/reload")?;
+    let text = ask(control, "POST", "/reload", RELOAD_PATIENCE)?;
     Ok(text.trim_end().to_owned())
 }
 
@@ -52,7 +61,7 @@ pub fn reload(control: &Path) -> Result<String, ClientError> {
 ///
 /// The daemon cannot be asked.
 pub fn status(control: &Path, connections: bool, json: bool) -> Result<String, ClientError> {
-    let text = ask(control, "GET", "/status")?;
+    let text = ask(control, "GET", "/status", PATIENCE)?;
     if json {
         return Ok(format!("{}\n", text.trim_end()));
     }
@@ -62,11 +71,24 @@ pub fn status(control: &Path, connections: bool, json: bool) -> Result<String, C
 }
 
 /// Sends a request of HTTP/1.0 and returns the body of the answer, which ends with the connection.
-fn ask(control: &Path, method: &str, path: &str) -> Result<String, ClientError> {
-    let answer = exchange(control, method, path).map_err(|error| ClientError::Connect {
-        path: control.to_owned(),
-        error,
-    })?;
+fn ask(
+    control: &Path,
+    method: &str,
+    path: &str,
+    patience: Duration,
+) -> Result<String, ClientError> {
+    let failed = |error: io::Error, within| {
+        let path = control.to_owned();
+        match error.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+                ClientError::Silent { path, within }
+            }
+            _ => ClientError::Connect { path, error },
+        }
+    };
+    let socket = connect_unix(control, PATIENCE).map_err(|error| failed(error, PATIENCE))?;
+    let answer = exchange(socket, method, path, patience);
+    let answer = answer.map_err(|error| failed(error, patience))?;
     let strange = || ClientError::Answer(control.to_owned());
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(strange)?;
     let status = head.split(' ').nth(1).ok_or_else(strange)?;
@@ -77,12 +99,30 @@ fn ask(control: &Path, method: &str, path: &str) -> Result<String, ClientError> 
     }
 }
 
-fn exchange(control: &Path, method: &str, path: &str) -> io::Result<String> {
-    let mut socket = connect_unix(control, CONNECT)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+fn exchange(
+    mut socket: UnixStream,
+    method: &str,
+    path: &str,
+    patience: Duration,
+) -> io::Result<String> {
+    let deadline = Instant::now() + patience;
+    let left = || match deadline.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
+        left => Ok(Some(left)),
+    };
+    socket.set_write_timeout(left()?)?;
     write!(socket, "{method} {path} HTTP/1.0\r\n\r\n")?;
-    let mut answer = String::new();
-    socket.take(ANSWER_MAX).read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut answer = Vec::new();
+    let mut buffer = [0; 64 * 1024];
+    while answer.len() <= ANSWER_MAX {
+        // One time for all of it, so that a few bytes now and then are no answer.
+        socket.set_read_timeout(left()?)?;
+        match socket.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => answer.extend_from_slice(buffer.split_at(length).0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    String::from_utf8(answer).map_err(io::Error::other)
 }

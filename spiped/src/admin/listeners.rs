@@ -20,13 +20,26 @@ pub struct AdminListeners {
 }
 
 impl AdminListeners {
-    /// Listens for what is asked for. May block. Call it while the process has one thread: files of
-    /// others would get the mode of the control socket.
+    /// Looks the address for metrics up. May block.
     ///
     /// # Errors
     ///
-    /// An address is no good, or cannot be listened on.
-    pub fn bind(metrics: Option<&str>, control: Option<&Path>) -> Result<Self, SetupError> {
+    /// It is no good.
+    pub fn resolve(metrics: Option<&str>) -> Result<Option<Endpoint>, SetupError> {
+        let Some(text) = metrics else {
+            return Ok(None);
+        };
+        let address = setup::parse_address("metrics", text)?;
+        Ok(setup::resolve("metrics", &address)?.into_iter().next())
+    }
+
+    /// Listens for what is asked for. Call it while the process has one thread: files of others would
+    /// get the mode of the control socket.
+    ///
+    /// # Errors
+    ///
+    /// An address cannot be listened on.
+    pub fn bind(metrics: Option<Endpoint>, control: Option<&Path>) -> Result<Self, SetupError> {
         let bind = |option, endpoint: Endpoint| {
             BoundListener::bind(&endpoint).map_err(|error| SetupError::Listen {
                 option: Some(option),
@@ -34,16 +47,8 @@ impl AdminListeners {
                 error,
             })
         };
-        let metrics = match metrics {
-            None => None,
-            Some(text) => {
-                let address = setup::parse_address("metrics", text)?;
-                let endpoint = setup::resolve("metrics", &address)?.into_iter().next();
-                endpoint
-                    .map(|endpoint| bind("--metrics", endpoint))
-                    .transpose()?
-            }
-        };
+        let metrics = metrics.map(|endpoint| bind("--metrics", endpoint));
+        let metrics = metrics.transpose()?;
         // The mode of the file decides who may connect.
         let others = umask(Mode::S_IXUSR | Mode::S_IRWXG | Mode::S_IRWXO);
         let control = control.map(|path| bind("--control", Endpoint::Unix(path.to_owned())));

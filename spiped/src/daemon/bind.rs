@@ -201,8 +201,21 @@ impl Listening {
 }
 
 impl ExistingState {
-    /// Returns the names that have to be looked up before these pipes can be bound, and what each
-    /// is the address of.
+    /// Looks up what these pipes need to know. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// A name has no address.
+    pub(crate) fn look_up(&mut self, pipes: &[(PipeConfig, Keys)]) -> Result<(), SetupError> {
+        for (role, address) in self.unknown(pipes) {
+            let found = setup::resolve(role, &address)?;
+            self.resolver_cache.add(&address, found);
+        }
+        Ok(())
+    }
+
+    /// Returns the names that have to be looked up before these pipes can be bound, and what each is
+    /// the address of.
     pub(crate) fn unknown(&self, pipes: &[(PipeConfig, Keys)]) -> Vec<(&'static str, Address)> {
         let mut unknown: Vec<(&'static str, Address)> = Vec::new();
         let mut ask = |role, address: &Address| {

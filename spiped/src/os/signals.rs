@@ -1,9 +1,8 @@
 //! The signals that ask the daemon for something: to end, or to read its settings again.
 
 use std::io::{self, IsTerminal};
-use std::time::Duration;
 
-use nix::sys::signal::{SigHandler, SigSet, Signal, raise, signal};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, raise, signal};
 use tokio::signal::unix::{self, SignalKind};
 
 /// What is asked for.
@@ -15,22 +14,47 @@ pub(crate) enum Request {
     Reload,
 }
 
-/// Keeps signals waiting until [`Requests::watch`]: who sees the daemon listen may ask it for
-/// something from then on.
+/// Keeps SIGHUP waiting until [`Requests::watch`], and sees to it that SIGTERM ends a start at once, of
+/// the first process of a container too.
+pub(crate) fn starting() -> io::Result<()> {
+    SigSet::from(Signal::SIGHUP).thread_block()?;
+    if is_first_process() {
+        let end = SigHandler::Handler(end_at_once);
+        for number in [Signal::SIGTERM, Signal::SIGINT] {
+            // SAFETY: the handler makes one system call, which is safe in a handler.
+            unsafe { signal(number, end) }?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps SIGTERM waiting too: who sees the daemon listen may ask it to end as it should.
 pub(crate) fn hold() -> io::Result<()> {
     Ok(held().thread_block()?)
 }
 
-/// Sleeps while signals are held, but for SIGTERM, which ends the process as if nobody watched.
-pub(crate) fn sleep(time: Duration) -> io::Result<()> {
+/// Does what may take its time while signals are held. SIGTERM ends the process meanwhile, as if nobody
+/// watched.
+pub(crate) fn interruptible<T>(work: impl FnOnce() -> T) -> io::Result<T> {
     let end = SigSet::from(Signal::SIGTERM);
-    end.thread_unblock()?;
-    std::thread::sleep(time);
-    Ok(end.thread_block()?)
+    let before = end.thread_swap_mask(SigmaskHow::SIG_UNBLOCK)?;
+    let done = work();
+    before.thread_set_mask()?;
+    Ok(done)
 }
 
 fn held() -> SigSet {
     [Signal::SIGTERM, Signal::SIGHUP].into_iter().collect()
+}
+
+/// The kernel gives the first process of a container no default action for signals.
+fn is_first_process() -> bool {
+    std::process::id() == 1
+}
+
+extern "C" fn end_at_once(number: nix::libc::c_int) {
+    // SAFETY: it ends the process and runs nothing of it, whatever the signal interrupted.
+    unsafe { nix::libc::_exit(128 + number) }
 }
 
 /// Watches for requests.
@@ -48,7 +72,14 @@ pub(crate) struct Requests {
 impl Requests {
     /// Starts to watch; from now on SIGTERM does not end the process by itself.
     pub(crate) fn watch(foreground: bool) -> io::Result<Self> {
-        let first_process = std::process::id() == 1;
+        let first_process = is_first_process();
+        if first_process {
+            // tokio's handler would call the one of the start as well.
+            for number in [Signal::SIGTERM, Signal::SIGINT] {
+                // SAFETY: the default action is no handler of ours.
+                unsafe { signal(number, SigHandler::SigDfl) }?;
+            }
+        }
         let interrupt = first_process.then(|| unix::signal(SignalKind::interrupt()));
         let in_terminal = foreground && io::stdin().is_terminal();
         let hang_up = (!in_terminal).then(|| unix::signal(SignalKind::hangup()));
