@@ -34,9 +34,11 @@ pub enum IdentityError {
     /// Neither a name that the system knows nor a number.
     #[error("no such group: {0:?}")]
     NoGroup(String),
-    /// The system's database failed.
-    #[error("cannot look up {name:?}: {}", os_error(.error))]
+    /// The system's database failed, or there is none.
+    #[error("cannot look up {what} {name:?}: {}; numbers (-u UID:GID) need no look-up", os_error(.error))]
     Lookup {
+        /// Of which kind it is.
+        what: &'static str,
         /// The user or group.
         name: String,
         /// Why not.
@@ -64,11 +66,13 @@ impl Identity {
     /// Reads `USER`, `:GROUP` or `USER:GROUP`; each is a name or else a number.
     ///
     /// A user without a group brings the primary group that the system's database gives it. A
-    /// number that the database does not know brings none, and the group stays what it was.
+    /// number that the database does not know, or where there is none, brings none, and the group
+    /// stays what it was.
     ///
     /// # Errors
     ///
-    /// A name is missing or unknown, or the database does not answer.
+    /// A name is missing or unknown, or the database does not answer for a name or for the primary
+    /// group of a number.
     pub fn parse(text: &str) -> Result<Self, IdentityError> {
         if text.is_empty() {
             return Err(IdentityError::Empty);
@@ -78,14 +82,16 @@ impl Identity {
             Some((user, group)) => (user, Some(group)),
             None => (text, None),
         };
-        let (uid, primary) = match user {
-            "" => (None, None),
-            name => find_user(name)?,
+        let user = match user {
+            "" => None,
+            name => Some(FoundUser::find(name)?),
         };
-        let gid = match group {
-            Some(name) => Some(find_group(name)?),
-            None => primary,
+        let gid = match (group, &user) {
+            (Some(name), _) => Some(find_group(name)?),
+            (None, Some(user)) => user.primary_group()?,
+            (None, None) => None,
         };
+        let uid = user.map(FoundUser::uid);
         Ok(Self { uid, gid })
     }
 
@@ -132,30 +138,58 @@ impl Identity {
     }
 }
 
-fn find_user(name: &str) -> Result<(Option<Uid>, Option<Gid>), IdentityError> {
-    let lookup = |error: Errno| IdentityError::Lookup {
-        name: name.to_owned(),
-        error: error.into(),
-    };
-    if let Some(user) = User::from_name(name).map_err(lookup)? {
-        return Ok((Some(user.uid), Some(user.gid)));
+/// A user as the command line has it.
+enum FoundUser {
+    Entry(User),
+    Number(Uid),
+}
+
+impl FoundUser {
+    /// A name comes before a number, as POSIX has it for chown; a number needs no database.
+    fn find(name: &str) -> Result<Self, IdentityError> {
+        match (User::from_name(name), number(name)) {
+            (Ok(Some(user)), _) => Ok(Self::Entry(user)),
+            (_, Some(number)) => Ok(Self::Number(Uid::from_raw(number))),
+            (Ok(None), None) => Err(IdentityError::NoUser(name.to_owned())),
+            (Err(error), None) => Err(lookup("user", name, error)),
+        }
     }
-    let number = number(name).ok_or_else(|| IdentityError::NoUser(name.to_owned()))?;
-    let uid = Uid::from_raw(number);
-    let user = User::from_uid(uid).map_err(lookup)?;
-    Ok((Some(uid), user.map(|user| user.gid)))
+
+    fn uid(self) -> Uid {
+        match self {
+            Self::Entry(user) => user.uid,
+            Self::Number(uid) => uid,
+        }
+    }
+
+    fn primary_group(&self) -> Result<Option<Gid>, IdentityError> {
+        match self {
+            Self::Entry(user) => Ok(Some(user.gid)),
+            Self::Number(uid) => match User::from_uid(*uid) {
+                Ok(user) => Ok(user.map(|user| user.gid)),
+                // There is no database. Another failure may hide a group, and the one that the
+                // daemon has must not be kept by mistake.
+                Err(Errno::ENOENT) => Ok(None),
+                Err(error) => Err(lookup("the group of user", &uid.to_string(), error)),
+            },
+        }
+    }
 }
 
 fn find_group(name: &str) -> Result<Gid, IdentityError> {
-    let group = Group::from_name(name).map_err(|error| IdentityError::Lookup {
+    match (Group::from_name(name), number(name)) {
+        (Ok(Some(group)), _) => Ok(group.gid),
+        (_, Some(number)) => Ok(Gid::from_raw(number)),
+        (Ok(None), None) => Err(IdentityError::NoGroup(name.to_owned())),
+        (Err(error), None) => Err(lookup("group", name, error)),
+    }
+}
+
+fn lookup(what: &'static str, name: &str, error: Errno) -> IdentityError {
+    IdentityError::Lookup {
+        what,
         name: name.to_owned(),
         error: error.into(),
-    })?;
-    match group {
-        Some(group) => Ok(group.gid),
-        None => number(name)
-            .map(Gid::from_raw)
-            .ok_or_else(|| IdentityError::NoGroup(name.to_owned())),
     }
 }
 
