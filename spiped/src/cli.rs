@@ -16,13 +16,13 @@ mod tests;
 mod text;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Command, FromArgMatches};
 
 pub use crate::config::settings::PipeOptions;
+use crate::os::std_streams;
 use arguments::{ClientArgs, SpipedArgs};
 pub use command::{spipe_command, spiped_command};
 use options::Refusal;
@@ -54,11 +54,10 @@ impl Exit {
     /// otherwise.
     #[must_use]
     pub fn print(&self) -> ExitCode {
-        // There is nobody left to tell.
-        let _ = match self.stream {
-            Stream::Stdout => io::stdout().write_all(self.text.as_bytes()),
-            Stream::Stderr => io::stderr().write_all(self.text.as_bytes()),
-        };
+        match self.stream {
+            Stream::Stdout => std_streams::print(&self.text),
+            Stream::Stderr => std_streams::print_error(&self.text),
+        }
         ExitCode::from(self.code)
     }
 }

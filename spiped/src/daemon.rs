@@ -33,6 +33,7 @@ use crate::daemon::sd_notify::Supervisor;
 use crate::keys::Keys;
 use crate::log::{self, Class, Destination};
 use crate::os::daemonize::{self, Outcome, Readiness, Role};
+use crate::os::event_loop::event_loop;
 use crate::os::fd_limit::FdLimit;
 use crate::os::os_error::os_error;
 use crate::os::pidfile::{self, PidfileError};
@@ -40,6 +41,7 @@ use crate::os::privileges::{Identity, IdentityError, PrivilegeError};
 use crate::os::sandbox::SandboxError;
 use crate::os::signals;
 use crate::os::socket_activation;
+use crate::os::system_error::SystemError;
 use crate::pipe::admission;
 use crate::pipe::registry::Registry;
 use crate::pipe::workers::Workers;
@@ -88,6 +90,9 @@ pub enum DaemonError {
     /// The system lacks what it takes to run.
     #[error("cannot start: {}", os_error(.0))]
     System(#[from] io::Error),
+    /// The same, and what it was.
+    #[error(transparent)]
+    Refused(#[from] SystemError),
 }
 
 /// The state of the start before the first look-up.
@@ -230,9 +235,7 @@ impl Plan {
         log::start()?;
         let workers = Arc::new(Workers::start(descriptors.workers())?);
         // For all but connections.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = event_loop()?;
         let registry = Arc::new(Registry::default());
         let daemon = Daemon {
             process: self.process,
@@ -275,7 +278,7 @@ impl Plan {
     }
 
     /// As many as there can be; says so if they are too few for what is asked for.
-    fn descriptors(&self) -> io::Result<FdLimit> {
+    fn descriptors(&self) -> Result<FdLimit, SystemError> {
         // Asked before the sandbox, which hides the limits of a container.
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let descriptors = FdLimit::raise(processors)?;

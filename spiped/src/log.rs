@@ -22,13 +22,13 @@ mod sink;
 mod writer;
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::os::system_error::{SystemError, cannot};
 pub(crate) use coded_enum::coded_enum;
 pub use fields::Fields;
 pub use limit::Class;
@@ -189,8 +189,9 @@ pub fn has_syslog() -> bool {
 /// # Errors
 ///
 /// The log runs already, or the system refuses a thread.
-pub fn start() -> io::Result<()> {
+pub fn start() -> Result<(), SystemError> {
     LOG.start()
+        .map_err(cannot("start the thread that writes the log"))
 }
 
 /// Writes out what is queued and ends the log, waiting for at most `patience`; says whether all of

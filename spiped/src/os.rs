@@ -1,6 +1,7 @@
 //! What the operating system gives: all that is unix or Linux alone, and all that is `unsafe`.
 
 pub mod daemonize;
+pub(crate) mod event_loop;
 pub mod fd_limit;
 pub mod locked_memory;
 pub mod malloc_trim;
@@ -10,3 +11,5 @@ pub mod privileges;
 pub mod sandbox;
 pub mod signals;
 pub mod socket_activation;
+pub mod std_streams;
+pub mod system_error;

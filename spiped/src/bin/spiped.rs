@@ -4,12 +4,12 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use spiped::cli::{self, SpipedCommand, SpipedOptions};
 use spiped::commands::{check, keygen, probe};
+use spiped::os::std_streams;
 use spiped::{admin, daemon, log};
 
 fn main() -> ExitCode {
@@ -47,8 +47,7 @@ fn run(options: SpipedOptions) -> ExitCode {
 fn print<E: Display>(text: Result<String, E>) -> Result<ExitCode, Box<dyn Error>> {
     match text {
         Ok(text) => {
-            // Whoever has closed the output does not want it.
-            let _ = io::stdout().write_all(text.as_bytes());
+            std_streams::print(&text);
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {

@@ -1,24 +1,28 @@
 //! `spiped check FILE`: all that is wrong with a configuration file, or what it would run.
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::table::aligned;
-use crate::config::file::{self, KeyFiles};
+use crate::config::file::{self, ConfigError, KeyFiles};
 use crate::config::settings::PipeConfig;
+use crate::log;
+use crate::os::std_streams;
 
 /// Checks a file, and says on standard output what it would run.
 #[must_use]
 pub fn run(path: &Path) -> ExitCode {
     match file::read(path, KeyFiles::Try) {
         Ok(pipes) => {
-            // Whoever has closed the output does not want it.
-            let _ = io::stdout().write_all(table(&pipes).as_bytes());
+            std_streams::print(&table(&pipes));
             ExitCode::SUCCESS
         }
+        Err(error @ ConfigError::Read { .. }) => {
+            log::error_now(error);
+            ExitCode::FAILURE
+        }
         Err(error) => {
-            let _ = writeln!(io::stderr(), "{}", error.lines().join("\n"));
+            std_streams::print_error(&format!("{}\n", error.lines().join("\n")));
             ExitCode::FAILURE
         }
     }

@@ -2,13 +2,14 @@
 //! how long it takes to find out.
 
 use std::fmt;
-use std::io;
 use std::time::{Duration, Instant};
 
 use crate::cli::SpipeOptions;
 use crate::commands::client;
 use crate::config::setup::{self, SetupError};
 use crate::config::values::Mode;
+use crate::os::event_loop::event_loop;
+use crate::os::system_error::SystemError;
 use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::resolved::ResolverCache;
@@ -29,8 +30,8 @@ pub enum ProbeError {
         error: ConnectionError,
     },
     /// The system lacks what it takes to run.
-    #[error("cannot start: {0}")]
-    System(#[from] io::Error),
+    #[error(transparent)]
+    System(#[from] SystemError),
 }
 
 /// What was found.
@@ -76,9 +77,7 @@ pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
     let endpoints = setup::resolve("target", &address)?;
     let resolve = begin.elapsed();
     let handler = client::handler(options, Target::new(address, endpoints), bind, keys);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = event_loop()?;
     runtime.block_on(probe(&handler, options, resolve))
 }
 

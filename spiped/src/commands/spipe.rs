@@ -1,11 +1,10 @@
 //! `spipe`: standard input to the peer, the peer to standard output.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use spiped_tokio::{Socket, Traffic, relay};
@@ -16,7 +15,11 @@ use crate::cli::SpipeOptions;
 use crate::commands::client;
 use crate::config::setup::{self, SetupError};
 use crate::config::values::Mode;
+use crate::os::event_loop::event_loop;
+use crate::os::os_error::os_error;
 use crate::os::sandbox::{Permissions, Sandbox};
+use crate::os::std_streams::{self, OwnStdout};
+use crate::os::system_error::{SystemError, cannot};
 use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::resolved::ResolverCache;
@@ -37,14 +40,14 @@ pub enum SpipeError {
         error: ConnectionError,
     },
     /// Standard input cannot be read.
-    #[error("cannot read standard input: {0}")]
+    #[error("cannot read standard input: {}", os_error(.0))]
     Input(io::Error),
     /// Standard output cannot be written.
-    #[error("cannot write standard output: {0}")]
+    #[error("cannot write standard output: {}", os_error(.0))]
     Output(io::Error),
     /// The system lacks what it takes to run.
-    #[error("cannot start: {0}")]
-    System(#[from] io::Error),
+    #[error(transparent)]
+    System(#[from] SystemError),
 }
 
 /// Runs `spipe` until both directions have ended.
@@ -60,19 +63,22 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let bind = ResolverCache::default().resolve_bind(bind.as_ref())?;
     let permissions = Permissions::of(&endpoints, &bind);
     let key_lock = keys.lock();
+    let stdout = OwnStdout::take().map_err(cannot("take over standard output"))?;
     let handler = client::handler(options, Target::new(target, endpoints), bind, keys);
     // As much as there is, without a word: standard error is for errors.
     let _ = Sandbox::On.enter(&permissions, key_lock);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let outcome = runtime.block_on(converse(&handler, options));
+    let runtime = event_loop()?;
+    let outcome = runtime.block_on(converse(&handler, options, stdout));
     // A thread that waits for standard input must not keep the program alive.
     runtime.shutdown_background();
     outcome
 }
 
-async fn converse(handler: &ConnectionHandler, options: &SpipeOptions) -> Result<(), SpipeError> {
+async fn converse(
+    handler: &ConnectionHandler,
+    options: &SpipeOptions,
+    mut stdout: OwnStdout,
+) -> Result<(), SpipeError> {
     let failed = |error| SpipeError::Connection {
         target: options.target.clone(),
         error,
@@ -82,10 +88,11 @@ async fn converse(handler: &ConnectionHandler, options: &SpipeOptions) -> Result
 
     // Standard input and output may be files or terminals, which cannot be waited for, so a thread
     // each moves their data through a socket that can.
-    let (plain, terminal) = UnixStream::pair()?;
+    let (plain, terminal) = socket_pair().map_err(cannot("make a pair of sockets"))?;
     let terminal = Arc::new(terminal);
+    let broken = Arc::new(AtomicBool::new(false));
     let input = on_thread("stdin", {
-        let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let mut stdin = std_streams::stdin().map_err(cannot("take over standard input"))?;
         let terminal = Arc::clone(&terminal);
         move || {
             copy(&mut stdin, &mut &*terminal)?;
@@ -93,18 +100,24 @@ async fn converse(handler: &ConnectionHandler, options: &SpipeOptions) -> Result
         }
     })?;
     let output = on_thread("stdout", {
-        let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        move || copy(&mut &*terminal, &mut stdout)
+        let broken = Arc::clone(&broken);
+        move || {
+            copy(&mut &*terminal, &mut stdout)?;
+            if !broken.load(Ordering::SeqCst) {
+                stdout.end();
+            }
+            Ok(())
+        }
     })?;
-    plain.set_nonblocking(true)?;
-    let plain = Socket::from(tokio::net::UnixStream::from_std(plain)?);
 
     let traffic = Traffic::default();
     let relayed = async {
         let relayed = relay(&plain, &mut stream, &traffic).await;
         if relayed.is_err() {
-            // What the relay has handed on before the break is still written.
-            (&plain).shutdown().await?;
+            // What the relay has handed on before the break is still written, but not as a whole
+            // stream with its end.
+            broken.store(true, Ordering::SeqCst);
+            (&plain).shutdown().await.map_err(SpipeError::Output)?;
         }
         Ok(relayed)
     };
@@ -116,18 +129,27 @@ async fn converse(handler: &ConnectionHandler, options: &SpipeOptions) -> Result
     relayed.map_err(|error| failed(error.into()))
 }
 
+/// Returns what the relay has, and what the threads have.
+fn socket_pair() -> io::Result<(Socket, UnixStream)> {
+    let (plain, terminal) = UnixStream::pair()?;
+    plain.set_nonblocking(true)?;
+    let plain = tokio::net::UnixStream::from_std(plain)?;
+    Ok((plain.into(), terminal))
+}
+
 /// Runs blocking work on a thread of its own, which nobody waits for at exit.
 fn on_thread(
     name: &str,
     work: impl FnOnce() -> io::Result<()> + Send + 'static,
-) -> io::Result<impl Future<Output = io::Result<()>>> {
+) -> Result<impl Future<Output = io::Result<()>>, SystemError> {
     let (done, outcome) = oneshot::channel();
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
             // Nobody may be listening any more.
             let _ = done.send(work());
-        })?;
+        })
+        .map_err(cannot("start a thread"))?;
     Ok(async {
         outcome
             .await

@@ -1,6 +1,5 @@
 //! The daemon while it serves: it reloads when it is asked to, and drains at the end.
 
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use crate::log::{self, Class};
 use crate::os::daemonize::Readiness;
 use crate::os::sandbox::SandboxReport;
 use crate::os::signals::{Request, Requests};
+use crate::os::system_error::{SystemError, cannot};
 use crate::pipe::registry::{Phase, Registry};
 
 /// How long a reload may go on when another is asked for.
@@ -45,11 +45,18 @@ impl Daemon {
         listeners: AdminListeners,
         readiness: Option<Readiness>,
         report: Option<SandboxReport>,
-    ) -> io::Result<()> {
-        let mut requests = Requests::watch(self.process.foreground)?;
-        let changes = self.pipes.reconcile(bound).await?;
+    ) -> Result<(), SystemError> {
+        let mut requests =
+            Requests::watch(self.process.foreground).map_err(cannot("watch for signals"))?;
+        let changes = self
+            .pipes
+            .reconcile(bound)
+            .await
+            .map_err(cannot("serve what it listens on"))?;
         let (reloads, asked_to_reload) = mpsc::channel(1);
-        listeners.open(&self.registry, reloads)?;
+        listeners
+            .open(&self.registry, reloads)
+            .map_err(cannot("serve metrics and the control socket"))?;
         self.registry.set_phase(Phase::Serving);
         // Before the process that was started goes away, which looks like the end to who does not know
         // the one that comes after it.

@@ -2,13 +2,14 @@
 //! that nothing waits for it.
 
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::datagrams::Datagrams;
 use super::line::Line;
 use super::{FACILITY_DAEMON, is_json, journal, json, program};
+use crate::os::std_streams::Waiting;
 
 /// Where syslog daemons listen: Linux, the BSDs, macOS.
 pub(super) const SYSLOG_SOCKETS: [&str; 3] = ["/dev/log", "/var/run/log", "/var/run/syslog"];
@@ -22,7 +23,7 @@ pub(super) enum Sink {
 impl Sink {
     pub(super) fn stderr() -> Self {
         let form = if is_json() { json::object } else { plain };
-        Self::Stream(Stream::new(Box::new(Stderr), form))
+        Self::Stream(Stream::new(Box::new(Waiting(Stderr(io::stderr()))), form))
     }
 
     /// Syslog, and why it is out of reach now if it is.
@@ -78,11 +79,17 @@ fn syslog(line: &Line) -> Vec<u8> {
 
 /// Standard error without the lock of [`io::stderr`]: a write that blocks must not block a thread
 /// that wants to print a panic.
-struct Stderr;
+struct Stderr(io::Stderr);
+
+impl AsFd for Stderr {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(nix::unistd::write(io::stderr(), bytes)?)
+        Ok(nix::unistd::write(self, bytes)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

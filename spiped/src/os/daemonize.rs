@@ -9,9 +9,11 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+
+use super::system_error::{SystemError, cannot};
 
 /// Which of the two processes this is after [`fork`].
 #[derive(Debug)]
@@ -49,31 +51,45 @@ pub struct Readiness {
     null: File,
 }
 
+/// What forking is for.
+const BACKGROUND: &str = "go into the background (-F stays in the foreground)";
+
 /// Splits the process in two; the child is the leader of a session of its own.
 ///
 /// # Errors
 ///
 /// The process has other threads already, `/dev/null` is unusable, or the system refuses.
-pub fn fork() -> io::Result<Role> {
+pub fn fork() -> Result<Role, SystemError> {
     if threads().is_some_and(|count| count > 1) {
-        return Err(io::Error::other("cannot fork: other threads are running"));
+        return Err(cannot(BACKGROUND)(io::Error::other(
+            "other threads are running",
+        )));
     }
     // Text still buffered here would otherwise be printed by both.
-    io::stdout().flush()?;
-    let (reader, writer) = io::pipe()?;
+    io::stdout()
+        .flush()
+        .map_err(cannot("write standard output"))?;
+    let (reader, writer) = io::pipe().map_err(cannot("make a pipe"))?;
     let null = OpenOptions::new()
         .read(true)
         .write(true)
-        .open("/dev/null")?;
+        .open("/dev/null")
+        .map_err(cannot(
+            "open /dev/null, which standard streams lead to in the background (-F stays in the \
+             foreground)",
+        ))?;
+    // Whoever started this may ignore the end of children, which then leave nothing to wait for.
+    // SAFETY: no handler is installed, and none of ours is replaced.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map_err(cannot("watch for its end"))?;
     // SAFETY: the process has one thread (checked above where the system can tell, and before any
     // runtime starts elsewhere), so no lock is held by a thread that the child lacks.
-    match unsafe { nix::unistd::fork() }? {
+    match unsafe { nix::unistd::fork() }.map_err(cannot(BACKGROUND))? {
         ForkResult::Parent { child } => Ok(Role::Parent(Waiting {
             daemon: child,
             ready: reader,
         })),
         ForkResult::Child => {
-            setsid()?;
+            setsid().map_err(cannot("begin a session of its own"))?;
             Ok(Role::Child(Readiness {
                 ready: writer,
                 null,
@@ -82,19 +98,22 @@ pub fn fork() -> io::Result<Role> {
     }
 }
 
+/// What the parent does.
+const WAIT: &str = "wait for the daemon in the background";
+
 impl Waiting {
     /// Waits until the daemon is ready or gone.
     ///
     /// # Errors
     ///
     /// The wait itself failed; what became of the daemon is unknown.
-    pub fn wait(mut self) -> io::Result<Outcome> {
+    pub fn wait(mut self) -> Result<Outcome, SystemError> {
         match self.ready.read_exact(&mut [0]) {
             Ok(()) => return Ok(Outcome::Ready),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(cannot(WAIT)(error)),
         }
-        match waitpid(self.daemon, None)? {
+        match waitpid(self.daemon, None).map_err(cannot(WAIT))? {
             WaitStatus::Signaled(_, signal, _) => Ok(Outcome::Killed(signal)),
             _ => Ok(Outcome::Failed),
         }
@@ -111,7 +130,12 @@ impl Readiness {
     ///
     /// `BrokenPipe` if the parent is gone, which means that whoever started this daemon gave up on
     /// it; otherwise the system refuses. The daemon should end either way.
-    pub fn ready(mut self) -> io::Result<()> {
+    pub fn ready(self) -> Result<(), SystemError> {
+        self.detach()
+            .map_err(cannot("tell who waits for the daemon that it runs"))
+    }
+
+    fn detach(mut self) -> io::Result<()> {
         dup2_stdin(&self.null)?;
         if !is_kept(io::stdout().as_fd()) {
             dup2_stdout(&self.null)?;

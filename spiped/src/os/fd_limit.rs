@@ -5,6 +5,8 @@ use std::io;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
+use super::system_error::{SystemError, cannot};
+
 /// A connection is two sockets.
 const PER_CONNECTION: u64 = 2;
 /// For everything that is no connection: standard streams, listener, resolver and log.
@@ -32,8 +34,9 @@ impl FdLimit {
     /// # Errors
     ///
     /// The limit cannot be read.
-    pub fn raise(processors: usize) -> io::Result<Self> {
-        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    pub fn raise(processors: usize) -> Result<Self, SystemError> {
+        let (soft, hard) =
+            getrlimit(Resource::RLIMIT_NOFILE).map_err(cannot("read the limit of open files"))?;
         let limit = highest(soft, hard, |&limit| {
             setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_ok()
         });

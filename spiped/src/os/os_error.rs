@@ -9,7 +9,11 @@ use nix::errno::Errno;
 #[must_use]
 pub fn os_error(error: &io::Error) -> String {
     match error.raw_os_error() {
-        Some(number) => uncapitalized(Errno::from_raw(number).desc()),
+        Some(number) => match Errno::from_raw(number) {
+            // "Try again" there.
+            Errno::EAGAIN => "resource temporarily unavailable".to_owned(),
+            errno => uncapitalized(errno.desc()),
+        },
         None => error.to_string(),
     }
 }

@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, raise, signal};
 use tokio::signal::unix::{self, SignalKind};
 
+use super::system_error::{SystemError, cannot};
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -16,7 +18,11 @@ pub(crate) enum Request {
 
 /// Keeps SIGHUP waiting until [`Requests::watch`], and sees to it that SIGTERM ends a start at once, of
 /// the first process of a container too.
-pub(crate) fn starting() -> io::Result<()> {
+pub(crate) fn starting() -> Result<(), SystemError> {
+    watch_for_end().map_err(cannot("watch for signals"))
+}
+
+fn watch_for_end() -> nix::Result<()> {
     SigSet::from(Signal::SIGHUP).thread_block()?;
     if is_first_process() {
         let end = SigHandler::Handler(end_at_once);
@@ -29,17 +35,18 @@ pub(crate) fn starting() -> io::Result<()> {
 }
 
 /// Keeps SIGTERM waiting too: who sees the daemon listen may ask it to end as it should.
-pub(crate) fn hold() -> io::Result<()> {
-    Ok(held().thread_block()?)
+pub(crate) fn hold() -> Result<(), SystemError> {
+    held().thread_block().map_err(cannot("hold signals"))
 }
 
 /// Does what may take its time while signals are held. SIGTERM ends the process meanwhile, as if nobody
 /// watched.
-pub(crate) fn interruptible<T>(work: impl FnOnce() -> T) -> io::Result<T> {
+pub(crate) fn interruptible<T>(work: impl FnOnce() -> T) -> Result<T, SystemError> {
     let end = SigSet::from(Signal::SIGTERM);
-    let before = end.thread_swap_mask(SigmaskHow::SIG_UNBLOCK)?;
+    let before = end.thread_swap_mask(SigmaskHow::SIG_UNBLOCK);
+    let before = before.map_err(cannot("let signals through"))?;
     let done = work();
-    before.thread_set_mask()?;
+    before.thread_set_mask().map_err(cannot("hold signals"))?;
     Ok(done)
 }
 

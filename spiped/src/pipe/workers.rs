@@ -3,15 +3,16 @@
 //! A connection stays on the thread that had the fewest connections when it was accepted. Threads that take
 //! work from each other also wake each other for it, which slows many small requests down.
 
-use std::io;
 use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::os::event_loop::event_loop;
+use crate::os::system_error::{SystemError, cannot};
 use crate::pipe::open_connections::{OpenConnection, OpenConnections};
 
 /// All workers of the process, and the number of connections that they serve.
@@ -45,12 +46,12 @@ impl Workers {
     /// # Errors
     ///
     /// The system lacks what it takes.
-    pub fn start(count: usize) -> io::Result<Self> {
+    pub fn start(count: usize) -> Result<Self, SystemError> {
         let (end, ended) = watch::channel(false);
         let start = |number| Worker::start(number, ended.clone());
         Ok(Self {
             first: start(0)?,
-            others: (1..count).map(start).collect::<io::Result<_>>()?,
+            others: (1..count).map(start).collect::<Result<_, _>>()?,
             connections: Arc::default(),
             turn: AtomicUsize::new(0),
             end,
@@ -106,17 +107,19 @@ impl Workers {
 }
 
 impl Worker {
-    fn start(number: usize, mut ended: watch::Receiver<bool>) -> io::Result<Arc<Self>> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+    fn start(number: usize, mut ended: watch::Receiver<bool>) -> Result<Arc<Self>, SystemError> {
+        let runtime = event_loop()?;
         let worker = Arc::new(Self {
             events: runtime.handle().clone(),
             connections: AtomicUsize::new(0),
         });
         let thread = thread::Builder::new().name(format!("worker-{number}"));
-        thread.spawn(move || {
-            let _ = runtime.block_on(ended.wait_for(|&ended| ended));
-            runtime.shutdown_background();
-        })?;
+        thread
+            .spawn(move || {
+                let _ = runtime.block_on(ended.wait_for(|&ended| ended));
+                runtime.shutdown_background();
+            })
+            .map_err(cannot("start a thread for connections"))?;
         Ok(worker)
     }
 }
@@ -140,6 +143,7 @@ mod tests {
     use std::collections::HashSet;
     use std::time::Duration;
 
+    use tokio::runtime::Builder;
     use tokio::time::timeout;
 
     use super::*;
