@@ -29,11 +29,8 @@ impl Library {
     ///
     /// `--cfg spiped_portable` at build time, a switch for tests, forces the portable one.
     pub(crate) fn fastest() -> Self {
-        #[cfg(all(
-            any(target_arch = "x86_64", target_arch = "aarch64"),
-            not(spiped_portable)
-        ))]
-        if graviola_runs() {
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if !cfg!(spiped_portable) && graviola_runs() {
             return Self::Graviola;
         }
         Self::Portable
@@ -53,7 +50,6 @@ impl Library {
 
 /// Whether this processor has the instructions that graviola uses.
 #[cfg(target_arch = "x86_64")]
-#[cfg_attr(all(spiped_portable, not(test)), expect(dead_code))]
 fn graviola_runs() -> bool {
     // Its own look leaves out bmi2, and adx in a build for valgrind; its X25519 uses both.
     graviola::util::is_cpu_supported()
@@ -63,7 +59,6 @@ fn graviola_runs() -> bool {
 
 /// Whether this processor has the instructions that graviola uses.
 #[cfg(target_arch = "aarch64")]
-#[cfg_attr(all(spiped_portable, not(test)), expect(dead_code))]
 fn graviola_runs() -> bool {
     graviola::util::is_cpu_supported()
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::Address;
 
 /// A pair of programs: those under test, or the C ones.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Maker {
     spiped: PathBuf,
     spipe: PathBuf,

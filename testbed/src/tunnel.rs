@@ -46,6 +46,12 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Whether both ends are of one maker, and so speak the newest version of the protocol.
+    #[must_use]
+    pub fn is_of_one_maker(&self) -> bool {
+        self.client == self.server
+    }
+
     /// Puts `spipe` in the place of `spiped -e`.
     pub fn with_spipe(mut self) -> Self {
         self.with_spipe = true;
