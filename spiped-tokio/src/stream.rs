@@ -146,7 +146,7 @@ impl<IO> SpipedStream<IO> {
 
 fn fault(error: Error) -> io::Error {
     let kind = match error {
-        Error::TruncatedPacket => io::ErrorKind::UnexpectedEof,
+        Error::TruncatedPacket | Error::UnauthenticatedEnd => io::ErrorKind::UnexpectedEof,
         Error::Finished => io::ErrorKind::BrokenPipe,
         _ => io::ErrorKind::InvalidData,
     };

@@ -34,10 +34,8 @@ fn handshaker() -> Handshaker {
     Handshaker::new(Secret::from_key_file(b"key"))
 }
 
-/// One whose packets have one length.
-fn first_version() -> Handshaker {
-    let only = Versions::Only(Version::V1);
-    handshaker().with_config(HandshakeConfig::default().with_versions(only))
+fn only(version: Version) -> Handshaker {
+    handshaker().with_config(HandshakeConfig::default().with_versions(Versions::Only(version)))
 }
 
 /// A relay in a task, as `spiped -e` runs it, the plain client of it and the peer's stream.
@@ -109,34 +107,39 @@ async fn both_ends_pass_and_traffic_is_counted() {
 
 #[tokio::test]
 async fn what_waits_to_be_sent_goes_out_in_full_packets() {
-    const PAYLOAD_LEN: usize = 1024;
-    const PACKET_LEN: usize = 1060;
-    const PACKETS: usize = 160;
-    let waiting = vec![7; PAYLOAD_LEN * PACKETS];
-    let (mut client, plain) = tokio::net::UnixStream::pair().unwrap();
-    socket2::SockRef::from(&client)
-        .set_send_buffer_size(2 * waiting.len())
-        .unwrap();
-    // All of it fits into the socket, so none of the relay's reads finds less than it could take.
-    assert_eq!(client.try_write(&waiting).unwrap(), waiting.len());
-    client.shutdown().await.unwrap();
+    /// Bytes, of plaintext.
+    const WAITING: usize = 160 * 1024;
+    for (version, data_len, sealed_len, end_len) in [
+        (Version::V1, 1024, 1060, 0),
+        (Version::V2, 16_384, 16_421, 37),
+    ] {
+        let waiting = vec![7; WAITING];
+        let (mut client, plain) = tokio::net::UnixStream::pair().unwrap();
+        socket2::SockRef::from(&client)
+            .set_send_buffer_size(2 * waiting.len())
+            .unwrap();
+        // All of it fits into the socket, so none of the relay's reads finds less than it could take.
+        assert_eq!(client.try_write(&waiting).unwrap(), waiting.len());
+        client.shutdown().await.unwrap();
 
-    let peer = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await
-        .unwrap();
-    let target = Endpoint::Tcp(peer.local_addr().unwrap());
-    let relaying = tokio::spawn(async move {
-        let target = dial(&[target], &DialOptions::new(PATIENCE)).await.unwrap();
-        let mut stream = first_version().connect(&target).await.unwrap();
-        relay(&plain.into(), &mut stream, &Traffic::default()).await
-    });
-    let (peer, _) = peer.accept().await.unwrap();
-    let mut wire = first_version().accept(peer).await.unwrap().into_parts().io;
-    let mut received = Vec::new();
-    wire.read_to_end(&mut received).await.unwrap();
-    wire.shutdown().await.unwrap();
-    assert_eq!(received.len(), PACKETS * PACKET_LEN);
-    relaying.await.unwrap().unwrap();
+        let peer = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
+        let target = Endpoint::Tcp(peer.local_addr().unwrap());
+        let relaying = tokio::spawn(async move {
+            let target = dial(&[target], &DialOptions::new(PATIENCE)).await.unwrap();
+            let mut stream = only(version).connect(&target).await.unwrap();
+            relay(&plain.into(), &mut stream, &Traffic::default()).await
+        });
+        let (peer, _) = peer.accept().await.unwrap();
+        let mut wire = only(version).accept(peer).await.unwrap().into_parts().io;
+        let mut received = Vec::new();
+        wire.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received.len(), WAITING / data_len * sealed_len + end_len);
+        drop(wire);
+        let ended = relaying.await.unwrap();
+        assert_eq!(ended.is_ok(), version == Version::V1, "{ended:?}");
+    }
 }
 
 #[tokio::test]
@@ -358,4 +361,79 @@ async fn an_owned_socket_becomes_a_stream_that_a_task_can_have() {
     stream.read_to_end(&mut answer).await.unwrap();
     assert_eq!(answer, b"question");
     serving.await.unwrap().unwrap();
+}
+
+/// The plain side of a relay of version 2, the bare connection of its peer, and how it ends.
+async fn relayed_to_a_bare_peer() -> (TcpStream, TcpStream, JoinHandle<Result<(), RelayError>>) {
+    let Relayed {
+        client,
+        peer,
+        relay,
+    } = relayed().await;
+    assert_eq!(peer.version(), Version::V2);
+    let ended = tokio::spawn(async move { relay.await.unwrap().0 });
+    (client, peer.into_parts().io, ended)
+}
+
+#[tokio::test]
+async fn a_fin_that_no_end_precedes_is_a_reset_at_the_plain_side_and_no_end_goes_back() {
+    let (mut client, mut wire, relay) = relayed_to_a_bare_peer().await;
+    wire.shutdown().await.unwrap();
+    let read = timeout(PATIENCE, client.read(&mut [0; 16])).await.unwrap();
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let mut received = Vec::new();
+    let end = wire.read_to_end(&mut received).await;
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(received.is_empty(), "{received:?}");
+    let error = relay.await.unwrap().unwrap_err();
+    assert!(
+        matches!(&error, RelayError::Encrypted(error) if error.kind() == ErrorKind::UnexpectedEof),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_plain_side_that_breaks_is_no_end_for_the_peer() {
+    let Relayed {
+        mut client,
+        mut peer,
+        relay,
+    } = relayed().await;
+    client.write_all(b"some").await.unwrap();
+    let mut some = [0; 4];
+    peer.read_exact(&mut some).await.unwrap();
+    reset(client);
+    let mut wire = peer.into_parts().io;
+    let mut received = Vec::new();
+    let end = wire.read_to_end(&mut received).await;
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(received.is_empty(), "{received:?}");
+    assert!(matches!(ended(relay).await.0, Err(RelayError::Plain(_))));
+}
+
+#[tokio::test]
+async fn a_plain_end_during_the_handshake_is_passed_on_after_it() {
+    for version in [Version::V1, Version::V2] {
+        let (listener, address) = listen().await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (plain, _) = listener.accept().await.unwrap();
+        client.write_all(b"all").await.unwrap();
+        client.shutdown().await.unwrap();
+        let (near, far) = tokio::net::UnixStream::pair().unwrap();
+        let (near, far) = (Socket::from(near), Socket::from(far));
+        let relaying = tokio::spawn(async move {
+            let mut stream = only(version).connect(&near).await.unwrap();
+            relay(&plain, &mut stream, &Traffic::default()).await
+        });
+        let mut peer = only(version).accept(far).await.unwrap();
+        let mut received = Vec::new();
+        peer.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"all");
+        peer.write_all(b"answer").await.unwrap();
+        peer.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"answer");
+        relaying.await.unwrap().unwrap();
+    }
 }

@@ -1,4 +1,4 @@
-use spiped_proto::{Error, HandshakeConfig, Secret, Version, Versions};
+use spiped_proto::{Error, HandshakeConfig, Secret, Versions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
@@ -12,13 +12,13 @@ const PLAINTEXT_LEN: usize = 64 * 1024;
 
 type Stream = SpipedStream<DuplexStream>;
 
-async fn pair(width: usize) -> (Stream, Stream) {
-    pair_of(Versions::Newest, width).await
-}
+/// A version, with the data of a full record and the length that it has then.
+const FULL: [(Version, usize, usize); 2] =
+    [(Version::V1, 1024, 1060), (Version::V2, 16_384, 16_421)];
 
-async fn pair_of(versions: Versions, width: usize) -> (Stream, Stream) {
+async fn pair(version: Version, width: usize) -> (Stream, Stream) {
     let (client, server) = duplex(width);
-    let config = HandshakeConfig::default().with_versions(versions);
+    let config = HandshakeConfig::default().with_versions(Versions::Only(version));
     let handshaker = Handshaker::new(Secret::from_key_file(b"key")).with_config(config);
     let (client, server) = tokio::join!(handshaker.connect(client), handshaker.accept(server));
     (client.unwrap(), server.unwrap())
@@ -72,13 +72,15 @@ async fn read(stream: &mut Stream, dice: &mut Dice) -> Vec<u8> {
 async fn every_byte_passes_in_order_however_it_is_written_and_read() {
     let data = pattern(3_000_000);
     for (seed, width) in (0..).zip([50_000, 1060, 131_072, 67_840, 300_001, WIDTH]) {
-        let (mut from, mut to) = pair(width).await;
-        let (mut writing, mut reading) = (Dice(seed), Dice(seed + 100));
-        let ((), received) = tokio::join!(
-            write(&mut from, &data, &mut writing),
-            read(&mut to, &mut reading)
-        );
-        assert!(received == data, "width {width}");
+        for (version, ..) in FULL {
+            let (mut from, mut to) = pair(version, width).await;
+            let (mut writing, mut reading) = (Dice(seed), Dice(seed + 100));
+            let ((), received) = tokio::join!(
+                write(&mut from, &data, &mut writing),
+                read(&mut to, &mut reading)
+            );
+            assert!(received == data, "version {version}, width {width}");
+        }
     }
 }
 
@@ -91,13 +93,9 @@ async fn sealed(mut stream: Stream, mut raw: DuplexStream, data: &[u8]) -> Vec<u
     packets
 }
 
-/// The versions, with the lengths of a full packet and of what it carries.
-const PACKETS: [(Version, usize, usize); 2] =
-    [(Version::V1, 1060, 1024), (Version::V2, 16421, 16384)];
-
-/// A stream to which a peer has sent packets as `tamper` has left them.
+/// A stream to which a peer has sent full records as `tamper` has left them.
 async fn tampered(version: Version, data: &[u8], tamper: impl FnOnce(&mut Vec<u8>)) -> Stream {
-    let (from, mut to) = pair_of(Versions::Only(version), WIDTH).await;
+    let (from, mut to) = pair(version, WIDTH).await;
     let (raw, far) = duplex(WIDTH);
     // The handshake went through the pair; what follows goes through our hands.
     let from = SpipedStream { io: far, ..from };
@@ -115,38 +113,45 @@ async fn read_to_the_error(stream: &mut Stream) -> (Vec<u8>, io::Error) {
     (received, error)
 }
 
-/// Each of some cases in each version.
-fn each<T: Copy>(cases: &[T]) -> impl Iterator<Item = (T, (Version, usize, usize))> {
-    let each = |case: &T| PACKETS.map(|packet| (*case, packet));
-    cases.iter().flat_map(each)
-}
-
 #[tokio::test]
-async fn all_packets_before_one_that_was_tampered_with_come_out_and_nothing_after() {
-    let faulty = [0, 1, 3, 4, 5, 63, 64, 65, 127];
-    for (faulty, (version, packet, payload)) in each(&faulty) {
-        let data = pattern(130 * payload);
-        let tamper = |packets: &mut Vec<u8>| packets[faulty * packet + 3] ^= 1;
-        let mut stream = tampered(version, &data, tamper).await;
-        let (received, error) = read_to_the_error(&mut stream).await;
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        assert!(received == data[..faulty * payload], "{version}, {faulty}");
-        for _ in 0..2 {
-            let again = stream.read(&mut [0; 2048]).await.unwrap_err();
-            let again = *again.get_ref().unwrap().downcast_ref::<Error>().unwrap();
-            assert_eq!(again, Error::PacketMac);
+async fn all_records_before_one_that_was_tampered_with_come_out_and_nothing_after() {
+    for (version, len, sealed_len) in FULL {
+        let data = pattern(300 * len);
+        for faulty in [0, 1, 3, 4, 5, 63, 64, 65, 127, 255, 256, 257, 299] {
+            let stream = tampered(version, &data, |sealed| {
+                sealed[faulty * sealed_len + 3] ^= 1;
+            });
+            let mut stream = stream.await;
+            let stream = &mut stream;
+            let (received, error) = read_to_the_error(stream).await;
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(received == data[..faulty * len], "{version}: {faulty}");
+            for _ in 0..2 {
+                let again = stream.read(&mut [0; 2048]).await.unwrap_err();
+                let again = *again.get_ref().unwrap().downcast_ref::<Error>().unwrap();
+                assert_eq!(again, Error::PacketMac);
+            }
         }
     }
 }
 
 #[tokio::test]
-async fn an_end_inside_a_packet_is_an_error_after_all_packets_before_it() {
-    for ((whole, more), (version, packet, payload)) in each(&[(64, 7), (32, 1), (0, 1)]) {
-        let data = pattern(65 * payload);
-        let len = whole * packet + more;
-        let mut stream = tampered(version, &data, |packets| packets.truncate(len)).await;
-        let (received, error) = read_to_the_error(&mut stream).await;
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        assert!(received == data[..whole * payload], "{version}, {len}");
+async fn an_end_inside_a_record_is_an_error_after_all_records_before_it() {
+    for (version, len, sealed_len) in FULL {
+        let data = pattern(300 * len);
+        for cut in [
+            300 * sealed_len - 1,
+            64 * sealed_len + 7,
+            32 * sealed_len + 1,
+            1,
+        ] {
+            let mut stream = tampered(version, &data, |sealed| sealed.truncate(cut)).await;
+            let (received, error) = read_to_the_error(&mut stream).await;
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+            assert!(
+                received == data[..cut / sealed_len * len],
+                "{version}: {cut}"
+            );
+        }
     }
 }
