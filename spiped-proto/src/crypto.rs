@@ -36,6 +36,11 @@ impl Library {
         Self::Portable
     }
 
+    /// Whether it takes tens of microseconds for what the portable one takes hundreds for.
+    pub(crate) fn is_fast(self) -> bool {
+        self != Self::Portable
+    }
+
     /// All that this processor can run.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {

@@ -166,17 +166,18 @@ pub struct Computation {
 }
 
 impl Computation {
-    /// Whether it takes less than to wake another thread and be woken by it, some 10 µs.
+    /// Whether it takes about as long as to wake another thread and be woken by it, or less: some tens
+    /// of microseconds at most.
     #[must_use]
     pub fn is_short(&self) -> bool {
-        self.work == Work::Short
+        matches!(self.work, Work::Short | Work::ShortForStranger)
     }
 
     /// Whether it is done for a peer that has proved nothing yet: many keys are tried on its message,
     /// or fresh key pairs are made to answer it.
     #[must_use]
     pub fn is_for_stranger(&self) -> bool {
-        self.work == Work::ForStranger
+        matches!(self.work, Work::ForStranger | Work::ShortForStranger)
     }
 
     /// Does the arithmetic, on the calling thread, in a time that depends on no secret.

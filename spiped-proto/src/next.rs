@@ -24,11 +24,13 @@ pub(crate) enum Next<S> {
 /// A kind of arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// It takes less than to wake another thread and be woken by it.
+    /// It takes about as long as to wake another thread and be woken by it, or less.
     Short,
-    /// It takes longer than to wake another thread and be woken by it.
+    /// It takes longer than that.
     Long,
-    /// The same, for a peer that has proved nothing yet.
+    /// A short one, for a peer that has proved nothing yet.
+    ShortForStranger,
+    /// A long one, for a peer that has proved nothing yet.
     ForStranger,
 }
 

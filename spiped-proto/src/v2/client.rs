@@ -1,13 +1,13 @@
 //! The client's handshake from top to bottom, behind the nonces (protocol v2, section 2).
 
-use super::Nonce;
 use super::kdf::{self, Transcript};
 use super::messages::{ClientHello, ServerHello};
 use super::record::{Opener, Sealer};
+use super::{Nonce, key_exchange};
 use crate::config::Version;
 use crate::crypto::{Library, mlkem, x25519};
 use crate::error::Error;
-use crate::next::{Next, Work};
+use crate::next::Next;
 use crate::secret::Secret;
 use crate::session::Session;
 
@@ -82,7 +82,7 @@ impl Client {
                 // T1 = SHA-256(T0 ‖ H_S)
                 let t1 = kdf::transcript(&t0, message);
                 let then = Next::Compute {
-                    work: Work::Long,
+                    work: key_exchange(local.library),
                     state: Self::KeyExchange {
                         local,
                         secret,

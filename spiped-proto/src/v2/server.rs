@@ -1,15 +1,15 @@
 //! The server's handshake from top to bottom, behind nonce_C (protocol v2, section 2).
 
-use super::Nonce;
 use super::kdf::{self, Transcript};
 use super::messages::{ClientHello, ServerHello};
 use super::record::{Opener, Sealer};
+use super::{Nonce, key_exchange, key_pairs};
 use crate::config::Version;
 use crate::crypto::mlkem::DecapsulationKey;
 use crate::crypto::{Library, x25519};
 use crate::entropy::Entropy;
 use crate::error::Error;
-use crate::next::{Next, Work};
+use crate::next::Next;
 use crate::secret::Secret;
 use crate::session::Session;
 
@@ -61,7 +61,7 @@ impl Server {
     ) -> Next<Self> {
         Next::Compute {
             // Whoever has recorded nonce_C can send it again.
-            work: Work::ForStranger,
+            work: key_pairs(library),
             state: Self::KeyPairs {
                 library,
                 entropy,
@@ -112,7 +112,7 @@ impl Server {
                 let t2 = kdf::transcript(&t1, message);
                 let index = key.index;
                 let then = Next::Compute {
-                    work: Work::Long,
+                    work: key_exchange(local.library),
                     state: Self::KeyExchange {
                         local,
                         key,
