@@ -99,7 +99,7 @@ pub async fn relay(
 /// Full reads that a direction makes in a row before other connections get their turn.
 const READS_PER_TURN: u32 = 4;
 /// How long there is no data before the stream gives back what only speeds it up.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Copy, Default)]
 enum State {
