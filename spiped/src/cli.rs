@@ -15,7 +15,7 @@ pub(crate) mod table;
 mod tests;
 mod text;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -103,16 +103,15 @@ where
         Ok(parsed) => parsed,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => return Err(help(&error)),
         Err(error) => {
-            // A subcommand's mistake is explained by the subcommand's usage.
-            let first = first.as_deref().and_then(|name| name.to_str());
-            let used = first.and_then(|name| command.find_subcommand(name));
-            let used = used.unwrap_or(&command);
+            let used = used(&command, first.as_deref());
             return Err(wrong(&command, used, &refusal::reason(used, &error)));
         }
     };
     match end {
-        None => T::try_from(parsed)
-            .map_err(|refusal| wrong(&command, &command, &refusal::late(&command, refusal))),
+        None => T::try_from(parsed).map_err(|refusal| {
+            let used = used(&command, first.as_deref());
+            wrong(&command, used, &refusal::late(used, refusal))
+        }),
         Some(End::Help) => Err(help(&command.render_help())),
         Some(End::Version) => Err(Exit {
             text: command.render_version(),
@@ -125,10 +124,24 @@ where
             &format!("unknown option -{short}"),
         )),
         Some(End::Operand(operand)) => {
-            let reason = format!("unexpected argument {operand:?}");
+            let mut reason = format!("unexpected argument {operand:?}");
+            // Only the first argument can have been meant to say what to do.
+            if let Some(meant) = first
+                .is_none()
+                .then(|| refusal::meant(&command, &operand))
+                .flatten()
+            {
+                reason.push_str(&format!(" (did you mean {meant}?)"));
+            }
             Err(wrong(&command, &command, &reason))
         }
     }
+}
+
+/// The command whose usage explains a mistake: the subcommand, if the first argument is one.
+fn used<'c>(command: &'c Command, first: Option<&OsStr>) -> &'c Command {
+    let subcommand = first.and_then(|name| command.find_subcommand(name));
+    subcommand.unwrap_or(command)
 }
 
 fn help(text: &impl ToString) -> Exit {

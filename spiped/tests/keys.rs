@@ -53,10 +53,10 @@ fn carries_a_stream(plan: &Plan<'_>, key: &[u8]) {
 }
 
 mod ours_only {
-    use std::fs::{self, Permissions};
+    use std::fs::{self, File, Permissions};
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
-    use std::process::Command;
+    use std::process::{Command, Output, Stdio};
 
     use nix::sys::signal::Signal;
     use testbed::{Listener, Mode, Program, Site, TempDir, Transport, signal, until};
@@ -129,6 +129,58 @@ mod ours_only {
         assert_eq!(keys[0].len(), 32);
         assert_eq!(keys[1].len(), 32);
         assert_ne!(keys[0], keys[1]);
+    }
+
+    fn keygen_to(stdout: impl Into<Stdio>, dir: &TempDir) -> Output {
+        let mut command = testbed::ours!().bare_spiped();
+        command.args(["keygen", "-"]).current_dir(dir.path());
+        let child = command.stdout(stdout).stderr(Stdio::piped()).spawn();
+        child.unwrap().wait_with_output().unwrap()
+    }
+
+    #[test]
+    fn keygen_writes_to_standard_output_for_a_dash() {
+        let dir = TempDir::new();
+        let keys = [0; 2].map(|_| {
+            let output = keygen_to(Stdio::piped(), &dir);
+            assert!(
+                output.status.success() && output.stderr.is_empty(),
+                "{output:?}"
+            );
+            output.stdout
+        });
+        assert_eq!(keys.each_ref().map(Vec::len), [32; 2]);
+        assert_ne!(keys[0], keys[1]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn keygen_says_when_standard_output_takes_no_key() {
+        let dir = TempDir::new();
+        // A terminal's other end opens it.
+        let terminal = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/ptmx")
+            .unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        for (stdout, why) in [
+            (
+                terminal,
+                "standard output is a terminal; lead it to where the key is to be: spiped keygen - > FILE",
+            ),
+            (
+                full,
+                "cannot write the key to standard output: no space left on device",
+            ),
+        ] {
+            let output = keygen_to(stdout, &dir);
+            assert_eq!(output.status.code(), Some(1));
+            assert_eq!(
+                String::from_utf8(output.stderr).unwrap(),
+                format!("spiped: {why}\n")
+            );
+        }
     }
 
     #[test]

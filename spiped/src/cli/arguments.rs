@@ -154,7 +154,7 @@ pub(super) enum Subcommands {
     /// Make a key file
     #[command(before_help = text::KEYGEN_INTRODUCTION, override_usage = "spiped keygen FILE")]
     Keygen {
-        /// The file to make; one that exists is left alone, with an error
+        /// The file to make, or - for standard output; one that exists is left alone, with an error
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = path())]
         file: PathBuf,
     },

@@ -140,7 +140,8 @@ impl TryFrom<SpipedArgs> for SpipedCommand {
                 control: control.path,
             },
             Some(Subcommands::Probe { peer, mut client }) => {
-                client.target.target = client.target.target.or(peer);
+                let peer = client.target.target.or(peer);
+                client.target.target = Some(peer.ok_or(Refusal::Missing("no TARGET is given"))?);
                 Self::Probe(client.try_into()?)
             }
         })

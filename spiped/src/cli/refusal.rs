@@ -1,10 +1,15 @@
 //! One line for a person out of what the parser has to say.
 
+use std::ffi::OsStr;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Error};
 
 use super::options::Refusal;
 use crate::config::options::Exclusive;
+
+/// How alike two words are of which one was meant by the other; the parser's own measure is 0.7.
+const ALIKE: f64 = 0.8;
 
 /// Why `command` refuses the arguments.
 pub(super) fn reason(command: &Command, error: &Error) -> String {
@@ -61,6 +66,20 @@ pub(super) fn late(command: &Command, refusal: Refusal) -> String {
             exclude_each_other(&one, &other)
         }
     }
+}
+
+/// What somebody who typed `operand` in place of an option or a subcommand can have meant.
+pub(super) fn meant(command: &Command, operand: &OsStr) -> Option<String> {
+    let given = operand.to_str()?;
+    let program = command.get_name();
+    let mut options = command.get_arguments().filter_map(Arg::get_long);
+    if options.any(|long| long == given) {
+        return Some(format!("{program} --{given}"));
+    }
+    let commands = command.get_subcommands().map(Command::get_name);
+    let alike = commands.map(|name| (strsim::jaro_winkler(given, name), name));
+    let (likeness, name) = alike.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (likeness > ALIKE).then(|| format!("{program} {name}"))
 }
 
 fn exclude_each_other(one: &str, other: &str) -> String {

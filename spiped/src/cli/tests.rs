@@ -68,7 +68,12 @@ fn refused(line: &str) -> String {
     let exit = spiped(line).unwrap_err();
     assert_eq!((exit.stream, exit.code), (Stream::Stderr, 1), "{line}");
     let (reason, usage) = exit.text.split_once('\n').unwrap();
-    assert!(usage.starts_with("usage: spiped "), "{line}: {usage}");
+    let command = line.split(' ').next().unwrap();
+    let used = match spiped_command().find_subcommand(command) {
+        Some(_) => format!("usage: spiped {command} "),
+        None => "usage: spiped {-e | -d}".to_owned(),
+    };
+    assert!(usage.starts_with(&used), "{line}: {usage}");
     assert!(usage.ends_with('\n'));
     reason.to_owned()
 }
@@ -372,12 +377,43 @@ fn the_reason_is_one_line_that_names_the_option() {
             "-n many",
             "-n/--max-connections: \"many\" is not a whole number",
         ),
-        ("probe -k key", "no -t TARGET is given"),
+        ("probe -k key", "no TARGET is given"),
         (
             "probe a -t b -k key",
             "TARGET and -t/--target exclude each other",
         ),
         ("probe a b -k key", "unexpected argument \"b\""),
+        ("probe", "no TARGET is given"),
+        ("probe host:1", "no -k KEYFILE is given"),
+        (
+            "probe host:1 -k key -f -g",
+            "-f/--fast and -g/--require-forward-secrecy exclude each other",
+        ),
+        ("check", "no FILE is given"),
+        ("status", "no --control is given"),
+        ("reload", "no --control is given"),
+        (
+            "help",
+            "unexpected argument \"help\" (did you mean spiped --help?)",
+        ),
+        (
+            "version",
+            "unexpected argument \"version\" (did you mean spiped --version?)",
+        ),
+        (
+            "keygne x",
+            "unexpected argument \"keygne\" (did you mean spiped keygen?)",
+        ),
+        (
+            "chekc",
+            "unexpected argument \"chekc\" (did you mean spiped check?)",
+        ),
+        (
+            "statsu --control x",
+            "unexpected argument \"statsu\" (did you mean spiped status?)",
+        ),
+        ("demo", "unexpected argument \"demo\""),
+        ("-e help", "unexpected argument \"help\""),
         ("keygen", "no FILE is given"),
         ("keygen a b", "unexpected argument \"b\""),
         ("keygen -f", "unknown option -f"),

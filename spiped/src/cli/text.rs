@@ -70,8 +70,9 @@ path of a unix socket. SECONDS may have a decimal point. Flags may be combined
 pub(super) const KEYGEN_INTRODUCTION: &str = "\
 spiped keygen - make a key file
 
-Writes 32 random bytes to a new file that only its owner can read. Copy it to
-the other end in a safe way: who holds it gets through.
+Writes 32 random bytes to a new file that only its owner can read, or to
+standard output for -. Copy it to the other end in a safe way: who holds it gets
+through.
 ";
 
 pub(super) const CHECK_INTRODUCTION: &str = "\

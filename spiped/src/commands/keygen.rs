@@ -1,13 +1,14 @@
 //! Making a new key file (`spiped keygen`).
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use crate::os::os_error::os_error;
+use crate::os::std_streams;
 
 /// The length of a new key in bytes.
 const KEY_LEN: usize = 32;
@@ -26,19 +27,39 @@ pub enum KeygenError {
         /// Why not.
         error: io::Error,
     },
+    /// Nobody can use a key on a screen, and others can read it there.
+    #[error(
+        "standard output is a terminal; lead it to where the key is to be: spiped keygen - > FILE"
+    )]
+    Terminal,
+    /// Whoever reads standard output has gone, or its disk is full.
+    #[error("cannot write the key to standard output: {}", os_error(.0))]
+    Stdout(io::Error),
     /// The system has no randomness.
     #[error("no random numbers from the system: {0}")]
     Random(getrandom::Error),
 }
 
-/// Makes a key file of 32 random bytes with mode 0600, safely on disk when this returns.
+/// Makes a key file of 32 random bytes with mode 0600, safely on disk when this returns. `-` stands for
+/// standard output.
 ///
 /// # Errors
 ///
-/// The path exists in any form, or the file cannot be written; then there is no file.
+/// The path exists in any form, or the file cannot be written; then there is no file. Standard output is
+/// a terminal, or cannot be written.
 pub fn generate(path: &Path) -> Result<(), KeygenError> {
+    let to_stdout = path == Path::new("-");
+    if to_stdout && io::stdout().is_terminal() {
+        return Err(KeygenError::Terminal);
+    }
     let mut key = Zeroizing::new([0; KEY_LEN]);
     getrandom::fill(&mut key[..]).map_err(KeygenError::Random)?;
+    if to_stdout {
+        // Not through io::stdout, whose buffer would keep the key.
+        return std_streams::stdout()
+            .and_then(|mut stdout| stdout.write_all(&key[..]))
+            .map_err(KeygenError::Stdout);
+    }
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => KeygenError::Exists(path.to_owned()),
         _ => KeygenError::Write {
