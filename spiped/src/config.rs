@@ -8,4 +8,5 @@ pub(crate) mod number;
 pub mod options;
 pub mod settings;
 pub mod setup;
+pub(crate) mod sources;
 pub mod values;

@@ -19,6 +19,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::config::settings::PipeConfig;
+use crate::config::sources::Sources;
 use crate::os::os_error::os_error;
 pub use mistakes::Mistake;
 use mistakes::Wrong;
@@ -130,7 +131,7 @@ fn parse(text: &str, folder: &Path, keys: KeyFiles) -> Result<Vec<PipeConfig>, V
         .collect();
     found.sort_by_key(|pipe| pipe.span().start);
     let mut wrong = reader.wrong;
-    wrong.extend(shared_sources(&found));
+    wrong.extend(shared_sources(&found, keys));
     match (found.is_empty(), wrong.is_empty()) {
         (_, false) => Err(wrong),
         (true, true) => Err(vec![Wrong {
@@ -141,18 +142,35 @@ fn parse(text: &str, folder: &Path, keys: KeyFiles) -> Result<Vec<PipeConfig>, V
     }
 }
 
-/// Two pipes cannot listen at one place.
-fn shared_sources(pipes: &[Spanned<PipeConfig>]) -> Vec<Wrong> {
+/// Two pipes cannot listen at one place. Names are looked up only where key files are tried too: whoever
+/// binds them will see.
+fn shared_sources(pipes: &[Spanned<PipeConfig>], keys: KeyFiles) -> Vec<Wrong> {
     let mut first = HashMap::new();
-    let taken = |pipe: &Spanned<PipeConfig>| {
-        let settings = pipe.get_ref();
-        let other = first.insert(settings.source.clone(), Arc::clone(&settings.name))?;
-        Some(Wrong {
+    let mut taken = Sources::new();
+    let mut shared = |pipe: &Spanned<PipeConfig>| {
+        let PipeConfig { name, source, .. } = pipe.get_ref();
+        if let Some(other) = first.insert(source.clone(), Arc::clone(name)) {
+            return Some(format!("{} has the source {source} too", Name(&other)));
+        }
+        if source.is_name() && keys == KeyFiles::Leave {
+            return None;
+        }
+        // Only the first endpoint of a name is listened at.
+        let endpoint = source.resolve_blocking().ok()?.into_iter().next()?;
+        let other = (Arc::clone(name), source.clone());
+        let (other, there) = taken.add(&endpoint, other)?;
+        Some(format!(
+            "{source} cannot be listened at beside {there}, the source of {}",
+            Name(&other)
+        ))
+    };
+    let wrong = |pipe| {
+        shared(pipe).map(|text| Wrong {
             at: pipe.span(),
-            text: format!("{} has the source {} too", Name(&other), settings.source),
+            text,
         })
     };
-    pipes.iter().filter_map(taken).collect()
+    pipes.iter().filter_map(wrong).collect()
 }
 
 /// A pipe's name in a text.

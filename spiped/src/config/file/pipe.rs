@@ -296,6 +296,10 @@ where
 
 fn limit<const DEFAULT: u64>(value: &DeValue<'_>) -> Result<Limit<DEFAULT>, String> {
     match value {
+        // The command line takes one for no limit, as C does; in a file it is a slip.
+        DeValue::Integer(count) if count.as_str().starts_with('-') => {
+            Err(format!("{count} is negative; 0 is no limit"))
+        }
         // The command line's own octal and hexadecimal numbers are written otherwise.
         DeValue::Integer(count) if count.radix() == 10 => count.as_str().parse(),
         DeValue::Integer(count) => match u64::from_str_radix(count.as_str(), count.radix()) {

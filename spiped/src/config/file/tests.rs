@@ -139,6 +139,7 @@ mode = "both"
 targte = "/t"
 key = 7
 max-connections = -1.5
+max-unproved = -1
 [pipe.two]
 mode = "encrypt"
 source = "nowhere"
@@ -160,18 +161,19 @@ require-forward-secrecy = true
             "6:1: unknown setting \"targte\" (did you mean target?)",
             "7:7: key: a string or an array of strings is needed, not an integer",
             "8:19: max-connections: a whole number is needed, not a float",
-            "9:7: pipe.two: fast and require-forward-secrecy exclude each other",
-            "11:10: source: no port in 'nowhere' (write host:port, [address]:port or \
+            "9:16: max-unproved: -1 is negative; 0 is no limit",
+            "10:7: pipe.two: fast and require-forward-secrecy exclude each other",
+            "12:10: source: no port in 'nowhere' (write host:port, [address]:port or \
              /path/of/a/socket)",
-            "12:10: target: 'http' is not a port number",
-            "13:7: key: the path of the key file is empty",
-            "16:7: a pipe's name is 1 to 64 letters, digits, '-', '_' and '.', which \
+            "13:10: target: 'http' is not a port number",
+            "14:7: key: the path of the key file is empty",
+            "17:7: a pipe's name is 1 to 64 letters, digits, '-', '_' and '.', which \
              \"bad name\" is not",
-            "16:7: pipe.bad name has no mode",
-            "16:7: pipe.bad name has no source",
-            "16:7: pipe.bad name has no target",
-            "16:7: pipe.bad name has no key",
-            "17:2: unknown setting \"other\"",
+            "17:7: pipe.bad name has no mode",
+            "17:7: pipe.bad name has no source",
+            "17:7: pipe.bad name has no target",
+            "17:7: pipe.bad name has no key",
+            "18:2: unknown setting \"other\"",
         ]
     );
 }
