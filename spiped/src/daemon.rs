@@ -41,7 +41,7 @@ use crate::os::privileges::{Identity, IdentityError, PrivilegeError};
 use crate::os::sandbox::SandboxError;
 use crate::os::signals;
 use crate::os::socket_activation;
-use crate::os::system_error::SystemError;
+use crate::os::system_error::{SystemError, cannot};
 use crate::pipe::admission;
 use crate::pipe::registry::Registry;
 use crate::pipe::workers::Workers;
@@ -88,11 +88,8 @@ pub enum DaemonError {
         seconds: u64,
     },
     /// The system lacks what it takes to run.
-    #[error("cannot start: {}", os_error(.0))]
-    System(#[from] io::Error),
-    /// The same, and what it was.
     #[error(transparent)]
-    Refused(#[from] SystemError),
+    System(#[from] SystemError),
 }
 
 /// The state of the start before the first look-up.
@@ -115,10 +112,13 @@ struct Plan {
 pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     // First, so that their numbers are nothing else's.
     let inherited = match options.pipes {
-        Pipes::One(_) => socket_activation::take(1)?
+        Pipes::One(_) => socket_activation::take(1)
+            .map_err(cannot("start"))?
             .pop()
             .map_or(InheritedSockets::None, InheritedSockets::One),
-        Pipes::File(_) => InheritedSockets::Any(socket_activation::take(usize::MAX)?),
+        Pipes::File(_) => {
+            InheritedSockets::Any(socket_activation::take(usize::MAX).map_err(cannot("start"))?)
+        }
     };
     let pidfile = options.default_pidfile();
     let process = options.process;
@@ -248,7 +248,8 @@ impl Plan {
             ),
             registry,
             supervisor: self.supervisor,
-            thread: BlockingThread::start("reload")?,
+            thread: BlockingThread::start("reload")
+                .map_err(cannot("start a thread for reloads"))?,
         };
         runtime.block_on(daemon.serve(bound, self.listeners, readiness, report))?;
         workers.end();

@@ -10,6 +10,7 @@ pub mod admission;
 pub mod close_reason;
 pub mod connection;
 pub mod connection_info;
+pub(crate) mod hops;
 mod idle;
 mod open_connections;
 pub mod per_client_limit;

@@ -130,6 +130,15 @@ impl Socket {
         }
     }
 
+    /// The address at the other side; `None` for a unix socket, and for a connection that is gone.
+    #[must_use]
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        match &self.0 {
+            Stream::Tcp(stream) => stream.peer_addr().ok(),
+            Stream::Unix(_) => None,
+        }
+    }
+
     /// Makes the coming close an orderly one, after all that was written.
     pub fn finish(&self) {
         if let Stream::Tcp(stream) = &self.0 {

@@ -27,6 +27,7 @@ pub(super) fn handler(
         handshaker: Handshaker::new(keys.ring())
             .with_config(HandshakeConfig::default().with_forward_secrecy(options.forward_secrecy)),
         keys,
+        is_loop: false,
         config: ConnectionConfig {
             forward_secrecy: options.forward_secrecy,
             keepalive: options.keepalive,

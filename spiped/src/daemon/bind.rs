@@ -10,6 +10,7 @@ use spiped_tokio::{Address, BoundListener, Endpoint, Listener};
 
 use crate::config::settings::PipeConfig;
 use crate::config::setup::{self, SetupError};
+use crate::config::sources::leads_to;
 use crate::keys::Keys;
 use crate::log::{self, Class, Level};
 use crate::os::socket_activation::InheritedSocket;
@@ -25,6 +26,8 @@ pub struct BoundPipe {
     /// The addresses that connections to a target start from; none leaves that to the system.
     pub(crate) bind: Vec<SocketAddr>,
     pub(crate) listening: Listening,
+    /// Whether a target leads back to where the pipe listens.
+    pub(crate) is_loop: bool,
 }
 
 /// A socket that listens.
@@ -111,7 +114,49 @@ pub fn bind_all(
         }
         Ok(bound)
     };
-    pipes.iter().map(bind).collect()
+    let mut bound = pipes.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    find_loops(&mut bound);
+    Ok(bound)
+}
+
+/// Notes, and warns of, pipes whose target leads back to their own source, by way of others or at once.
+fn find_loops(bound: &mut [BoundPipe]) {
+    let sources: Vec<_> = bound
+        .iter()
+        .map(|pipe| pipe.listening.endpoint().ok())
+        .collect();
+    let leads = |from: &BoundPipe, to: usize| {
+        let mut targets = from.targets.iter().flatten();
+        let source = sources[to].as_ref();
+        source.is_some_and(|source| targets.any(|target| leads_to(target, source)))
+    };
+    let next: Vec<Vec<usize>> = bound
+        .iter()
+        .map(|from| (0..sources.len()).filter(|to| leads(from, *to)).collect())
+        .collect();
+    for (start, pipe) in bound.iter_mut().enumerate() {
+        let mut seen = HashSet::new();
+        let mut left = next[start].clone();
+        while let Some(here) = left.pop() {
+            if seen.insert(here) {
+                left.extend(&next[here]);
+            }
+        }
+        pipe.is_loop = seen.contains(&start);
+        if pipe.is_loop {
+            let config = &pipe.config;
+            log::event(
+                Level::Warning,
+                Class::Daemon,
+                format_args!(
+                    "the target {} leads back to {}, the source of the same pipe: its connections will fail",
+                    config.target(),
+                    config.source
+                ),
+                |fields| fields.text("pipe", &config.name),
+            );
+        }
+    }
 }
 
 impl BoundPipe {
@@ -128,6 +173,7 @@ impl BoundPipe {
         let bind = existing.resolver_cache.resolve_bind(config.bind.as_ref())?;
         Ok(Self {
             listening: existing.listen(config, sources)?,
+            is_loop: false,
             targets,
             bind,
             config: config.clone(),

@@ -60,6 +60,7 @@ struct Starting {
     keys: Keys,
     targets: Vec<Vec<Endpoint>>,
     bind: Vec<SocketAddr>,
+    is_loop: bool,
     listener: Arc<Listener>,
     events: Handle,
 }
@@ -243,6 +244,7 @@ impl RunningPipes {
             keys: bound.keys,
             targets: bound.targets,
             bind: bound.bind,
+            is_loop: bound.is_loop,
             listener,
             events,
         })
@@ -281,6 +283,7 @@ impl RunningPipes {
                 HandshakeConfig::default().with_forward_secrecy(config.connection.forward_secrecy),
             ),
             keys: keys.clone(),
+            is_loop: new.is_loop,
             config: config.connection.clone(),
         };
         let acceptor = Arc::new(Acceptor {

@@ -173,7 +173,7 @@ impl Daemon {
         let changes = match prepared {
             Ok(bound) => {
                 let changes = self.pipes.reconcile(bound).await;
-                changes.map_err(DaemonError::from)
+                changes.map_err(|error| cannot("serve what it listens on")(error).into())
             }
             Err(error) => Err(error),
         };

@@ -21,6 +21,9 @@ pub enum ConnectionError {
     /// The target does not accept connections.
     #[error("{}", dial_error(.0))]
     Dial(#[from] DialError),
+    /// The connection has come through this pipe before.
+    #[error("not connected to the target, which leads back to the source of this pipe")]
+    Loop,
     /// The handshake failed.
     #[error("handshake failed: {0}")]
     Handshake(HandshakeError),
@@ -149,7 +152,7 @@ impl ConnectionError {
     pub fn close_reason(&self, mode: Mode) -> CloseReason {
         match self {
             Self::Unused => CloseReason::Unused,
-            Self::Dial(_) => CloseReason::Dial,
+            Self::Dial(_) | Self::Loop => CloseReason::Dial,
             Self::Handshake(HandshakeError::Protocol(ProtocolError::HandshakeMac)) => {
                 CloseReason::WrongKey
             }

@@ -18,11 +18,16 @@ use crate::keys::{Entry, Keys};
 use crate::pipe::admission::Admission;
 use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection_info::ConnectionInfo;
+use crate::pipe::hops::{self, HopGuard};
 use crate::pipe::idle::{self, Idle};
 use crate::pipe::proxy_protocol::{self, AddressPair, Progress};
 use crate::pipe::resolved::Resolved;
 use crate::pipe::target::Targets;
 use crate::pipe::unproved::UnprovedGuard;
+
+/// Bytes that a server may send before it has heard anything: lines of greeting, such as those of SMTP and
+/// ssh, and no file.
+const GREETING_MAX: u64 = 4096;
 
 /// Serves the connections of a pipe; what they have in common.
 #[derive(Debug)]
@@ -35,9 +40,14 @@ pub struct ConnectionHandler {
     pub keys: Keys,
     /// Shakes hands with the same keys.
     pub handshaker: Handshaker,
+    /// Whether a target leads back to the source of the pipe, as far as was known when it began.
+    pub is_loop: bool,
     /// The limits and options of connections.
     pub config: ConnectionConfig,
 }
+
+/// A connection to a target, and the note of it.
+type Dialled = (Socket, Option<HopGuard>);
 
 /// A peer that has proved that it holds a key.
 struct Proved<'a> {
@@ -62,8 +72,8 @@ impl ConnectionHandler {
         self.choose_keepalive(source);
         // Each stage has a box of its own, here and below: what leads to the stream takes several
         // times the memory of the relay, which may last for days, and a stranger needs neither.
-        let dial = info.dial.time(self.dial());
-        let peer = Box::pin(unless_gone(source, dial)).await?;
+        let dial = info.dial.time(self.dial_from(source));
+        let (peer, _hop) = Box::pin(unless_gone(source, dial)).await?;
         let deadline = Instant::now() + self.config.timeout.get();
         let connect = async {
             let mut stream = info.handshake.time(self.connect(&peer)).await?;
@@ -74,7 +84,16 @@ impl ConnectionHandler {
             Ok(stream)
         };
         let mut stream = Box::pin(unless_gone(source, connect)).await?;
-        Box::pin(self.relay(source, &mut stream, &info.traffic)).await
+        let relayed = Box::pin(self.relay(source, &mut stream, &info.traffic)).await;
+        let traffic = &info.traffic;
+        relayed.map_err(|error| match error {
+            ConnectionError::Relay(RelayError::Plain(_))
+                if is_unused(traffic.sealed(), traffic.opened()) =>
+            {
+                ConnectionError::Unused
+            }
+            other => other,
+        })
     }
 
     /// Serves an encrypted connection: shakes hands, dials and relays (`spiped -d`).
@@ -120,9 +139,18 @@ impl ConnectionHandler {
     ) -> Result<(), ConnectionError> {
         let admitted = admission.admit(info.client());
         let _admitted = Box::pin(unless_left(source, admitted)).await??;
-        let reached = self.reach(proved, info);
-        let (target, mut stream) = Box::pin(unless_broken(source, reached)).await?;
-        Box::pin(self.relay(&target, &mut stream, &info.traffic)).await
+        let reached = self.reach(source, proved, info);
+        let ((target, _hop), mut stream) = Box::pin(unless_broken(source, reached)).await?;
+        let relayed = Box::pin(self.relay(&target, &mut stream, &info.traffic)).await;
+        let traffic = &info.traffic;
+        relayed.map_err(|error| match error {
+            ConnectionError::Relay(RelayError::Encrypted(_))
+                if is_unused(traffic.opened(), traffic.sealed()) =>
+            {
+                ConnectionError::Unused
+            }
+            other => other,
+        })
     }
 
     /// Runs the first half of a handshake, up to the proof. The connection may be evicted meanwhile.
@@ -157,9 +185,10 @@ impl ConnectionHandler {
     /// Runs the second half of a handshake, and dials the target beside it.
     async fn reach<'a>(
         &self,
+        source: &'a Socket,
         proved: Proved<'a>,
         info: &ConnectionInfo,
-    ) -> Result<(Socket, SpipedStream<&'a Socket>), ConnectionError> {
+    ) -> Result<(Dialled, SpipedStream<&'a Socket>), ConnectionError> {
         let deadline = Instant::now() + proved.left;
         let finish = async {
             let finished = timeout_at(deadline, proved.peer.finish()).await;
@@ -167,14 +196,13 @@ impl ConnectionHandler {
                 .map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))??)
         };
         let (target, stream) = tokio::try_join!(
-            info.dial.time(self.dial()),
+            info.dial.time(self.dial_from(source)),
             info.handshake.time_on(proved.took, finish)
         )?;
         // A deadline of its own, as the dial may have used up that of the handshake.
         let deadline = Instant::now() + self.config.timeout.get();
-        let source = *stream.get_ref();
         let sent = self
-            .send_proxy_header(source, info, &mut &target, deadline)
+            .send_proxy_header(source, info, &mut &target.0, deadline)
             .await;
         sent.map_err(RelayError::Plain)?;
         Ok((target, stream))
@@ -254,6 +282,26 @@ impl ConnectionHandler {
         }
     }
 
+    /// Connects to a target for an accepted connection, unless that has come through this pipe before.
+    async fn dial_from(&self, source: &Socket) -> Result<Dialled, ConnectionError> {
+        let pipe = self.targets.pipe();
+        // A connection to a unix socket cannot be told from others.
+        let is_loop = || match source.peer_address() {
+            Some(_) => hops::is_loop(source, pipe),
+            None => self.is_loop,
+        };
+        let check = || match is_loop() {
+            true => Err(ConnectionError::Loop),
+            false => Ok(()),
+        };
+        check()?;
+        let target = self.dial().await?;
+        // Whoever made the connection may have come to note it only now.
+        check()?;
+        let hop = hops::note(source, &target, pipe);
+        Ok((target, hop))
+    }
+
     /// Connects to a target, within the timeout. It counts as working from then on: one that turns
     /// out to hold another key is an error of the connection, and no reason to try the next.
     ///
@@ -282,6 +330,12 @@ impl ConnectionHandler {
         Ok(connected
             .map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))??)
     }
+}
+
+/// Whether a source that broke was one that only looks who is there: it has sent nothing, and got no more
+/// than the greeting of a server that speaks first, which nobody there reads.
+fn is_unused(from_source: u64, to_source: u64) -> bool {
+    from_source == 0 && to_source <= GREETING_MAX
 }
 
 async fn read_header(mut source: &Socket) -> Result<Option<AddressPair>, ConnectionError> {

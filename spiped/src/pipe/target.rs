@@ -69,6 +69,11 @@ impl Targets {
         }
     }
 
+    /// Returns the name of the pipe.
+    pub(crate) fn pipe(&self) -> &Arc<str> {
+        &self.pipe
+    }
+
     /// Returns all targets, in the order of the configuration.
     #[must_use]
     pub fn all(&self) -> &[Arc<Target>] {

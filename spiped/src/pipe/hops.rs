@@ -1,0 +1,78 @@
+//! Connections that this process makes to itself, so that a target that leads back to the source of its
+//! pipe does not take and make connections for ever.
+//!
+//! A TCP connection is known by its two addresses, which are the same at both its ends. One that a pipe
+//! makes is noted with the pipes that it has come through; where it is accepted, it is looked up.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use spiped_tokio::Socket;
+
+/// A connection by its addresses: that of the end that connects, and that of the end that accepts.
+type Ends = (SocketAddr, SocketAddr);
+
+/// The connections that pipes have made.
+static MADE: Mutex<Option<HashMap<Ends, Arc<Hop>>>> = Mutex::new(None);
+
+/// A pipe that a connection has come through, and those before it.
+#[derive(Debug)]
+struct Hop {
+    pipe: Arc<str>,
+    before: Option<Arc<Hop>>,
+}
+
+/// A connection that is noted, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct HopGuard(Ends);
+
+impl Drop for HopGuard {
+    fn drop(&mut self) {
+        if let Some(made) = &mut *made() {
+            made.remove(&self.0);
+        }
+    }
+}
+
+/// Whether an accepted connection has come through `pipe` before.
+pub(crate) fn is_loop(accepted: &Socket, pipe: &str) -> bool {
+    let mut hop = before(accepted);
+    while let Some(here) = hop {
+        if *here.pipe == *pipe {
+            return true;
+        }
+        hop = here.before.clone();
+    }
+    false
+}
+
+/// Notes the connection `dialled` that `pipe` has made for `accepted`. One that is gone, or is a unix
+/// socket, is not noted.
+pub(crate) fn note(accepted: &Socket, dialled: &Socket, pipe: &Arc<str>) -> Option<HopGuard> {
+    let ends = ends(dialled.local_address(), dialled.peer_address())?;
+    let hop = Arc::new(Hop {
+        pipe: Arc::clone(pipe),
+        before: before(accepted),
+    });
+    made().get_or_insert_default().insert(ends, hop);
+    Some(HopGuard(ends))
+}
+
+/// The last pipe of this process that an accepted connection has come through.
+fn before(accepted: &Socket) -> Option<Arc<Hop>> {
+    let ends = ends(accepted.peer_address(), accepted.local_address())?;
+    made().as_ref()?.get(&ends).cloned()
+}
+
+/// An IPv4 connection that an IPv6 socket has accepted is one of IPv4 at its other end.
+fn ends(from: Option<SocketAddr>, to: Option<SocketAddr>) -> Option<Ends> {
+    let canonical =
+        |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    Some((canonical(from?), canonical(to?)))
+}
+
+fn made() -> MutexGuard<'static, Option<HashMap<Ends, Arc<Hop>>>> {
+    // Each critical section leaves the map whole.
+    MADE.lock().unwrap_or_else(PoisonError::into_inner)
+}
