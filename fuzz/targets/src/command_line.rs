@@ -12,7 +12,7 @@ use spiped::cli::{
 use spiped::config::values::Mode;
 use spiped::keys::keyfile::KeySource;
 use spiped::log::Destination;
-use spiped_proto::ForwardSecrecy;
+use spiped_proto::{ForwardSecrecy, HandshakeConfig};
 
 use crate::input::Input;
 
@@ -87,7 +87,8 @@ impl Spelled {
         );
     }
 
-    fn forward_secrecy(&mut self, forward_secrecy: ForwardSecrecy) {
+    fn handshake(&mut self, handshake: HandshakeConfig) {
+        let forward_secrecy = handshake.forward_secrecy;
         self.flag("fast", forward_secrecy == ForwardSecrecy::Disabled);
         let required = forward_secrecy == ForwardSecrecy::Required;
         self.flag("require-forward-secrecy", required);
@@ -101,7 +102,7 @@ fn spipe(options: &SpipeOptions) -> Spelled {
     if let Some(bind) = &options.bind {
         spelled.option("bind", bind);
     }
-    spelled.forward_secrecy(options.forward_secrecy);
+    spelled.handshake(options.handshake);
     spelled.flag("no-keepalive", !options.keepalive.on);
     spelled.time("timeout", options.timeout.get());
     spelled
@@ -153,7 +154,7 @@ fn one_pipe(options: &PipeOptions) -> Spelled {
         target: options.target.clone(),
         key: options.key.clone(),
         bind: options.bind.clone(),
-        forward_secrecy: connection.forward_secrecy,
+        handshake: connection.handshake,
         keepalive: connection.keepalive,
         timeout: connection.timeout,
     });

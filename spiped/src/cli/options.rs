@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use spiped_tokio::ForwardSecrecy;
+use spiped_tokio::HandshakeConfig;
 
 use super::arguments::{ClientArgs, LogArgs, SpipedArgs, Subcommands};
 use crate::config::options::{Exclusive, Keepalive};
@@ -84,7 +84,7 @@ pub struct SpipeOptions {
     /// `-b`, as given.
     pub bind: Option<String>,
     /// `-f` or `-g`.
-    pub forward_secrecy: ForwardSecrecy,
+    pub handshake: HandshakeConfig,
     /// `-j`.
     pub keepalive: Keepalive,
     /// `-o`.
@@ -189,7 +189,7 @@ impl TryFrom<SpipedArgs> for PipeOptions {
             key: key(args.target.key)?,
             bind: args.target.bind,
             connection: ConnectionConfig {
-                forward_secrecy: args.handshake.forward_secrecy()?,
+                handshake: args.handshake.config()?,
                 timeout: args.handshake.timeout,
                 resolve_interval,
                 ..args.connection
@@ -206,7 +206,7 @@ impl TryFrom<ClientArgs> for SpipeOptions {
             target: target(args.target.target)?,
             key: key(args.target.key)?,
             bind: args.target.bind,
-            forward_secrecy: args.handshake.forward_secrecy()?,
+            handshake: args.handshake.config()?,
             keepalive: args.keepalive,
             timeout: args.handshake.timeout,
         })

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use spiped_proto::ForwardSecrecy;
+use spiped_tokio::{ForwardSecrecy, HandshakeConfig};
 use testbed::TempDir;
 
 use super::*;
@@ -143,7 +143,7 @@ fn defaults_are_those_of_c_spiped() {
             key: KeySource::File("key".into()),
             bind: None,
             connection: ConnectionConfig {
-                forward_secrecy: ForwardSecrecy::Enabled,
+                handshake: HandshakeConfig::default(),
                 proxy_protocol: None,
                 accept_proxy: None,
                 keepalive: Keepalive { on: true },
@@ -184,7 +184,8 @@ fn every_option_arrives_whether_short_or_long() {
             key: KeySource::Stdin,
             bind: Some("[127.0.0.7]".to_owned()),
             connection: ConnectionConfig {
-                forward_secrecy: ForwardSecrecy::Required,
+                handshake: HandshakeConfig::default()
+                    .with_forward_secrecy(ForwardSecrecy::Required),
                 proxy_protocol: Some(ProxyVersion::V1),
                 accept_proxy: Some("10.0.0.0/8,::1,unix".parse().unwrap()),
                 keepalive: Keepalive { on: false },
@@ -289,7 +290,10 @@ fn numbers_and_switches_have_their_effect() {
     assert_eq!(with("-o 0").timeout.get(), Duration::from_secs(5));
     assert_eq!(with("-r 0").resolve_interval, Some(Duration::from_secs(60)));
     assert_eq!(with("-R").resolve_interval, None);
-    assert_eq!(with("-f").forward_secrecy, ForwardSecrecy::Disabled);
+    assert_eq!(
+        with("-f").handshake.forward_secrecy,
+        ForwardSecrecy::Disabled
+    );
 }
 
 #[test]
@@ -299,7 +303,7 @@ fn spipe_takes_its_options() {
         target: "host:81".to_owned(),
         key: KeySource::File("key".into()),
         bind: Some("127.0.0.7".to_owned()),
-        forward_secrecy: ForwardSecrecy::Disabled,
+        handshake: HandshakeConfig::default().with_forward_secrecy(ForwardSecrecy::Disabled),
         keepalive: Keepalive { on: false },
         timeout: Duration::from_millis(500).into(),
     };

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use spiped_tokio::{HandshakeConfig, Handshaker};
+use spiped_tokio::Handshaker;
 
 use crate::cli::SpipeOptions;
 use crate::config::settings::ConnectionConfig;
@@ -24,12 +24,11 @@ pub(super) fn handler(
     ConnectionHandler {
         targets: Arc::new(target.into()),
         bind: bind.into(),
-        handshaker: Handshaker::new(keys.ring())
-            .with_config(HandshakeConfig::default().with_forward_secrecy(options.forward_secrecy)),
+        handshaker: Handshaker::new(keys.ring()).with_config(options.handshake),
         keys,
         is_loop: false,
         config: ConnectionConfig {
-            forward_secrecy: options.forward_secrecy,
+            handshake: options.handshake,
             keepalive: options.keepalive,
             timeout: options.timeout,
             proxy_protocol: None,

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Command, Id, ValueHint};
-use spiped_tokio::ForwardSecrecy;
+use spiped_tokio::{ForwardSecrecy, HandshakeConfig};
 
 use crate::config::settings::ConnectionConfig;
 use crate::config::values::{Seconds, utf8};
@@ -80,16 +80,19 @@ pub(crate) struct HandshakeOptions {
 }
 
 impl HandshakeOptions {
+    /// What they ask of the tunnel.
+    ///
     /// # Errors
     ///
-    /// Both options are given.
-    pub(crate) fn forward_secrecy(&self) -> Result<ForwardSecrecy, Exclusive> {
-        match (self.fast, self.require_forward_secrecy) {
-            (true, true) => Err(Exclusive("fast", "require-forward-secrecy")),
-            (true, false) => Ok(ForwardSecrecy::Disabled),
-            (false, true) => Ok(ForwardSecrecy::Required),
-            (false, false) => Ok(ForwardSecrecy::Enabled),
-        }
+    /// Two of them exclude each other.
+    pub(crate) fn config(&self) -> Result<HandshakeConfig, Exclusive> {
+        let forward_secrecy = match (self.fast, self.require_forward_secrecy) {
+            (true, true) => return Err(Exclusive("fast", "require-forward-secrecy")),
+            (true, false) => ForwardSecrecy::Disabled,
+            (false, true) => ForwardSecrecy::Required,
+            (false, false) => ForwardSecrecy::Enabled,
+        };
+        Ok(HandshakeConfig::default().with_forward_secrecy(forward_secrecy))
     }
 }
 

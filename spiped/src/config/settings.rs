@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use spiped_tokio::{Address, BindAddress, ForwardSecrecy};
+use spiped_tokio::{Address, BindAddress, HandshakeConfig};
 
 use crate::config::network::Networks;
 use crate::config::options::Keepalive;
@@ -20,9 +20,9 @@ use crate::os::sandbox::Sandbox;
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[group(skip)]
 pub struct ConnectionConfig {
-    /// What the key exchange is to be like (`-f` or `-g`).
-    #[arg(skip = ForwardSecrecy::Enabled)]
-    pub forward_secrecy: ForwardSecrecy,
+    /// What is asked of the handshake (`-f`, `-g`).
+    #[arg(skip)]
+    pub handshake: HandshakeConfig,
 
     /// Time for connecting, and for the whole handshake (`-o`).
     #[arg(skip)]

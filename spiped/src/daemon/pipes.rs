@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spiped_tokio::{Endpoint, HandshakeConfig, Handshaker, KeyExchangePool, Listener};
+use spiped_tokio::{Endpoint, Handshaker, KeyExchangePool, Listener};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -279,9 +279,8 @@ impl RunningPipes {
         let handler = ConnectionHandler {
             targets: Arc::new(targets),
             bind: new.bind.into(),
-            handshaker: Handshaker::with_pool(keys.ring(), self.key_exchange.clone()).with_config(
-                HandshakeConfig::default().with_forward_secrecy(config.connection.forward_secrecy),
-            ),
+            handshaker: Handshaker::with_pool(keys.ring(), self.key_exchange.clone())
+                .with_config(config.connection.handshake),
             keys: keys.clone(),
             is_loop: new.is_loop,
             config: config.connection.clone(),

@@ -127,7 +127,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             resolve_interval: self.optional("resolve-interval", seconds),
             no_resolve: self.flag("no-resolve"),
         };
-        let forward_secrecy = self.either(handshake.forward_secrecy());
+        let handshake_config = self.either(handshake.config());
         let resolve_interval = self.either(resolve.interval());
         let connection = ConnectionConfig {
             timeout: handshake.timeout,
@@ -141,7 +141,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             },
             proxy_protocol: self.optional("proxy-protocol", parsed),
             accept_proxy: self.accept_proxy(source.as_ref()),
-            forward_secrecy: forward_secrecy?,
+            handshake: handshake_config?,
             resolve_interval: resolve_interval?,
         };
         Some(PipeConfig {

@@ -3,7 +3,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use spiped_tokio::ForwardSecrecy;
+use spiped_tokio::{ForwardSecrecy, HandshakeConfig};
 use testbed::TempDir;
 
 use super::*;
@@ -71,7 +71,7 @@ fn everything_can_be_said() {
         key: KeySource::File("/key".into()).into(),
         bind: Some("127.0.0.7".parse().unwrap()),
         connection: ConnectionConfig {
-            forward_secrecy: ForwardSecrecy::Required,
+            handshake: HandshakeConfig::default().with_forward_secrecy(ForwardSecrecy::Required),
             proxy_protocol: Some(ProxyVersion::V2),
             accept_proxy: Some("10.0.0.0/8,unix".parse().unwrap()),
             keepalive: Keepalive { on: false },
@@ -126,7 +126,10 @@ fn pipes_share_the_defaults_and_can_differ() {
         two.connection.resolve_interval,
         Some(Duration::from_secs(60))
     );
-    assert_eq!(two.connection.forward_secrecy, ForwardSecrecy::Disabled);
+    assert_eq!(
+        two.connection.handshake.forward_secrecy,
+        ForwardSecrecy::Disabled
+    );
 }
 
 #[test]
