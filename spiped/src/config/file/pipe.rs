@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::hash::Hash;
-use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
@@ -239,7 +238,7 @@ impl<'i> Pipe<'_, 'i, '_> {
     }
 
     fn limit<const DEFAULT: u64>(&mut self, name: &str) -> Limit<DEFAULT> {
-        self.optional(name, limit).unwrap_or_default()
+        self.optional(name, whole).unwrap_or_default()
     }
 
     fn flag(&mut self, name: &str) -> bool {
@@ -294,17 +293,17 @@ where
     }
 }
 
-fn limit<const DEFAULT: u64>(value: &DeValue<'_>) -> Result<Limit<DEFAULT>, String> {
+fn whole<T: FromStr<Err = String>>(value: &DeValue<'_>) -> Result<T, String> {
     match value {
         // The command line takes one for no limit, as C does; in a file it is a slip.
         DeValue::Integer(count) if count.as_str().starts_with('-') => {
             Err(format!("{count} is negative; 0 is no limit"))
         }
         // The command line's own octal and hexadecimal numbers are written otherwise.
-        DeValue::Integer(count) if count.radix() == 10 => count.as_str().parse(),
-        DeValue::Integer(count) => match u64::from_str_radix(count.as_str(), count.radix()) {
-            Ok(count) => Ok(NonZeroU64::new(count).into()),
-            Err(_) => Err(format!("{count} is too large")),
+        DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse(),
+        DeValue::Integer(number) => match u64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => number.to_string().parse(),
+            Err(_) => Err(format!("{number} is too large")),
         },
         other => Err(format!("a whole number is needed, not {}", article(other))),
     }
