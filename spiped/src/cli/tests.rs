@@ -502,6 +502,21 @@ fn the_help_fits_a_terminal_and_names_everything() {
             assert!(help.contains(&format!("  -{short}, --{long}")), "{long}");
         }
     }
+    for command in [spiped_command(), spipe_command()] {
+        let usage = command.get_overridden_usage().unwrap().to_string();
+        for arg in command.get_arguments() {
+            let long = format!("--{}", arg.get_long().unwrap());
+            let is_there = match arg.get_short() {
+                Some(short) => usage
+                    .split(['[', ' ', '|', '{', '}', ']', '\n'])
+                    .any(|word| {
+                        word.starts_with('-') && !word.starts_with("--") && word.contains(short)
+                    }),
+                None => usage.split([' ', '[', ']', '}']).any(|word| word == long),
+            };
+            assert!(is_there, "{long}: {usage}");
+        }
+    }
     let help = parse_spipe(["--help".into()]).unwrap_err().text;
     assert!(help.lines().all(|line| line.chars().count() < 80), "{help}");
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::builder::{
     OsStringValueParser, PossibleValuesParser, TypedValueParser, ValueParser, ValueParserFactory,
 };
+use spiped_tokio::{Version, Versions};
 
 use crate::config::network::Networks;
 use crate::config::number;
@@ -130,6 +131,24 @@ pub enum ProxyVersion {
     V2,
 }
 
+/// The only version of the protocol that an end speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// That of C spiped 1.0 to 1.6.
+    V1,
+    /// The one with authenticated ends of streams.
+    V2,
+}
+
+impl From<Protocol> for Versions {
+    fn from(only: Protocol) -> Self {
+        Self::Only(match only {
+            Protocol::V1 => Version::V1,
+            Protocol::V2 => Version::V2,
+        })
+    }
+}
+
 /// One of a few values, each of which is shown and read as a word.
 trait Words: Copy + Display + Send + Sync + 'static {
     /// All of them, in the order in which errors list them.
@@ -191,6 +210,7 @@ macro_rules! words {
 
 words!(Mode, Encrypt => "encrypt", Decrypt => "decrypt");
 words!(Balance, Order => "order", RoundRobin => "round-robin");
+words!(Protocol, V1 => "1", V2 => "2");
 words!(ProxyVersion, V1 => "v1", V2 => "v2");
 words!(Sandbox, On => "on", Off => "off", Require => "require");
 
