@@ -23,7 +23,7 @@ _spipe() {
 
     case "${cmd}" in
         spipe)
-            opts="-t -k -b -f -g -o -j -v --target --key --bind --fast --require-forward-secrecy --timeout --no-keepalive --version --help"
+            opts="-t -k -b -f -g -o -j -v --target --key --bind --fast --require-forward-secrecy --protocol --timeout --no-keepalive --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -85,6 +85,10 @@ _spipe() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
+                    return 0
+                    ;;
+                --protocol)
+                    COMPREPLY=($(compgen -W "1 2" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)

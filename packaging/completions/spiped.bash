@@ -38,7 +38,7 @@ _spiped() {
 
     case "${cmd}" in
         spiped)
-            opts="-e -d -s -t -k -b -f -g -o -n -j -D -r -R -F -p -u -v --encrypt --decrypt --source --target --key --bind --config --fast --require-forward-secrecy --timeout --max-connections --max-connections-per-client --max-unproved --max-unproved-per-source --idle --no-keepalive --proxy-protocol --accept-proxy --wait-for-dns --resolve-interval --no-resolve --foreground --pidfile --user --drain --sandbox --metrics --control --syslog --log-format --log-level --version --help keygen probe check status reload"
+            opts="-e -d -s -t -k -b -f -g -o -n -j -D -r -R -F -p -u -v --encrypt --decrypt --source --target --key --bind --config --fast --require-forward-secrecy --protocol --timeout --max-connections --max-connections-per-client --max-unproved --max-unproved-per-source --idle --no-keepalive --proxy-protocol --accept-proxy --wait-for-dns --resolve-interval --no-resolve --foreground --pidfile --user --drain --sandbox --metrics --control --syslog --log-format --log-level --version --help keygen probe check status reload"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -129,6 +129,10 @@ _spiped() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --protocol)
+                    COMPREPLY=($(compgen -W "1 2" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)
@@ -327,7 +331,7 @@ _spiped() {
             return 0
             ;;
         spiped__subcmd__probe)
-            opts="-t -k -b -f -g -o -j --target --key --bind --fast --require-forward-secrecy --timeout --no-keepalive --help"
+            opts="-t -k -b -f -g -o -j --target --key --bind --fast --require-forward-secrecy --protocol --timeout --no-keepalive --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -389,6 +393,10 @@ _spiped() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
+                    return 0
+                    ;;
+                --protocol)
+                    COMPREPLY=($(compgen -W "1 2" -- "${cur}"))
                     return 0
                     ;;
                 --timeout)

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_spiped_global_optspecs
-    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= config= f/fast g/require-forward-secrecy o/timeout= n/max-connections= max-connections-per-client= max-unproved= max-unproved-per-source= idle= j/no-keepalive proxy-protocol= accept-proxy= D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= drain= sandbox= metrics= control= syslog log-format= log-level= v/version help
+    string join \n e/encrypt d/decrypt s/source= t/target= k/key= b/bind= config= f/fast g/require-forward-secrecy protocol= o/timeout= n/max-connections= max-connections-per-client= max-unproved= max-unproved-per-source= idle= j/no-keepalive proxy-protocol= accept-proxy= D/wait-for-dns r/resolve-interval= R/no-resolve F/foreground p/pidfile= u/user= drain= sandbox= metrics= control= syslog log-format= log-level= v/version help
 end
 
 function __fish_spiped_needs_command
@@ -29,6 +29,8 @@ complete -c spiped -n "__fish_spiped_needs_command" -s t -l target -d 'Connect t
 complete -c spiped -n "__fish_spiped_needs_command" -s k -l key -d 'The key file, or a folder of keys for -d; - is stdin' -r -F
 complete -c spiped -n "__fish_spiped_needs_command" -s b -l bind -d 'Connect from this local address (port optional)' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l config -d 'Run the pipes that this file describes' -r -F
+complete -c spiped -n "__fish_spiped_needs_command" -l protocol -d 'Speak only this version of the protocol: 1 or 2' -r -f -a "1\t''
+2\t''"
 complete -c spiped -n "__fish_spiped_needs_command" -s o -l timeout -d 'Give up connecting, or a handshake, after this long [default: 5]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s n -l max-connections -d 'Connections at once; 0 for no limit [default: 100]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l max-connections-per-client -d 'The same for each client of many keys [default: 0]' -r -f
@@ -74,6 +76,8 @@ complete -c spiped -n "__fish_spiped_using_subcommand keygen" -l help -d 'Print 
 complete -c spiped -n "__fish_spiped_using_subcommand probe" -s t -l target -d 'Connect to here' -r -f
 complete -c spiped -n "__fish_spiped_using_subcommand probe" -s k -l key -d 'The key file, same at both ends; - is standard input' -r -F
 complete -c spiped -n "__fish_spiped_using_subcommand probe" -s b -l bind -d 'Connect from this local address (port optional)' -r -f
+complete -c spiped -n "__fish_spiped_using_subcommand probe" -l protocol -d 'Speak only this version of the protocol: 1 or 2' -r -f -a "1\t''
+2\t''"
 complete -c spiped -n "__fish_spiped_using_subcommand probe" -s o -l timeout -d 'Give up connecting, or a handshake, after this long [default: 5]' -r -f
 complete -c spiped -n "__fish_spiped_using_subcommand probe" -s f -l fast -d 'Save time in the handshake by giving up forward secrecy'
 complete -c spiped -n "__fish_spiped_using_subcommand probe" -s g -l require-forward-secrecy -d 'Refuse a peer that uses -f'

@@ -12,7 +12,7 @@ use spiped::cli::{
 use spiped::config::values::Mode;
 use spiped::keys::keyfile::KeySource;
 use spiped::log::Destination;
-use spiped_proto::{ForwardSecrecy, HandshakeConfig};
+use spiped_proto::{ForwardSecrecy, HandshakeConfig, Versions};
 
 use crate::input::Input;
 
@@ -92,6 +92,9 @@ impl Spelled {
         self.flag("fast", forward_secrecy == ForwardSecrecy::Disabled);
         let required = forward_secrecy == ForwardSecrecy::Required;
         self.flag("require-forward-secrecy", required);
+        if let Versions::Only(version) = handshake.versions {
+            self.option("protocol", version);
+        }
     }
 }
 

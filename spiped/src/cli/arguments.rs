@@ -162,7 +162,7 @@ pub(super) enum Subcommands {
     /// Try whether the other end is there and holds the key
     #[command(
         before_help = text::PROBE_INTRODUCTION,
-        override_usage = "spiped probe TARGET -k KEYFILE [-b BIND] [-f | -g] [-j] [-o SECONDS]"
+        override_usage = text::PROBE_USAGE
     )]
     Probe {
         /// Connect to here; -t does the same

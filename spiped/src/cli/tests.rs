@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use spiped_tokio::{ForwardSecrecy, HandshakeConfig};
+use spiped_tokio::{ForwardSecrecy, HandshakeConfig, Version, Versions};
 use testbed::TempDir;
 
 use super::*;
@@ -185,7 +185,8 @@ fn every_option_arrives_whether_short_or_long() {
             bind: Some("[127.0.0.7]".to_owned()),
             connection: ConnectionConfig {
                 handshake: HandshakeConfig::default()
-                    .with_forward_secrecy(ForwardSecrecy::Required),
+                    .with_forward_secrecy(ForwardSecrecy::Required)
+                    .with_versions(Versions::Only(Version::V2)),
                 proxy_protocol: Some(ProxyVersion::V1),
                 accept_proxy: Some("10.0.0.0/8,::1,unix".parse().unwrap()),
                 keepalive: Keepalive { on: false },
@@ -213,12 +214,12 @@ fn every_option_arrives_whether_short_or_long() {
     };
     let short = "-dDFgj -s/s -t/t -k- -b[127.0.0.7] -n7 -o2.5 -p/pid -r30 -u:daemon --syslog \
         --log-level=info --max-connections-per-client 2 --max-unproved 8 --max-unproved-per-source 1 --idle 90 --drain=1.5 --sandbox=require \
-        --metrics [::1]:9100 --control /control --proxy-protocol v1 --accept-proxy 10.0.0.0/8,::1,unix";
+        --metrics [::1]:9100 --control /control --proxy-protocol v1 --accept-proxy 10.0.0.0/8,::1,unix --protocol 2";
     let long = "--decrypt --wait-for-dns --foreground --require-forward-secrecy --no-keepalive \
         --source /s --target=/t --key - --bind [127.0.0.7] --max-connections=7 --timeout 2.5 \
         --pidfile /pid --resolve-interval 30 --user :daemon --syslog --log-level info \
         --max-connections-per-client=2 --max-unproved=8 --max-unproved-per-source=1 --idle=90 --drain 1.5 --sandbox require \
-        --metrics=[::1]:9100 --control=/control --proxy-protocol=v1 --accept-proxy=10.0.0.0/8,::1,unix";
+        --metrics=[::1]:9100 --control=/control --proxy-protocol=v1 --accept-proxy=10.0.0.0/8,::1,unix --protocol=2";
     assert_eq!(options(short), expected);
     assert_eq!(options(long), expected);
 }
@@ -245,7 +246,18 @@ fn a_file_excludes_what_it_says_itself() {
     assert_eq!(options.pipes, Pipes::File("/etc/spiped.toml".into()));
     assert_eq!(options.default_pidfile(), Path::new("/etc/spiped.toml.pid"));
     for more in [
-        "-e", "-s a", "-t b", "-k c", "-b d", "-n 3", "-o 3", "-j", "-f", "-R", "-r 3",
+        "-e",
+        "-s a",
+        "-t b",
+        "-k c",
+        "-b d",
+        "-n 3",
+        "-o 3",
+        "-j",
+        "-f",
+        "-R",
+        "-r 3",
+        "--protocol 1",
     ] {
         let reason = refused(&format!("--config f {more}"));
         assert!(reason.ends_with(" exclude each other"), "{reason}");
@@ -294,16 +306,21 @@ fn numbers_and_switches_have_their_effect() {
         with("-f").handshake.forward_secrecy,
         ForwardSecrecy::Disabled
     );
+    // -f says nothing about version 2, so it excludes no --protocol.
+    let versions = with("-f --protocol 2").handshake.versions;
+    assert_eq!(versions, Versions::Only(Version::V2));
 }
 
 #[test]
 fn spipe_takes_its_options() {
-    let line = "-t host:81 -k key -b 127.0.0.7 -f -j -o 0.5";
+    let line = "-t host:81 -k key -b 127.0.0.7 -f -j -o 0.5 --protocol 1";
     let expected = SpipeOptions {
         target: "host:81".to_owned(),
         key: KeySource::File("key".into()),
         bind: Some("127.0.0.7".to_owned()),
-        handshake: HandshakeConfig::default().with_forward_secrecy(ForwardSecrecy::Disabled),
+        handshake: HandshakeConfig::default()
+            .with_forward_secrecy(ForwardSecrecy::Disabled)
+            .with_versions(Versions::Only(Version::V1)),
         keepalive: Keepalive { on: false },
         timeout: Duration::from_millis(500).into(),
     };
@@ -372,6 +389,8 @@ fn the_reason_is_one_line_that_names_the_option() {
             "--log-level debug",
             "--log-level: \"debug\" is none of error, warning, notice, info",
         ),
+        ("--protocol 3", "--protocol: \"3\" is none of 1, 2"),
+        ("--protocol v1", "--protocol: \"v1\" is none of 1, 2"),
         ("-o 5s", "-o/--timeout: \"5s\" is not a number of seconds"),
         (
             "-r -1",

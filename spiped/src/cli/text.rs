@@ -6,7 +6,7 @@ spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
               [-u USER | :GROUP | USER:GROUP] [--drain SECONDS]
               [--idle SECONDS] [--max-connections-per-client MAX]
               [--max-unproved MAX] [--max-unproved-per-source MAX]
-              [--sandbox MODE]
+              [--protocol VERSION] [--sandbox MODE]
               [--log-level LEVEL] [--log-format FORMAT | --syslog]
               [--metrics ADDRESS] [--control PATH] [--proxy-protocol VERSION]
               [--accept-proxy NETWORKS]
@@ -18,12 +18,18 @@ spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
        spiped status --control PATH [--connections | --json]
        spiped reload --control PATH
        spiped probe TARGET -k KEYFILE [-b BIND] [-f | -g] [-o SECONDS]
+              [--protocol VERSION]
        spiped keygen FILE
        spiped {-v | --help}";
 
 pub(super) const SPIPE_USAGE: &str = "\
 spipe -t TARGET -k KEYFILE [-b BIND] [-f | -g] [-j] [-o SECONDS]
+             [--protocol VERSION]
        spipe {-v | --help}";
+
+pub(super) const PROBE_USAGE: &str = "\
+spiped probe TARGET -k KEYFILE [-b BIND] [-f | -g] [-j] [-o SECONDS]
+              [--protocol VERSION]";
 
 pub(super) const SPIPED_INTRODUCTION: &str = "\
 spiped - secure pipe daemon

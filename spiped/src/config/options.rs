@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Command, Id, ValueHint};
-use spiped_tokio::{ForwardSecrecy, HandshakeConfig};
+use spiped_tokio::{ForwardSecrecy, HandshakeConfig, Versions};
 
 use crate::config::settings::ConnectionConfig;
-use crate::config::values::{Seconds, utf8};
+use crate::config::values::{Protocol, Seconds, utf8};
 use crate::keys::keyfile::KeySource;
 
 /// Two options that exclude each other, by their long names.
@@ -61,15 +61,24 @@ pub(crate) struct HandshakeOptions {
     /// Save time in the handshake by giving up forward secrecy
     ///
     /// Save time in the handshake by giving up forward secrecy: who records the connection and gets
-    /// hold of the key file later can then read it.
+    /// hold of the key file later can then read it. This concerns version 1 of the protocol alone.
     #[arg(short, long)]
     pub(crate) fast: bool,
 
     /// Refuse a peer that uses -f
     ///
-    /// Require forward secrecy: refuse a peer that uses -f.
+    /// Require forward secrecy: refuse a peer that uses -f. Version 2 of the protocol always has it.
     #[arg(short = 'g', long)]
     pub(crate) require_forward_secrecy: bool,
+
+    /// Speak only this version of the protocol: 1 or 2
+    ///
+    /// Speak only this version of the protocol: 1, which is that of C spiped 1.0 to 1.6, or 2.
+    /// Without this option two ends speak the newest that both know, and nobody in between can
+    /// change that. With 2, a peer that does not speak it is refused like one with another key: a
+    /// server sends it not one byte.
+    #[arg(long, value_name = "VERSION", hide_possible_values = true)]
+    pub(crate) protocol: Option<Protocol>,
 
     /// Give up connecting, or a handshake, after this long
     ///
@@ -92,7 +101,9 @@ impl HandshakeOptions {
             (false, true) => ForwardSecrecy::Required,
             (false, false) => ForwardSecrecy::Enabled,
         };
-        Ok(HandshakeConfig::default().with_forward_secrecy(forward_secrecy))
+        Ok(HandshakeConfig::default()
+            .with_forward_secrecy(forward_secrecy)
+            .with_versions(self.protocol.map(Versions::from).unwrap_or_default()))
     }
 }
 

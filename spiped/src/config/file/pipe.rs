@@ -120,6 +120,7 @@ impl<'i> Pipe<'_, 'i, '_> {
         let handshake = HandshakeOptions {
             fast: self.flag("fast"),
             require_forward_secrecy: self.flag("require-forward-secrecy"),
+            protocol: self.optional("protocol", whole),
             timeout: self.optional("timeout", seconds).unwrap_or_default(),
         };
         let resolve = ResolveOptions {

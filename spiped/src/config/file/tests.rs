@@ -3,7 +3,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use spiped_tokio::{ForwardSecrecy, HandshakeConfig};
+use spiped_tokio::{ForwardSecrecy, HandshakeConfig, Version, Versions};
 use testbed::TempDir;
 
 use super::*;
@@ -49,6 +49,7 @@ fn everything_can_be_said() {
         key = "/key"
         bind = "127.0.0.7"
         require-forward-secrecy = true
+        protocol = 2
         timeout = 2.5
         max-connections = 0x10
         max-connections-per-client = 2
@@ -71,7 +72,9 @@ fn everything_can_be_said() {
         key: KeySource::File("/key".into()).into(),
         bind: Some("127.0.0.7".parse().unwrap()),
         connection: ConnectionConfig {
-            handshake: HandshakeConfig::default().with_forward_secrecy(ForwardSecrecy::Required),
+            handshake: HandshakeConfig::default()
+                .with_forward_secrecy(ForwardSecrecy::Required)
+                .with_versions(Versions::Only(Version::V2)),
             proxy_protocol: Some(ProxyVersion::V2),
             accept_proxy: Some("10.0.0.0/8,unix".parse().unwrap()),
             keepalive: Keepalive { on: false },
@@ -179,6 +182,26 @@ require-forward-secrecy = true
             "18:2: unknown setting \"other\"",
         ]
     );
+}
+
+#[test]
+fn a_version_of_the_protocol_is_a_whole_number() {
+    let with = |protocol: &str| format!("{SMALL}protocol = {protocol}\n");
+    let versions = |protocol| good(&with(protocol))[0].connection.handshake.versions;
+    assert_eq!(versions("1"), Versions::Only(Version::V1));
+    assert_eq!(versions("0x2"), Versions::Only(Version::V2));
+    assert_eq!(
+        good(SMALL)[0].connection.handshake.versions,
+        Versions::Newest
+    );
+    for (protocol, wrong) in [
+        ("3", "\"3\" is neither \"1\" nor \"2\""),
+        ("\"2\"", "a whole number is needed, not a string"),
+        ("2.0", "a whole number is needed, not a float"),
+    ] {
+        let expected = format!("7:12: protocol: {wrong}");
+        assert_eq!(mistakes(&with(protocol)), [expected]);
+    }
 }
 
 #[test]
