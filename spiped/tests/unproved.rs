@@ -12,7 +12,7 @@ use testbed::{
     ABSENCE, Client, Duplex, Echo, Listener, Pattern, Plan, TempDir, Transport, Tunnel, proc, until,
 };
 
-/// What every connection of the encrypted protocol starts with, in both directions.
+/// What a client of the encrypted protocol starts with.
 const NONCE: usize = 32;
 
 fn tunnel(server_args: &[&str]) -> Tunnel {
@@ -30,6 +30,8 @@ fn stranger(tunnel: &Tunnel) -> Duplex {
 fn stranger_from(ip: &str, tunnel: &Tunnel) -> Duplex {
     let ip: IpAddr = ip.parse().unwrap();
     let mut stranger = Duplex::connect_from(ip, tunnel.middle());
+    // The daemon answers a nonce of version 1 with its own.
+    stranger.tx.write_all(&[0; NONCE]).unwrap();
     stranger.rx.read_exact(&mut [0; NONCE]).unwrap();
     stranger
 }
@@ -64,9 +66,8 @@ fn one_that_has_spoken_outlasts_silent_ones() {
     let tunnel = tunnel(&["--max-unproved", "3", "-o", "600"]);
     // Its byte may still be on its way when the others come.
     until("a silent one that goes for another", || {
-        let mut speaker = stranger(&tunnel);
-        speaker.tx.write_all(&[0]).unwrap();
-        let others: Vec<_> = (0..3).map(|_| stranger(&tunnel)).collect();
+        let speaker = stranger(&tunnel);
+        let others: Vec<_> = (0..3).map(|_| Duplex::connect(tunnel.middle())).collect();
         (others[0].rx.is_ready_within(ABSENCE) && is_there(&speaker)).then_some(())
     });
 }
