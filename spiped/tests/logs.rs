@@ -70,6 +70,7 @@ fn a_closing_line_has_the_numbers_of_its_connection() {
         assert_eq!(closed["bytes_from_source"], 100_001, "{closed}");
         assert_eq!(closed["bytes_to_source"], 7, "{closed}");
         assert_eq!(closed["key"], Value::Null, "{closed}");
+        assert_eq!(closed["protocol"], 2, "{closed}");
         let peer = closed["peer"].as_str().unwrap();
         assert!(peer.starts_with("[127.0.0.1]:"), "{closed}");
         let seconds = |name: &str| closed[name].as_f64().unwrap();

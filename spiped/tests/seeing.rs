@@ -122,8 +122,13 @@ fn metrics_count_what_was_done() {
         for (name, more, expected) in [
             ("traffic_bytes_total", ",direction=\"from_source\"", 8000.0),
             ("traffic_bytes_total", ",direction=\"to_source\"", 8000.0),
-            ("handshakes_total", ",result=\"done\"", 2.0),
-            ("handshakes_total", ",result=\"wrong-key\"", 0.0),
+            ("handshakes_total", ",result=\"done\",protocol=\"2\"", 2.0),
+            ("handshakes_total", ",result=\"done\",protocol=\"1\"", 0.0),
+            (
+                "handshakes_total",
+                ",result=\"wrong-key\",protocol=\"\"",
+                0.0,
+            ),
             ("handshake_seconds_count", "", 2.0),
             ("handshake_seconds_bucket", ",le=\"+Inf\"", 2.0),
             ("dial_seconds_count", "", 2.0),

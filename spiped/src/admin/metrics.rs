@@ -217,11 +217,16 @@ impl Snapshot {
     fn handshakes(&self, writer: &mut Writer<'_>) -> fmt::Result {
         let results = self.totals().flat_map(|(labels, totals)| {
             let failed = FAILED_HANDSHAKES;
-            let failed = failed.map(|reason| (reason.code(), totals.ended(reason)));
-            let all = [("done", totals.handshakes.count())]
-                .into_iter()
-                .chain(failed);
-            all.map(move |(result, count)| ((labels, [("result", result)]), count))
+            // A handshake that failed has come to no version, or to one that nobody has proved.
+            let failed = failed.map(|reason| ([reason.code(), ""], totals.ended(reason)));
+            let [v1, v2] = totals.handshakes_by_protocol;
+            let done = [(["done", "1"], v1), (["done", "2"], v2)];
+            done.into_iter()
+                .chain(failed)
+                .map(move |([result, version], count)| {
+                    let labels = (labels, [("result", result), ("protocol", version)]);
+                    (labels, count)
+                })
         });
         let help = "Handshakes, by what came of them; evicted ones made room for others";
         writer.counters("handshakes", help, None, results)?;

@@ -68,6 +68,7 @@ struct ConnectionStatus {
     age: f64,
     handshake: Option<f64>,
     dial: Option<f64>,
+    protocol: Option<u64>,
     from_source: u64,
     to_source: u64,
 }
@@ -104,7 +105,15 @@ impl Status {
         let _ = write!(text, "\n{}", aligned(heads, targets));
         let with_connections = self.pipes.iter();
         for pipe in with_connections.filter(|pipe| connections && pipe.active > 0) {
-            let heads = ["PEER", "KEY", "AGE", "HANDSHAKE", "SENT", "BACK"];
+            let heads = [
+                "PEER",
+                "KEY",
+                "AGE",
+                "HANDSHAKE",
+                "SENT",
+                "BACK",
+                "PROTOCOL",
+            ];
             let rows = pipe.connections.iter().map(ConnectionStatus::row);
             let _ = write!(text, "\n{}\n{}", pipe.name, aligned(heads, rows));
         }
@@ -219,12 +228,13 @@ impl ConnectionStatus {
             age: info.since.elapsed().as_secs_f64(),
             handshake: seconds(info.handshake.elapsed()),
             dial: seconds(info.dial.elapsed()),
+            protocol: info.protocol(),
             from_source,
             to_source,
         }
     }
 
-    fn row(&self) -> [String; 6] {
+    fn row(&self) -> [String; 7] {
         let peer = self.peer.map_or(Peer::Unix, Peer::Tcp).to_string();
         let handshake = self.handshake.map(|time| format!("{:.1} ms", time * 1e3));
         [
@@ -234,6 +244,8 @@ impl ConnectionStatus {
             handshake.unwrap_or_else(|| "-".to_owned()),
             size(self.from_source),
             size(self.to_source),
+            self.protocol
+                .map_or_else(|| "-".to_owned(), |it| it.to_string()),
         ]
     }
 }

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use spiped_tokio::Version;
+
 use crate::cli::SpipeOptions;
 use crate::commands::client;
 use crate::config::setup::{self, SetupError};
@@ -38,6 +40,7 @@ pub enum ProbeError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     target: String,
+    version: Version,
     forward_secrecy: bool,
     resolve: Duration,
     connect: Duration,
@@ -53,9 +56,10 @@ impl fmt::Display for Report {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         write!(
             f,
-            "{}: holds the key, {secrecy} forward secrecy; resolve {:.1} ms, connect {:.1} ms, \
+            "{}: holds the key, protocol {}, {secrecy} forward secrecy; resolve {:.1} ms, connect {:.1} ms, \
              handshake {:.1} ms",
             self.target,
+            self.version,
             milliseconds(self.resolve),
             milliseconds(self.connect),
             milliseconds(self.handshake)
@@ -96,12 +100,13 @@ async fn probe(
     let begin = Instant::now();
     let stream = handler.connect(&socket).await.map_err(failed)?;
     let handshake = begin.elapsed();
-    let forward_secrecy = stream.has_forward_secrecy();
+    let (version, forward_secrecy) = (stream.version(), stream.has_forward_secrecy());
     drop(stream);
     // Nothing is broken.
     socket.finish();
     Ok(Report {
         target: options.target.clone(),
+        version,
         forward_secrecy,
         resolve,
         connect,

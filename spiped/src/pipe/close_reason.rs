@@ -28,7 +28,9 @@ pub enum ConnectionError {
     #[error("handshake failed: {0}")]
     Handshake(HandshakeError),
     /// The peer closed the connection instead of going on with the handshake.
-    #[error("handshake failed: the peer closed the connection (another key, or not spiped?)")]
+    #[error(
+        "handshake failed: the peer closed the connection (another key or version, or not spiped?)"
+    )]
     Refused,
     /// The handshake was not over in time.
     #[error("handshake failed: not over within {:?} (the peer is silent, or not spiped)", .0)]
@@ -153,9 +155,9 @@ impl ConnectionError {
         match self {
             Self::Unused => CloseReason::Unused,
             Self::Dial(_) | Self::Loop => CloseReason::Dial,
-            Self::Handshake(HandshakeError::Protocol(ProtocolError::HandshakeMac)) => {
-                CloseReason::WrongKey
-            }
+            Self::Handshake(HandshakeError::Protocol(
+                ProtocolError::HandshakeMac | ProtocolError::Version,
+            )) => CloseReason::WrongKey,
             Self::Handshake(_) => CloseReason::Handshake,
             Self::Refused => CloseReason::Refused,
             Self::HandshakeTimeout(_) => CloseReason::HandshakeTimeout,

@@ -77,6 +77,7 @@ impl ConnectionHandler {
         let deadline = Instant::now() + self.config.timeout.get();
         let connect = async {
             let mut stream = info.handshake.time(self.connect(&peer)).await?;
+            info.set_version(stream.version());
             let sent = self
                 .send_proxy_header(source, info, &mut stream, deadline)
                 .await;
@@ -117,6 +118,7 @@ impl ConnectionHandler {
     ) -> Result<(), ConnectionError> {
         self.choose_keepalive(source);
         let proved = Box::pin(self.prove(source, guard, deadline)).await?;
+        info.set_version(proved.peer.version());
         let key = self.keys.entry(proved.peer.key());
         let of_client = key.and_then(|key| Some((key, key.client()?)));
         if let Some((_, client)) = of_client {

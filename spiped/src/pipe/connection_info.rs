@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use spiped_tokio::{Peer, Socket, Traffic};
+use spiped_tokio::{Peer, Socket, Traffic, Version};
 
 use crate::config::values::Mode;
 use crate::log::Fields;
@@ -23,6 +23,8 @@ pub struct ConnectionInfo {
     proxied: OnceLock<AddressPair>,
     /// The client whose key the peer has proved to hold, where each client has a key.
     client: OnceLock<Arc<str>>,
+    /// The version of the protocol that both ends speak.
+    version: OnceLock<Version>,
     /// The time at which it was accepted.
     pub since: Instant,
     /// The time that the handshake took, without the time that the peer waited to be served.
@@ -42,6 +44,7 @@ impl ConnectionInfo {
             direct_peer: peer,
             proxied: OnceLock::new(),
             client: OnceLock::new(),
+            version: OnceLock::new(),
             since: Instant::now(),
             handshake: Stopwatch::default(),
             dial: Stopwatch::default(),
@@ -58,6 +61,20 @@ impl ConnectionInfo {
     #[must_use]
     pub fn client(&self) -> Option<&Arc<str>> {
         self.client.get()
+    }
+
+    /// Notes the version of the protocol that both ends speak; once.
+    pub fn set_version(&self, version: Version) {
+        let _ = self.version.set(version);
+    }
+
+    /// Returns the number of that version, 1 or 2; None before the ends have agreed.
+    #[must_use]
+    pub fn protocol(&self) -> Option<u64> {
+        self.version.get().map(|version| match version {
+            Version::V1 => 1,
+            Version::V2 => 2,
+        })
     }
 
     /// Notes the addresses that a balancer's PROXY header gave; once.
@@ -101,6 +118,9 @@ impl ConnectionInfo {
         fields.text("peer", self.peer());
         if let Some(client) = self.client() {
             fields.text("key", client);
+        }
+        if let Some(version) = self.protocol() {
+            fields.count("protocol", version);
         }
         fields.text("outcome", reason);
         fields.count("bytes_from_source", from_source);
@@ -148,8 +168,11 @@ impl fmt::Display for ConnectionInfo {
         if let Some(handshake) = self.handshake.elapsed() {
             write!(f, ", handshake {:.4} s", seconds(handshake))?;
         }
-        match self.dial.elapsed() {
-            Some(dial) => write!(f, ", dial {:.4} s", seconds(dial)),
+        if let Some(dial) = self.dial.elapsed() {
+            write!(f, ", dial {:.4} s", seconds(dial))?;
+        }
+        match self.protocol() {
+            Some(version) => write!(f, ", protocol {version}"),
             None => Ok(()),
         }
     }

@@ -38,6 +38,8 @@ pub struct Totals {
     pub to_source: u64,
     /// The times that handshakes took.
     pub handshakes: Histogram,
+    /// The number of handshakes that are done, by version of the protocol: 1 and 2.
+    pub handshakes_by_protocol: [u64; 2],
     /// The times that connecting to the target took.
     pub dials: Histogram,
 }
@@ -48,6 +50,10 @@ impl Totals {
         self.from_source += from_source;
         self.to_source += to_source;
         self.handshakes.observe(info.handshake.elapsed());
+        let done = info.handshake.elapsed().and(info.protocol());
+        for (version, count) in (1..).zip(&mut self.handshakes_by_protocol) {
+            *count += u64::from(done == Some(version));
+        }
         self.dials.observe(info.dial.elapsed());
     }
 
@@ -89,6 +95,10 @@ impl AddAssign<&Self> for Totals {
             *to += from;
         }
         self.handshakes += &other.handshakes;
+        let counts = self.handshakes_by_protocol.iter_mut();
+        for (to, from) in counts.zip(other.handshakes_by_protocol) {
+            *to += from;
+        }
         self.dials += &other.dials;
     }
 }
