@@ -1,5 +1,11 @@
 //! The rooms of the crate import only what lies below them, and `os` alone may hold unsafe code.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
