@@ -302,7 +302,9 @@ mod ours_only {
             until("both to listen", || TcpStream::connect(&at).ok());
         }
         let told = daemon.reload();
-        assert!(told.ends_with("0 added, 0 changed, 0 removed\n"), "{told}");
+        // What became of the connections that were only to see it listen may be told before and after.
+        let is_right = |line: &str| line.ends_with("0 added, 0 changed, 0 removed");
+        assert!(told.lines().any(is_right), "{told}");
     }
 
     /// Or else whoever rules the names could keep a client in that is to go. The target's name server
