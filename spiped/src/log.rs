@@ -19,6 +19,7 @@ mod json;
 mod limit;
 mod line;
 mod sink;
+mod text;
 mod writer;
 
 use std::fmt;

@@ -4,7 +4,7 @@
 //! long option of the command line that it stands for, and takes the same values. Relative paths
 //! start from the folder that the file is in.
 
-mod mistakes;
+pub(crate) mod mistakes;
 mod pipe;
 mod table;
 
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -20,48 +20,12 @@ use toml::de::DeTable;
 
 use crate::config::settings::PipeConfig;
 use crate::config::sources::Sources;
-use crate::os::os_error::os_error;
-pub use mistakes::Mistake;
 use mistakes::Wrong;
+pub use mistakes::{ConfigError, Mistake};
 use table::Table;
 
 /// A longer file is taken for a mistake.
 const LENGTH_MAX: u64 = 16 * 1024 * 1024;
-
-/// Why a file describes no pipes that could run.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// It cannot be read.
-    #[error("cannot read {}: {}", .file.display(), os_error(.error))]
-    Read {
-        /// The file.
-        file: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// There are mistakes in it.
-    #[error("{}", several(.0))]
-    Mistakes(Vec<Mistake>),
-}
-
-impl ConfigError {
-    /// One line for each thing that is wrong, or for the first hundred and how many more there are.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        match self {
-            Self::Read { .. } => vec![self.to_string()],
-            Self::Mistakes(mistakes) => mistakes::lines(mistakes),
-        }
-    }
-}
-
-fn several(mistakes: &[Mistake]) -> String {
-    match mistakes {
-        [] => "no mistake".to_owned(),
-        [only] => only.to_string(),
-        [first, others @ ..] => format!("{first} (and {} more)", others.len()),
-    }
-}
 
 /// Whether key files are looked at too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

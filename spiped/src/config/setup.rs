@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use spiped_tokio::{Address, AddressError, BindAddress, Endpoint, TargetAddress};
 
-use crate::config::file::ConfigError;
+use crate::config::file::mistakes::ConfigError;
 use crate::config::network::NobodyError;
 use crate::config::values::Mode;
 use crate::keys::keyfile::KeyWarning;

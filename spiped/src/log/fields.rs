@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::line::bounded;
+use super::text::bounded;
 
 /// Names and values, in the order in which they were noted. A name is of lower-case letters and
 /// underscores.

@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::fields::Value;
-use super::line::{Line, deceives};
+use super::line::Line;
+use super::text::deceives;
 
 /// One object without a line break: time, level, class, message, and then the fields of the line.
 pub(super) fn object(line: &Line) -> String {

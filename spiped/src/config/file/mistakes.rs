@@ -1,21 +1,24 @@
-//! What is wrong with a file, and where.
+//! The mistakes in a configuration file, each with its place.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// More are not told one by one. Whoever has so many has named the wrong file.
+use crate::os::os_error::os_error;
+
+/// The most mistakes that are told one by one. A file with more is probably the wrong file.
 const TOLD_MAX: usize = 100;
 
-/// A mistake in the text at hand.
+/// A mistake in the text of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
-    /// Its bytes.
+    /// The bytes that it stands at.
     pub(super) at: Range<usize>,
     pub(super) text: String,
 }
 
-/// What is wrong, and where.
+/// A mistake, with its line and column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     file: PathBuf,
@@ -37,8 +40,43 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// In the order of the text; none of them twice, though the parser says the same of each bracket that
-/// is open at the end.
+/// The error of a file that describes no pipes that could run.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {}", .file.display(), os_error(.error))]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The file has mistakes.
+    #[error("{}", several(.0))]
+    Mistakes(Vec<Mistake>),
+}
+
+impl ConfigError {
+    /// Returns a line for each mistake, or for the first hundred and one for the number of others.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Read { .. } => vec![self.to_string()],
+            Self::Mistakes(mistakes) => lines(mistakes),
+        }
+    }
+}
+
+fn several(mistakes: &[Mistake]) -> String {
+    match mistakes {
+        [] => "no mistake".to_owned(),
+        [only] => only.to_string(),
+        [first, others @ ..] => format!("{first} (and {} more)", others.len()),
+    }
+}
+
+/// Returns the mistakes in the order of the text, none of them twice: the parser says the same of each
+/// bracket that is open at the end.
 pub(super) fn find(file: &Path, text: &str, mut wrong: Vec<Wrong>) -> Vec<Mistake> {
     wrong.sort_by_key(|wrong| wrong.at.start);
     let mut mistakes: Vec<Mistake> = Vec::new();
@@ -67,8 +105,8 @@ pub(super) fn find(file: &Path, text: &str, mut wrong: Vec<Wrong>) -> Vec<Mistak
     mistakes
 }
 
-/// A line for each, up to a hundred.
-pub(super) fn lines(mistakes: &[Mistake]) -> Vec<String> {
+/// Returns a line for each mistake, up to a hundred.
+fn lines(mistakes: &[Mistake]) -> Vec<String> {
     let (told, more) = mistakes
         .split_at_checked(TOLD_MAX)
         .unwrap_or((mistakes, &[]));
