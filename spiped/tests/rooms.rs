@@ -23,7 +23,8 @@ const FLOORS: [&[&str]; 8] = [
 
 fn floor(room: &str) -> usize {
     let floor = FLOORS.iter().position(|rooms| rooms.contains(&room));
-    floor.unwrap_or_else(|| panic!("{room} is on no floor"))
+    assert!(floor.is_some(), "{room} is on no floor");
+    floor.unwrap()
 }
 
 fn sources() -> PathBuf {
