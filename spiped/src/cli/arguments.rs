@@ -13,7 +13,7 @@ use crate::config::settings::{ConnectionConfig, ProcessConfig};
 use crate::config::values::{path, utf8};
 use crate::log::{Destination, Level};
 
-/// Those of `spiped`.
+/// The arguments of `spiped`.
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct SpipedArgs {
@@ -79,7 +79,7 @@ pub(super) struct SpipedArgs {
     pub(super) log: LogArgs,
 }
 
-/// Which end of the pipe it is.
+/// The options that choose the end of the pipe.
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct DirectionArgs {
@@ -92,7 +92,7 @@ pub(super) struct DirectionArgs {
     pub(super) decrypt: bool,
 }
 
-/// What goes to the log, and how.
+/// The options that choose what is logged, and in which form.
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct LogArgs {
@@ -134,7 +134,7 @@ pub(super) struct LogArgs {
     pub(super) log_level: Level,
 }
 
-/// Those of a client of one connection, `spipe` or `spiped probe`.
+/// The arguments of a client with one connection: `spipe` or `spiped probe`.
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct ClientArgs {
@@ -148,7 +148,7 @@ pub(super) struct ClientArgs {
     pub(super) keepalive: Keepalive,
 }
 
-/// What `spiped` does beside being one end of a pipe: each has a name in place of the options.
+/// The subcommands of `spiped`: a name in place of the options.
 #[derive(Subcommand)]
 pub(super) enum Subcommands {
     /// Make a key file
@@ -210,7 +210,7 @@ pub(super) enum Subcommands {
     },
 }
 
-/// Where to ask a daemon that runs.
+/// The option that names the control socket of a running daemon.
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct ControlArgs {

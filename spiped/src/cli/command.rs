@@ -45,7 +45,7 @@ pub fn spipe_command() -> Command {
     )))
 }
 
-/// What both programs have last.
+/// Completes the command of a program, and adds the options that both programs have last.
 fn program(command: Command) -> Command {
     let version = Arg::new("version")
         .long("version")
@@ -64,7 +64,7 @@ fn help() -> Arg {
         .help("Print this help")
 }
 
-/// What all commands have in common.
+/// Adds to a command, or a subcommand, what the parser does not take from the arguments.
 fn finished(command: Command) -> Command {
     command
         .version(env!("CARGO_PKG_VERSION"))

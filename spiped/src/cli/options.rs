@@ -1,7 +1,7 @@
-//! What a command line asks for, out of what the parser found in it.
+//! The options of a command line, made of the arguments that the parser took.
 //!
-//! What is missing, and the conflicts that C spiped finds only after it has read all options, are
-//! found here; the parser finds the rest as it goes along.
+//! Missing options, and the conflicts that C spiped finds only after it has read all options, are found
+//! here; the parser finds all other mistakes as it goes along.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

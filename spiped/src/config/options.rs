@@ -17,7 +17,7 @@ use crate::keys::keyfile::KeySource;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exclusive(pub(crate) &'static str, pub(crate) &'static str);
 
-/// Where plain or encrypted connections come from.
+/// The option that says where connections come from.
 #[derive(Args)]
 #[group(skip)]
 pub(crate) struct SourceOptions {
@@ -29,7 +29,7 @@ pub(crate) struct SourceOptions {
     pub(crate) source: Option<String>,
 }
 
-/// Where connections go, and with which key.
+/// The options that say where connections go, and with which key.
 #[derive(Args)]
 #[group(skip)]
 pub(crate) struct TargetOptions {
@@ -54,7 +54,7 @@ pub(crate) struct TargetOptions {
     pub(crate) bind: Option<String>,
 }
 
-/// What is asked of a handshake.
+/// The options about the handshake.
 #[derive(Args, Default)]
 #[group(skip)]
 pub(crate) struct HandshakeOptions {
@@ -89,7 +89,7 @@ pub(crate) struct HandshakeOptions {
 }
 
 impl HandshakeOptions {
-    /// What they ask of the tunnel.
+    /// Returns the configuration of the handshake.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl HandshakeOptions {
     }
 }
 
-/// Whether the system probes silent peers.
+/// The option about probes of silent peers (`SO_KEEPALIVE`).
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
 #[group(skip)]
 pub struct Keepalive {
@@ -116,7 +116,7 @@ pub struct Keepalive {
     pub on: bool,
 }
 
-/// How often names are looked up.
+/// The options about looking up names.
 #[derive(Args, Default)]
 #[group(skip)]
 pub(crate) struct ResolveOptions {
@@ -133,7 +133,7 @@ pub(crate) struct ResolveOptions {
 }
 
 impl ResolveOptions {
-    /// The time between two look-ups; None is only one.
+    /// Returns the time between two look-ups; None means that names are looked up once.
     ///
     /// # Errors
     ///
@@ -147,21 +147,21 @@ impl ResolveOptions {
     }
 }
 
-/// The options that say all of a pipe but its direction.
+/// Returns a command that has all options of a pipe but its direction.
 fn of_pipe() -> Command {
     let command = TargetOptions::augment_args(SourceOptions::augment_args(Command::new("pipe")));
     let command = ConnectionConfig::augment_args(HandshakeOptions::augment_args(command));
     ResolveOptions::augment_args(command)
 }
 
-/// What a file excludes, as it says it for each pipe.
+/// Returns the options that exclude `--config`, as the file says them for each pipe.
 pub(crate) fn pipe_ids() -> Vec<Id> {
     let command = of_pipe();
     let ids = command.get_arguments().map(|arg| arg.get_id().clone());
     ids.collect()
 }
 
-/// The settings that a file has because the command line has them.
+/// Returns the names of the settings of a pipe that the command line has as options.
 pub(crate) fn pipe_settings() -> Vec<String> {
     let command = of_pipe();
     let names = command.get_arguments().filter_map(clap::Arg::get_long);

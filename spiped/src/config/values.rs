@@ -1,5 +1,5 @@
-//! The values that settings have, each with what it is when nobody says, and read in one way from a
-//! command line and from a file.
+//! The types of values that settings have. Each has its default, and is read from a command line and
+//! from a file in one way.
 
 use std::ffi::OsString;
 use std::fmt::{self, Display};
@@ -64,8 +64,8 @@ impl<const DEFAULT: u64> Display for Seconds<DEFAULT> {
     }
 }
 
-/// How many there may be at once, read as C's `strtoull` reads a number: `DEFAULT` unless it is
-/// given; 0 is no limit.
+/// The number of things that there may be at once, read as C's `strtoull` reads a number. Without one it
+/// is `DEFAULT`; 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit<const DEFAULT: u64>(Option<NonZeroU64>);
 
@@ -103,7 +103,7 @@ impl<const DEFAULT: u64> Display for Limit<DEFAULT> {
     }
 }
 
-/// Which end of the pipe a daemon is.
+/// The end of the pipe that a daemon is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Plain at the source, encrypted at the target (`-e`).
@@ -112,7 +112,7 @@ pub enum Mode {
     Decrypt,
 }
 
-/// Which target of several a connection goes to.
+/// The way to choose one target of several for a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Balance {
     /// The first that works.
@@ -220,26 +220,26 @@ impl Words for Level {
 
 read_words!(Level);
 
-/// Those that `--log-format` can name.
+/// The values of `--log-format`; syslog has an option of its own.
 impl Words for Destination {
     const ALL: &'static [Self] = &[Self::Stderr, Self::Json, Self::Journal];
 }
 
 read_words!(Destination);
 
-/// For options whose value is any text in UTF-8.
+/// Returns a parser of any text in UTF-8.
 pub(crate) fn utf8() -> impl TypedValueParser<Value = String> {
     OsStringValueParser::new().try_map(|given| {
         OsString::into_string(given).map_err(|given| format!("{given:?} is not valid UTF-8"))
     })
 }
 
-/// For options whose value is a path, which may be any but is looked at by those who use it.
+/// Returns a parser of paths. It takes any bytes; whether they name a file shows when it is used.
 pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
 
-/// For options whose value is the text of a `T`.
+/// Returns a parser of the texts that `T` reads.
 fn parsed<T>() -> ValueParser
 where
     T: FromStr<Err = String> + Clone + Send + Sync + 'static,
@@ -271,7 +271,7 @@ impl ValueParserFactory for Networks {
     }
 }
 
-/// `-` is standard input.
+/// Makes `-` standard input, and a path of any other value.
 impl From<OsString> for KeySource {
     fn from(given: OsString) -> Self {
         match given.to_str() {
