@@ -32,7 +32,7 @@ pub enum SetupError {
     #[error("bad --accept-proxy: {0}")]
     AcceptProxy(#[from] NobodyError),
     /// A name has no address, as far as the resolver knows.
-    #[error("cannot resolve {role} address {address}: {error}")]
+    #[error("cannot resolve {role} address {address}: {}", os_error(.error))]
     Resolve {
         /// What the address is for.
         role: &'static str,

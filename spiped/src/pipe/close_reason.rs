@@ -25,7 +25,7 @@ pub enum ConnectionError {
     #[error("not connected to the target, which leads back to the source of this pipe")]
     Loop,
     /// The handshake failed.
-    #[error("handshake failed: {0}")]
+    #[error("handshake failed: {}", handshake_error(.0))]
     Handshake(HandshakeError),
     /// The peer closed the connection instead of going on with the handshake.
     #[error(
@@ -78,6 +78,13 @@ pub(crate) fn dial_error(error: &DialError) -> String {
         DialError::Connect { endpoint, error } => {
             format!("cannot connect to {endpoint}: {}", os_error(error))
         }
+        other => other.to_string(),
+    }
+}
+
+fn handshake_error(error: &HandshakeError) -> String {
+    match error {
+        HandshakeError::Io(error) => os_error(error),
         other => other.to_string(),
     }
 }
@@ -184,6 +191,26 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn what_the_system_says_has_no_number() {
+        let broken = || io::Error::from(nix::errno::Errno::ETIMEDOUT);
+        for error in [
+            ConnectionError::Handshake(HandshakeError::Io(broken())),
+            ConnectionError::Left(broken()),
+            ConnectionError::CutHeader(broken()),
+            ConnectionError::Abandoned(broken()),
+            ConnectionError::Relay(RelayError::Plain(broken())),
+            ConnectionError::Relay(RelayError::Encrypted(broken())),
+            ConnectionError::Dial(DialError::Connect {
+                endpoint: spiped_tokio::Endpoint::Unix("/socket".into()),
+                error: broken(),
+            }),
+        ] {
+            let told = error.to_string();
+            assert!(!told.contains("os error"), "{told}");
+        }
+    }
 
     #[test]
     fn codes_are_words_of_their_own() {
