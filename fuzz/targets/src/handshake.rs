@@ -2,38 +2,26 @@
 //! must come of it.
 
 use crypto_bigint::U2048;
-use spiped_proto::{BUFFER_LEN, ForwardSecrecy, Session};
+use spiped_proto::{BUFFER_LEN, Session};
 
-use crate::end::{End, FORWARD_SECRECY, KEY_FILE, Reader, fill, place, random};
+use crate::end::{End, Setup, compare};
+use crate::forge::flip;
 use crate::input::{Cuts, Input};
-use crate::model::{self, Element, Handshake, Keys, NONCE_LEN, Outcome, Role, hmac};
-use crate::packets::forged_stream;
+use crate::model::{Direction, Key, NONCE_LEN, Outcome, Role, hmac, v1, v2};
+use crate::packets::forged_packets;
+use crate::records::forged_records;
+use crate::session::{Reader, fill, finish};
 
-struct Case {
-    role: Role,
-    forward_secrecy: ForwardSecrecy,
-    seed: u8,
-    cuts: Cuts,
+pub(crate) struct Case {
+    pub(crate) setup: Setup,
+    pub(crate) cuts: Cuts,
 }
 
 impl Case {
-    fn take(input: &mut Input) -> Self {
+    pub(crate) fn take(input: &mut Input) -> Self {
         Self {
-            role: input.pick(&[Role::Client, Role::Server]),
-            forward_secrecy: input.pick(&FORWARD_SECRECY),
-            seed: input.byte(),
+            setup: Setup::take(input),
             cuts: input.cuts(),
-        }
-    }
-
-    fn model(&self) -> Handshake {
-        let random = random(self.seed);
-        Handshake {
-            role: self.role,
-            key: model::shared_key(KEY_FILE),
-            forward_secrecy: self.forward_secrecy,
-            nonce: *random.first_chunk().unwrap(),
-            exponent: model::exponent(random[NONCE_LEN..].first_chunk().unwrap()),
         }
     }
 }
@@ -45,30 +33,41 @@ pub fn handshake_bytes(data: &[u8]) {
     check(case, input.rest().to_vec(), |_| Vec::new());
 }
 
-/// A peer that holds the key and makes what it likes of it: values, MACs and packets.
+/// A peer of version 1 that holds the key and makes what it likes of it: values, MACs and packets.
 pub fn handshake_values(data: &[u8]) {
     let mut input = Input::new(data);
     let case = Case::take(&mut input);
-    let nonce: [u8; NONCE_LEN] = input.array();
-    let [own_key, peers_key] = case.model().hello_keys(&nonce);
+    let nonce: Key = input.array();
+    let [own_key, peers_key] = hello_keys(case.setup, &nonce);
     let value = public_value(&mut input);
     let mut hello = [&value[..], &hmac(&peers_key, &[&value])].concat();
     match input.byte() % 8 {
-        1 => {
-            let bit = input.number() % (hello.len() * 8);
-            hello[bit / 8] ^= 1 << (bit % 8);
-        }
+        1 => flip(&mut hello, input.number()),
         2 => hello[256..].copy_from_slice(&hmac(&own_key, &[&value])),
         3 => hello[256..].copy_from_slice(&input.array::<32>()),
         4 => hello.truncate(input.number() % 288),
         _ => {}
     }
     let peer = [&nonce[..], &hello].concat();
-    check(case, peer, |peers| forged_stream(&mut input, peers));
+    check(case, peer, |peers| forged(&mut input, peers));
 }
 
-fn public_value(input: &mut Input) -> Element {
-    let p = model::prime();
+/// The keys of the end's hello and of its peer's, in version 1.
+fn hello_keys(setup: Setup, nonce: &Key) -> [Key; 2] {
+    let party = setup.party();
+    let (_, place) = setup.place();
+    // A client sends its nonce at once; a server that allows version 2 sends one of version 1 once it
+    // has seen that the peer's has no tag.
+    let sent = match setup.role {
+        Role::Client => party.expected(&[]).sent,
+        Role::Server => party.random.to_vec(),
+    };
+    let own_nonce = *sent.first_chunk::<NONCE_LEN>().unwrap();
+    party.v1(party.keys[place], own_nonce).hello_keys(nonce)
+}
+
+fn public_value(input: &mut Input) -> v1::Element {
+    let p = v1::prime();
     let kinds: [fn(&U2048) -> U2048; 8] = [
         |_| U2048::ZERO,
         |_| U2048::ONE,
@@ -80,66 +79,54 @@ fn public_value(input: &mut Input) -> Element {
         |p| p.wrapping_shr_vartime(1),
     ];
     match input.byte() {
-        kind @ 0..8 => model::element(&kinds[usize::from(kind)](&p)),
+        kind @ 0..8 => v1::element(&kinds[usize::from(kind)](&p)),
         kind if kind % 2 == 0 => input.array(),
-        _ => model::power(&model::two(), &model::exponent(&input.array())),
+        _ => v1::power(&v1::two(), &v1::exponent(&input.array())),
     }
 }
 
-fn check(mut case: Case, mut peer: Vec<u8>, packets: impl FnOnce(&Keys) -> Vec<u8>) {
-    let expected = case.model().expected(&peer);
-    let held = match case.role {
-        Role::Client => 0,
-        Role::Server => place(case.seed).1,
-    };
+/// What a peer sends that holds the secrets of a session.
+pub(crate) fn forged(input: &mut Input, direction: &Direction) -> Vec<u8> {
+    match direction {
+        Direction::V1(keys) => forged_packets(input, keys),
+        Direction::V2(secret) => forged_records(input, secret),
+    }
+}
+
+/// An end that gets these bytes, and what is made with the secrets of the session if it comes to one,
+/// does what the model does.
+pub(crate) fn check(mut case: Case, mut peer: Vec<u8>, then: impl FnOnce(&Direction) -> Vec<u8>) {
+    let expected = case.setup.party().expected(&peer);
     if let Outcome::Done { peers, .. } = &expected.outcome {
-        peer.extend(packets(peers));
+        peer.extend(then(peers));
     }
-
-    let mut end = End::new(case.role, case.forward_secrecy, case.seed);
-    let mut rest = &peer[..];
-    while !rest.is_empty() {
-        let used = end.receive(&rest[..case.cuts.next(rest.len())]);
-        rest = &rest[used..];
-        if used == 0 {
-            break;
-        }
-    }
-    assert_eq!(end.sent, expected.sent);
-    assert_eq!(end.proved, expected.proved.then_some(held));
-    match expected.outcome {
-        Outcome::Waiting(missing) => {
-            assert_eq!(end.missing(), Some(missing));
-            assert_eq!(end.failed, None);
-        }
-        Outcome::Failed(error) => {
-            assert_eq!(end.failed, Some(error));
-            assert_eq!(end.close(), error);
-        }
-        Outcome::Done { own, peers } => {
-            let session = end.session().expect("the handshake is over");
-            check_session(session, &own, &peers, rest, &mut case.cuts);
-        }
+    let mut end = End::new(case.setup);
+    let rest = end.receive_all(&peer, &mut case.cuts);
+    if let Some((session, own, peers)) = compare(end, expected) {
+        check_session(session, &own, &peers, rest, &mut case.cuts);
     }
 }
 
-fn check_session(mut session: Session, own: &Keys, peers: &Keys, packets: &[u8], cuts: &mut Cuts) {
-    let mut reader = Reader::new(session.opener);
-    let mut rest = packets;
-    while !rest.is_empty() {
-        let (piece, later) = rest.split_at(cuts.next(rest.len()));
-        reader.receive(piece);
-        rest = later;
-    }
-    assert_eq!((reader.end(), reader.opened), {
-        let (opened, end) = peers.open(packets);
-        (end, opened)
-    });
+fn check_session(
+    mut session: Session,
+    own: &Direction,
+    peers: &Direction,
+    stream: &[u8],
+    cuts: &mut Cuts,
+) {
+    let read = Reader::new(session.opener).read(stream, cuts);
+    assert_eq!(read, peers.open(stream));
 
     let message = b"what this end has to say";
     let mut buffer = vec![0xee; BUFFER_LEN];
     let filled = fill(&session.sealer, &mut buffer, message);
     assert_eq!(filled, message.len());
     let sealed = session.sealer.seal(&mut buffer, filled).unwrap();
-    assert_eq!(own.seal(0, message, message.len() as u32), buffer[..sealed]);
+    let end = finish(&mut session.sealer);
+    let (expected, expected_end) = match own {
+        Direction::V1(keys) => (keys.seal(0, message, message.len() as u32), Vec::new()),
+        Direction::V2(secret) => (secret.seal_all(0, message), secret.seal(1, v2::END, b"", 0)),
+    };
+    assert_eq!(buffer[..sealed], expected);
+    assert_eq!(end, expected_end);
 }

@@ -10,7 +10,7 @@ use spiped_proto::{
 use testbed::TempDir;
 
 use crate::input::Input;
-use crate::model::{self, hmac};
+use crate::model::{self, hmac, v1};
 
 /// A file, read by the daemon and hashed in pieces: the same secret as all of it at once, and the
 /// warnings that it deserves.
@@ -81,6 +81,6 @@ fn said(secret: &Secret) -> Vec<u8> {
 
 /// The MAC at its end.
 fn proof(key: &[u8; 32]) -> [u8; 32] {
-    let [client, _] = model::hello_keys(key, &[0; 32], &[0; 32]);
-    hmac(&client, &[&model::one()])
+    let [client, _] = v1::hello_keys(key, &[0; 32], &[0; 32]);
+    hmac(&client, &[&v1::one()])
 }

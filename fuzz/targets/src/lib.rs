@@ -14,12 +14,17 @@ mod addresses;
 mod command_line;
 mod configuration;
 mod end;
+mod forge;
 mod handshake;
+mod hellos;
 mod input;
 mod key_file;
 mod model;
+mod negotiation;
 mod packets;
 mod proxy_header;
+mod records;
+mod session;
 mod stream;
 mod tunnel;
 mod user;
@@ -28,9 +33,12 @@ pub use addresses::addresses;
 pub use command_line::command_line;
 pub use configuration::configuration;
 pub use handshake::{handshake_bytes, handshake_values};
+pub use hellos::hellos;
 pub use key_file::key_file;
+pub use negotiation::negotiation;
 pub use packets::{packets_opened, packets_there_and_back};
 pub use proxy_header::proxy_header;
+pub use records::{records_opened, records_there_and_back};
 pub use stream::stream;
 pub use tunnel::tunnel;
 pub use user::user;
@@ -59,10 +67,14 @@ targets![
     configuration,
     handshake_bytes,
     handshake_values,
+    hellos,
     key_file,
+    negotiation,
     packets_opened,
     packets_there_and_back,
     proxy_header,
+    records_opened,
+    records_there_and_back,
     stream,
     tunnel,
     user,

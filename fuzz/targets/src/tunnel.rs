@@ -1,11 +1,13 @@
 //! Our two roles against each other, with an attacker between them that knows no key: each end gets
 //! exactly what the other one sent, or the beginning of it and an error.
 
-use spiped_proto::{BUFFER_LEN, Error, ForwardSecrecy, Opener, Sealer};
+use spiped_proto::{Error, ForwardSecrecy, Opener, Version};
 
-use crate::end::{End, FORWARD_SECRECY, Reader, fill};
+use crate::end::{End, FORWARD_SECRECY, KEY_FILE, Setup, VERSIONS, newest};
 use crate::input::{Cuts, Input};
-use crate::model::{PACKET_LEN, Role};
+use crate::model::Role;
+use crate::model::v1::PACKET_LEN;
+use crate::session::{Reader, finish, seal};
 
 /// The wire in one direction.
 struct Wire {
@@ -90,9 +92,20 @@ fn hand_over(from: &End, seen: &mut usize, wire: &mut Wire, to: &mut End) -> boo
 /// A whole connection, both directions of it.
 pub fn tunnel(data: &[u8]) {
     let mut input = Input::new(data);
-    let wants = [input.pick(&FORWARD_SECRECY), input.pick(&FORWARD_SECRECY)];
-    let mut client = End::new(Role::Client, wants[0], 1);
-    let mut server = End::new(Role::Server, wants[1], 2);
+    let mut setup = |role, seed| {
+        let choice = usize::from(input.byte());
+        Setup {
+            role,
+            versions: VERSIONS[choice / 3 % 3],
+            forward_secrecy: FORWARD_SECRECY[choice % 3],
+            seed,
+            key_file: KEY_FILE,
+        }
+    };
+    let setups = [setup(Role::Client, 1), setup(Role::Server, 2)];
+    let [mut client, mut server] = setups.map(End::new);
+    let wants = setups.map(|setup| setup.forward_secrecy);
+    let version = newest(setups.map(|setup| setup.versions));
     let (mut up, mut down) = (Wire::take(&mut input), Wire::take(&mut input));
     let mut writes = input.cuts();
     // There was a second list of cuts, and the corpus still has it.
@@ -104,18 +117,29 @@ pub fn tunnel(data: &[u8]) {
     while hand_over(&client, &mut to_server, &mut up, &mut server)
         | hand_over(&server, &mut to_client, &mut down, &mut client)
     {}
-    let agree =
+    let agree_in_v1 =
         !(wants.contains(&ForwardSecrecy::Required) && wants.contains(&ForwardSecrecy::Disabled));
+    let agree = match version {
+        Some(Version::V1) => agree_in_v1,
+        Some(Version::V2) => true,
+        _ => false,
+    };
     let untouched = [&up, &down]
         .iter()
         .all(|wire| !wire.harmed && !wire.is_cut());
     match (client.session(), server.session()) {
-        (Some(mut client), Some(mut server)) => {
+        (Some(client), Some(server)) => {
             assert!(agree && !up.harmed && !down.harmed);
-            let sealed = seal(&mut client.sealer, &up_message, &mut writes);
-            deliver(server.opener, &up_message, &sealed, &mut up);
-            let sealed = seal(&mut server.sealer, down_message, &mut writes);
-            deliver(client.opener, down_message, &sealed, &mut down);
+            assert_eq!(Some(client.version), version);
+            assert_eq!(Some(server.version), version);
+            for (mut sealer, opener, message, wire) in [
+                (client.sealer, server.opener, &up_message[..], &mut up),
+                (server.sealer, client.opener, down_message, &mut down),
+            ] {
+                let mut sealed = seal(&mut sealer, message, &mut writes);
+                sealed.extend(finish(&mut sealer));
+                deliver(opener, message, &sealed, wire, client.version);
+            }
         }
         (client_session, server_session) => {
             assert!(!(agree && untouched), "an untouched handshake failed");
@@ -125,7 +149,8 @@ pub fn tunnel(data: &[u8]) {
                     match end.close() {
                         Error::TruncatedHandshake => {}
                         Error::HandshakeMac => assert!(up.harmed || down.harmed),
-                        Error::NoForwardSecrecy => assert!(!agree),
+                        Error::NoForwardSecrecy => assert!(!agree_in_v1),
+                        Error::Version => assert!(version.is_none() || up.harmed || down.harmed),
                         error => panic!("{error:?}"),
                     }
                 }
@@ -134,21 +159,7 @@ pub fn tunnel(data: &[u8]) {
     }
 }
 
-fn seal(sealer: &mut Sealer, message: &[u8], writes: &mut Cuts) -> Vec<u8> {
-    let mut stream = Vec::new();
-    let mut rest = message;
-    while !rest.is_empty() {
-        let (write, later) = rest.split_at(writes.next(rest.len()));
-        let mut buffer = vec![0; BUFFER_LEN];
-        assert_eq!(fill(sealer, &mut buffer, write), write.len());
-        let sealed = sealer.seal(&mut buffer, write.len()).unwrap();
-        stream.extend_from_slice(&buffer[..sealed]);
-        rest = later;
-    }
-    stream
-}
-
-fn deliver(opener: Opener, message: &[u8], sealed: &[u8], wire: &mut Wire) {
+fn deliver(opener: Opener, message: &[u8], sealed: &[u8], wire: &mut Wire, version: Version) {
     let mut reader = Reader::new(opener);
     let mut arrived = 0;
     for piece in wire.carry(sealed) {
@@ -159,16 +170,19 @@ fn deliver(opener: Opener, message: &[u8], sealed: &[u8], wire: &mut Wire) {
         message.starts_with(&reader.opened),
         "a wrong byte came through"
     );
+    let whole = reader.opened == message;
     match reader.end() {
-        Ok(()) => {
+        Ok(()) if version == Version::V1 => {
             assert!(!wire.harmed);
             // Version 1 does not notice a cut between two packets.
             assert_eq!(arrived % PACKET_LEN, 0);
-            if !wire.is_cut() {
-                assert_eq!(reader.opened, message);
-            }
+            assert!(whole || wire.is_cut());
         }
-        Err(Error::TruncatedPacket) => assert!(wire.is_cut()),
+        Ok(()) => assert!(
+            whole && !wire.harmed && !wire.is_cut(),
+            "a cut passed for an end"
+        ),
+        Err(Error::TruncatedPacket | Error::UnauthenticatedEnd) => assert!(wire.is_cut()),
         Err(Error::PacketMac) => assert!(wire.harmed),
         Err(error) => panic!("{error:?}"),
     }

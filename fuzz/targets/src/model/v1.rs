@@ -1,6 +1,7 @@
-//! The protocol a second time, slow and plain, from `docs/protocol.md`: what the fast one is
-//! compared with. It shares SHA-256 and the AES block with it, and nothing else; its tests
-//! hold it to the known answers.
+//! Version 1.
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::OnceLock;
 
@@ -8,11 +9,10 @@ use aes::Aes256;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
 use crypto_bigint::{Odd, U320, U2048};
-use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256};
-use spiped_proto::{Error, ForwardSecrecy};
+use spiped_proto::{Error, ForwardSecrecy, Version};
 
-pub(crate) const NONCE_LEN: usize = 32;
+use super::{Direction, Expected, Key, NONCE_LEN, Outcome, Role, hmac};
+
 pub(crate) const HELLO_LEN: usize = 256 + 32;
 pub(crate) const PAYLOAD_LEN: usize = 1024;
 pub(crate) const PACKET_LEN: usize = 1024 + 4 + 32;
@@ -29,32 +29,12 @@ const P: &str = "\
     3995497cea956ae515d2261898fa051015728e5a8aacaa68ffffffffffffffff";
 
 pub(crate) type Element = [u8; 256];
-type Key = [u8; 32];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Client,
-    Server,
-}
 
 /// What encrypts and authenticates one direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keys {
     pub(crate) encryption: Key,
     pub(crate) authentication: Key,
-}
-
-pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).unwrap();
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
-}
-
-/// K, from the contents of a key file.
-pub(crate) fn shared_key(key_file: &[u8]) -> Key {
-    Sha256::digest(key_file).into()
 }
 
 /// N blocks of PBKDF2-HMAC-SHA256 with one iteration.
@@ -123,26 +103,6 @@ pub(crate) struct Handshake {
     pub(crate) exponent: U320,
 }
 
-/// What it must make of what the peer sends.
-#[derive(Debug)]
-pub(crate) struct Expected {
-    pub(crate) sent: Vec<u8>,
-    pub(crate) proved: bool,
-    pub(crate) outcome: Outcome,
-}
-
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// A message is not whole; so many bytes are missing.
-    Waiting(usize),
-    Failed(Error),
-    /// Keys for what this end sends, and for what it receives.
-    Done {
-        own: Keys,
-        peers: Keys,
-    },
-}
-
 impl Handshake {
     fn order<T>(&self, own: T, peers: T) -> [T; 2] {
         match self.role {
@@ -182,11 +142,11 @@ impl Handshake {
         }
     }
 
-    /// What comes of it when the peer sends this much.
-    pub(crate) fn expected(&self, peer: &[u8]) -> Expected {
+    /// What comes of it when the peer sends this much; `key` is the number of this key.
+    pub(crate) fn expected(&self, peer: &[u8], key: usize) -> Expected {
         let mut expected = Expected {
             sent: self.nonce.to_vec(),
-            proved: false,
+            proved: None,
             outcome: Outcome::Waiting(NONCE_LEN.saturating_sub(peer.len())),
         };
         let Some((peer_nonce, rest)) = peer.split_first_chunk() else {
@@ -207,7 +167,7 @@ impl Handshake {
                 return expected;
             }
         };
-        expected.proved = true;
+        expected.proved = Some((key, Version::V1));
         if self.role == Role::Server {
             expected.sent.extend(self.own_hello(&own_key));
         }
@@ -217,7 +177,7 @@ impl Handshake {
         };
         let [client, server] = self.order(&self.nonce, peer_nonce);
         let [client, server] = packet_keys(&self.key, client, server, &shared);
-        let [own, peers] = self.order(client, server);
+        let [own, peers] = self.order(client, server).map(Direction::V1);
         expected.outcome = Outcome::Done { own, peers };
         expected
     }
@@ -275,109 +235,5 @@ impl Keys {
             0 => (opened, Ok(())),
             _ => (opened, Err(Error::TruncatedPacket)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-
-    fn unhex(value: &Value) -> Vec<u8> {
-        let digits = value.as_str().unwrap().as_bytes().chunks_exact(2);
-        digits
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-            .collect()
-    }
-
-    fn array<const N: usize>(value: &Value) -> [u8; N] {
-        unhex(value).try_into().unwrap()
-    }
-
-    fn known_answers() -> Vec<Value> {
-        let file = include_str!("../../../../spiped-proto/vectors/v1.json");
-        let file: Value = serde_json::from_str(file).unwrap();
-        let handshakes = file["handshakes"].as_array().unwrap();
-        assert_eq!(handshakes.len(), 5);
-        handshakes.clone()
-    }
-
-    fn check_end(answer: &Value, role: Role, own: &str, peers: &str) {
-        let random: [u8; 32] = array(&answer[format!("x_{own}")]);
-        let mut exponent_bytes = [0; 40];
-        exponent_bytes[8..].copy_from_slice(&random);
-        let handshake = Handshake {
-            role,
-            key: shared_key(&unhex(&answer["key_file"])),
-            forward_secrecy: match random {
-                [0, ..] if random == [0; 32] => ForwardSecrecy::Disabled,
-                _ => ForwardSecrecy::Enabled,
-            },
-            nonce: array(&answer[format!("nonce_{own}")]),
-            exponent: U320::from_be_slice(&exponent_bytes),
-        };
-        assert_eq!(handshake.key, array(&answer["K"]));
-        let name = |end: &str| match end {
-            "C" => "client_hello",
-            _ => "server_hello",
-        };
-        let said = |end: &str| {
-            let nonce = unhex(&answer[format!("nonce_{end}")]);
-            [nonce, unhex(&answer[name(end)])].concat()
-        };
-        let expected = handshake.expected(&said(peers));
-        assert!(expected.proved);
-        assert_eq!(expected.sent, said(own));
-        let Outcome::Done { own, peers } = expected.outcome else {
-            panic!("{expected:?}");
-        };
-        let [client, server] = handshake.order(own, peers);
-        let all = [
-            client.encryption,
-            client.authentication,
-            server.encryption,
-            server.authentication,
-        ];
-        assert_eq!(all.concat(), unhex(&answer["dk_2"]));
-        for packet in answer["packets"].as_array().unwrap() {
-            let keys = match packet["sender"].as_str() {
-                Some("client") => &client,
-                _ => &server,
-            };
-            let message = unhex(&packet["message"]);
-            let number = packet["number"].as_u64().unwrap();
-            let length = u32::try_from(message.len()).unwrap();
-            assert_eq!(
-                keys.seal(number, &message, length),
-                unhex(&packet["packet"])
-            );
-        }
-    }
-
-    #[test]
-    fn the_model_gives_the_known_answers() {
-        for answer in known_answers() {
-            check_end(&answer, Role::Client, "C", "S");
-            check_end(&answer, Role::Server, "S", "C");
-        }
-    }
-
-    #[test]
-    fn what_the_model_seals_it_opens() {
-        let keys = Keys {
-            encryption: [1; 32],
-            authentication: [2; 32],
-        };
-        let mut stream = [keys.seal(0, b"one", 3), keys.seal(1, &[2; 1024], 1024)].concat();
-        let opened = [&b"one"[..], &[2; 1024]].concat();
-        assert_eq!(keys.open(&stream), (opened.clone(), Ok(())));
-        stream.extend(keys.seal(2, b"", 0));
-        assert_eq!(keys.open(&stream), (opened, Err(Error::PacketLength(0))));
-        stream.truncate(PACKET_LEN + 1);
-        let cut = (b"one".to_vec(), Err(Error::TruncatedPacket));
-        assert_eq!(keys.open(&stream), cut);
-        stream[PACKET_LEN - 1] ^= 1;
-        assert_eq!(keys.open(&stream), (Vec::new(), Err(Error::PacketMac)));
     }
 }
