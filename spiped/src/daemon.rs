@@ -8,6 +8,7 @@ mod blocking_thread;
 pub mod config_source;
 pub mod pipes;
 mod reload;
+pub mod resolver;
 pub mod sd_notify;
 mod serving;
 
@@ -32,9 +33,10 @@ use crate::daemon::pipes::RunningPipes;
 use crate::daemon::sd_notify::Supervisor;
 use crate::keys::Keys;
 use crate::log::{self, Class, Destination};
-use crate::os::daemonize::{self, Outcome, Readiness, Role};
+use crate::os::daemonize::{self, Outcome, Readiness};
 use crate::os::event_loop::event_loop;
 use crate::os::fd_limit::FdLimit;
+use crate::os::lookup_process::{self, Role};
 use crate::os::os_error::os_error;
 use crate::os::pidfile::{self, PidfileError};
 use crate::os::privileges::{Identity, IdentityError, PrivilegeError};
@@ -165,8 +167,8 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
         return plan.serve(early, None);
     }
     match daemonize::fork()? {
-        Role::Child(readiness) => plan.serve(early, Some(readiness)),
-        Role::Parent(waiting) => match signals::interruptible(|| waiting.wait())?? {
+        daemonize::Role::Child(readiness) => plan.serve(early, Some(readiness)),
+        daemonize::Role::Parent(waiting) => match signals::interruptible(|| waiting.wait())?? {
             Outcome::Ready => Ok(ExitCode::SUCCESS),
             Outcome::Failed => Ok(ExitCode::FAILURE),
             Outcome::Killed(signal) => Err(DaemonError::Killed(signal)),
@@ -220,18 +222,41 @@ impl Plan {
         }
         // What pipes listen on is theirs, and closed with them.
         drop(self.existing);
-        if let Some(identity) = self.identity {
-            identity.assume()?;
-        }
-        let mut permissions = self.config_source.permissions(&bound);
-        permissions.unix_sockets |=
-            matches!(destination, Destination::Syslog | Destination::Journal);
         // What is kept is what is locked.
         drop(self.pipes);
         let key_lock = BoundPipe::lock_keys(&mut bound);
+        let mut permissions = self.config_source.permissions(&bound);
+        let sandbox = self.process.sandbox;
+        // As nobody, so before the user is changed; and without keys, so after they are locked.
+        let lookups = match permissions.names && sandbox.is_for_lookups() {
+            false => None,
+            true => {
+                match lookup_process::start().map_err(cannot("start a process for look-ups"))? {
+                    Role::Daemon(socket) => Some(socket),
+                    Role::Resolver(resolver) => {
+                        drop(bound);
+                        resolver.run(sandbox)
+                    }
+                }
+            }
+        };
+        permissions.names &= lookups.is_none();
+        if let Some(identity) = self.identity {
+            identity.assume()?;
+        }
+        permissions.unix_sockets |=
+            matches!(destination, Destination::Syslog | Destination::Journal);
         // Asked before the sandbox, which hides the limits of a container.
         let key_exchange = KeyExchangePool::new();
-        let report = self.process.sandbox.enter(&permissions, key_lock)?;
+        let mut report = sandbox.enter(&permissions, key_lock)?;
+        if let (Some(report), Some(mut lookups)) = (&mut report, lookups.as_ref()) {
+            let report_of_lookups = lookup_process::read_frame(&mut lookups);
+            let (_, missing) = report_of_lookups.map_err(cannot("ask the process for look-ups"))?;
+            report.join(sandbox, "look-ups", &missing)?;
+        }
+        for pipe in &bound {
+            pipe.warn_of_keys();
+        }
         log::start()?;
         let workers = Arc::new(Workers::start(descriptors.workers())?);
         // For all but connections.
@@ -251,7 +276,7 @@ impl Plan {
             thread: BlockingThread::start("reload")
                 .map_err(cannot("start a thread for reloads"))?,
         };
-        runtime.block_on(daemon.serve(bound, self.listeners, readiness, report))?;
+        runtime.block_on(daemon.serve(bound, self.listeners, readiness, report, lookups))?;
         workers.end();
         // A look-up that hangs must not keep the process alive.
         runtime.shutdown_background();

@@ -4,6 +4,7 @@ pub mod daemonize;
 pub(crate) mod event_loop;
 pub mod fd_limit;
 pub mod locked_memory;
+pub mod lookup_process;
 pub mod malloc_trim;
 pub mod os_error;
 pub mod pidfile;

@@ -20,5 +20,6 @@ pub mod resolved;
 pub mod state;
 pub mod stats;
 pub mod target;
+pub(crate) mod task;
 pub mod unproved;
 pub mod workers;

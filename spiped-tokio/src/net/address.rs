@@ -5,8 +5,10 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::thread;
 
 use dns_lookup::{AddrInfoHints, SockType};
+use tokio::sync::oneshot;
 
 use crate::net::endpoint::Endpoint;
 use crate::net::zone;
@@ -199,19 +201,27 @@ impl Address {
         }
     }
 
-    /// Looks the address up, a host name on a blocking thread.
+    /// Looks the address up, a host name on a thread of its own.
     ///
     /// # Errors
     ///
-    /// As for [`resolve_blocking`](Self::resolve_blocking).
+    /// As for [`resolve_blocking`](Self::resolve_blocking); or the system has no thread.
     pub async fn resolve(&self) -> io::Result<Vec<Endpoint>> {
         if !self.is_name() {
             return self.resolve_blocking();
         }
         let address = self.clone();
-        tokio::task::spawn_blocking(move || address.resolve_blocking())
-            .await
-            .map_err(io::Error::other)?
+        let (found, looked_up) = oneshot::channel();
+        // tokio's own threads would be a panic where the system has none.
+        let thread = thread::Builder::new().name("look-up".to_owned());
+        let spawned = thread.spawn(move || {
+            // Nobody may be waiting any more.
+            let _ = found.send(address.resolve_blocking());
+        });
+        spawned.map_err(|error| {
+            io::Error::new(error.kind(), format!("no thread to be had: {error}"))
+        })?;
+        looked_up.await.map_err(io::Error::other)?
     }
 }
 

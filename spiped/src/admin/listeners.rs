@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::server::{self, Access, Reload};
 use crate::config::setup::{self, SetupError};
 use crate::pipe::registry::Registry;
+use crate::pipe::task;
 
 /// Sockets that listen, at which nothing is answered yet.
 #[derive(Debug, Default)]
@@ -71,11 +72,11 @@ impl AdminListeners {
         ];
         for (listener, access) in listeners {
             if let Some(listener) = listener {
-                tokio::spawn(server::serve(
-                    listener.start()?,
-                    access,
-                    Arc::clone(registry),
-                ));
+                let (listener, registry) = (Arc::new(listener.start()?), Arc::clone(registry));
+                tokio::spawn(task::forever(move || {
+                    let (listener, registry) = (Arc::clone(&listener), Arc::clone(&registry));
+                    server::serve(listener, access.clone(), registry)
+                }));
             }
         }
         Ok(())

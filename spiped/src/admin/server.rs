@@ -61,7 +61,7 @@ struct Responder {
 }
 
 /// Answers at a socket for ever.
-pub(super) async fn serve(listener: Listener, access: Access, registry: Arc<Registry>) {
+pub(super) async fn serve(listener: Arc<Listener>, access: Access, registry: Arc<Registry>) {
     let patience = match access {
         Access::Metrics => PATIENCE,
         Access::Control(_) => CONTROL_PATIENCE,

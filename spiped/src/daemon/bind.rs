@@ -160,6 +160,26 @@ fn find_loops(bound: &mut [BoundPipe]) {
 }
 
 impl BoundPipe {
+    /// Says so if a reload will not be able to read the keys.
+    pub(crate) fn warn_of_keys(&self) {
+        let Some(error) = self.keys.unreadable(&self.config.key) else {
+            return;
+        };
+        let what = match self.keys.has_clients() {
+            true => {
+                "SIGHUP cannot read the keys again, and whose key is removed or replaced may stay in \
+                 until a restart"
+            }
+            false => "SIGHUP cannot read the key again",
+        };
+        log::event(
+            Level::Warning,
+            Class::Daemon,
+            format_args!("{error}: {what}"),
+            |fields| fields.text("pipe", &self.config.name),
+        );
+    }
+
     /// Binds one pipe. `sources` are those of all pipes that are to run.
     fn new(
         config: &PipeConfig,

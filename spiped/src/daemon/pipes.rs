@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::settings::PipeConfig;
 use crate::daemon::bind::{BoundPipe, ExistingState, RunningListener};
+use crate::daemon::resolver::Resolver;
 use crate::keys::{Keys, KeysSource};
 use crate::os::fd_limit::FdLimit;
 use crate::pipe::accept::Acceptor;
@@ -24,6 +25,7 @@ use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::registry::{PipeEntry, Registry};
 use crate::pipe::state::PipeState;
 use crate::pipe::target::{Target, Targets};
+use crate::pipe::task;
 use crate::pipe::workers::Workers;
 
 /// All pipes that run, and what they share.
@@ -36,6 +38,7 @@ pub struct RunningPipes {
     fd_limit: FdLimit,
     key_exchange: KeyExchangePool,
     workers: Arc<Workers>,
+    resolver: Resolver,
     /// Has every name looked up again at once.
     resolve_now: watch::Sender<()>,
 }
@@ -110,8 +113,20 @@ impl RunningPipes {
             fd_limit,
             key_exchange,
             workers,
+            resolver: Resolver::default(),
             resolve_now: watch::Sender::default(),
         }
+    }
+
+    /// Has names looked up by `resolver` from now on, and not by this process.
+    pub fn set_resolver(&mut self, resolver: Resolver) {
+        self.resolver = resolver;
+    }
+
+    /// Returns what looks names up.
+    #[must_use]
+    pub fn resolver(&self) -> Resolver {
+        self.resolver.clone()
     }
 
     /// Returns the threads that serve connections.
@@ -294,9 +309,19 @@ impl RunningPipes {
         });
         let (listener, current) = watch::channel(new.listener);
         let events = new.events;
-        let accepting = events.spawn(Arc::clone(&acceptor).accept(current));
-        let reresolving =
-            reresolve::start(&acceptor, &config, &listener, &events, &self.resolve_now);
+        let accepting = {
+            let acceptor = Arc::clone(&acceptor);
+            task::forever(move || Arc::clone(&acceptor).accept(current.clone()))
+        };
+        let accepting = events.spawn(accepting);
+        let reresolving = reresolve::start(
+            &acceptor,
+            &config,
+            &listener,
+            &events,
+            &self.resolver,
+            &self.resolve_now,
+        );
         RunningPipe {
             config,
             keys,

@@ -16,6 +16,7 @@ use crate::config::setup::{self, SetupError};
 use crate::daemon::bind::{self, BoundPipe, ExistingState};
 use crate::daemon::blocking_thread::BlockingThread;
 use crate::daemon::config_source::ConfigSource;
+use crate::daemon::resolver::Resolver;
 use crate::keys::{EarlierKeys, Entry, Keys, KeysSource, Volume};
 use crate::log::{self, Class};
 use crate::os::os_error::os_error;
@@ -31,6 +32,7 @@ pub(super) struct Reload {
     pub(super) running: Vec<(PipeConfig, Keys)>,
     /// The keys of pipes that are gone and still have connections, and where they were.
     pub(super) retired: Vec<(KeysSource, Keys)>,
+    pub(super) resolver: Resolver,
     pub(super) thread: BlockingThread,
 }
 
@@ -93,6 +95,7 @@ impl Reload {
             mut existing,
             running,
             retired,
+            resolver,
             thread,
         } = self;
         let read = {
@@ -102,7 +105,7 @@ impl Reload {
         let pipes = thread.run(read).await.map_err(DaemonError::Reload)??;
         for (role, address) in existing.unknown(&pipes) {
             progress.is_now(format_args!("the look-up of the {role} address {address}"));
-            let found = address.resolve().await;
+            let found = resolver.resolve(&address).await;
             let found = found.map_err(|error| SetupError::resolve(role, &address, error))?;
             existing.resolver_cache.add(&address, found);
         }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::pipe::task;
 use crate::pipe::workers::Workers;
 
 /// The number of tries to send a message while the queue of the supervisor is full.
@@ -94,7 +95,7 @@ impl Supervisor {
             return;
         };
         let supervisor = self.clone();
-        tokio::spawn(async move {
+        let beat = move |supervisor: Self, workers: Arc<Workers>| async move {
             let mut beat = tokio::time::interval((within / 2).max(SHORTEST));
             beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
@@ -102,7 +103,10 @@ impl Supervisor {
                 workers.respond().await;
                 let _ = supervisor.say("WATCHDOG=1\n");
             }
-        });
+        };
+        tokio::spawn(task::forever(move || {
+            beat(supervisor.clone(), Arc::clone(&workers))
+        }));
     }
 
     /// Says what must not be lost only because much is said at once.

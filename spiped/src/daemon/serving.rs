@@ -1,5 +1,6 @@
 //! The daemon while it serves: it reloads when it is asked to, and drains at the end.
 
+use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::daemon::bind::BoundPipe;
 use crate::daemon::blocking_thread::BlockingThread;
 use crate::daemon::config_source::ConfigSource;
 use crate::daemon::pipes::RunningPipes;
+use crate::daemon::resolver::Resolver;
 use crate::daemon::sd_notify::Supervisor;
 use crate::log::{self, Class};
 use crate::os::daemonize::Readiness;
@@ -45,7 +47,11 @@ impl Daemon {
         listeners: AdminListeners,
         readiness: Option<Readiness>,
         report: Option<SandboxReport>,
+        lookups: Option<UnixStream>,
     ) -> Result<(), SystemError> {
+        let resolver = lookups.map(Resolver::at).transpose();
+        let resolver = resolver.map_err(cannot("ask the process that looks names up"))?;
+        self.pipes.set_resolver(resolver.unwrap_or_default());
         let mut requests =
             Requests::watch(self.process.foreground).map_err(cannot("watch for signals"))?;
         let changes = self
@@ -159,6 +165,7 @@ impl Daemon {
             existing: self.pipes.existing(),
             running: self.pipes.running(),
             retired: self.pipes.retired(),
+            resolver: self.pipes.resolver(),
             thread: self.thread.clone(),
         };
         reload.prepare()

@@ -14,6 +14,7 @@ use spiped_proto::{Secret, SecretHasher};
 use zeroize::Zeroizing;
 
 use crate::os::os_error::os_error;
+use crate::os::sandbox::file_error;
 
 /// A larger key file is taken for a mistake: an endless device, or not a key at all.
 const KEY_MAX: u64 = 64 * 1024 * 1024;
@@ -41,11 +42,20 @@ impl fmt::Display for KeySource {
     }
 }
 
+impl KeySource {
+    fn error(&self, error: &io::Error) -> String {
+        match self {
+            Self::File(path) => file_error(path, error),
+            Self::Stdin => os_error(error),
+        }
+    }
+}
+
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The system refuses to open or read it.
-    #[error("cannot read {key}: {}", os_error(.error))]
+    #[error("cannot read {key}: {}", .key.error(.error))]
     Read {
         /// The key.
         key: KeySource,

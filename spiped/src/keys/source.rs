@@ -1,6 +1,7 @@
 //! Where the keys of a pipe are, and how they are read.
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::slice;
@@ -10,7 +11,7 @@ use super::again;
 use super::folder::{ClientFiles, Volume};
 use super::{Entry, Keys};
 use crate::keys::keyfile::{self, KeyFileError, KeySource, KeyWarning};
-use crate::os::os_error::os_error;
+use crate::os::sandbox::file_error;
 
 /// More keys are taken for a mistake: each hello of a stranger is tried with each of them.
 pub(super) const KEYS_MAX: usize = 10_000;
@@ -61,7 +62,7 @@ pub enum KeysError {
     #[error(transparent)]
     File(#[from] KeyFileError),
     /// The folder cannot be read.
-    #[error("cannot read key folder {}: {}", .folder.display(), os_error(.error))]
+    #[error("cannot read key folder {}: {}", .folder.display(), file_error(.folder, .error))]
     Folder {
         /// The folder.
         folder: PathBuf,
@@ -147,6 +148,35 @@ impl Keys {
             }
         };
         FoundAgain { keys, gone }
+    }
+
+    /// Why keys at a source cannot be read a second time, by this process as it is now; nothing if they
+    /// can, or need not be.
+    #[must_use]
+    pub fn unreadable(&self, source: &KeysSource) -> Option<KeysError> {
+        let folders = source.paths().iter().filter(|path| path.is_dir());
+        for folder in folders {
+            if let Err(error) = fs::read_dir(folder) {
+                let folder = folder.clone();
+                return Some(KeysError::Folder { folder, error });
+            }
+        }
+        let files = self
+            .origins
+            .iter()
+            .filter_map(|origin| origin.file.as_deref());
+        let one = match source {
+            KeysSource::One(KeySource::File(path))
+                if !self.has_clients() && self.is_from_file() =>
+            {
+                Some(path.as_path())
+            }
+            _ => None,
+        };
+        files.chain(one).find_map(|file| {
+            let source = KeySource::File(file.to_owned());
+            keyfile::open_at_once(&source).err().map(KeysError::from)
+        })
     }
 
     /// Which of these keys of clients are not at a source any more. One that cannot be read may be.

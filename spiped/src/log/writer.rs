@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -76,7 +77,7 @@ impl Log {
         let sink = state.sink.take().unwrap_or_else(Sink::stderr);
         thread::Builder::new()
             .name(THREAD.to_owned())
-            .spawn(move || self.run(sink))?;
+            .spawn(move || self.run_on(sink))?;
         state.stage = Stage::Queued;
         Ok(())
     }
@@ -143,7 +144,14 @@ impl Log {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, mut sink: Sink) {
+    /// Goes on after a bug: lines would pile up that nobody writes.
+    fn run_on(&self, mut sink: Sink) {
+        while panic::catch_unwind(AssertUnwindSafe(|| self.run(&mut sink))).is_err() {
+            self.lock().lose();
+        }
+    }
+
+    fn run(&self, sink: &mut Sink) {
         // Whether the last line got through.
         let mut healthy = true;
         let mut state = self.lock();

@@ -27,8 +27,12 @@ mod syscalls;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::unistd::{AccessFlags, access};
 
 use spiped_tokio::Endpoint;
 
@@ -119,7 +123,34 @@ impl fmt::Display for SandboxError {
     }
 }
 
+/// Whether this process has entered the sandbox.
+static ENTERED: AtomicBool = AtomicBool::new(false);
+
+/// Why a file or a folder cannot be read, and what to do if the sandbox is the reason.
+#[must_use]
+pub fn file_error(path: &Path, error: &io::Error) -> String {
+    let why = os_error(error);
+    // Landlock refuses to open what the file's mode allows to read.
+    let by_sandbox = error.kind() == io::ErrorKind::PermissionDenied
+        && ENTERED.load(Ordering::Relaxed)
+        && access(path, AccessFlags::R_OK).is_ok();
+    match by_sandbox {
+        true => format!(
+            "{why} by the sandbox, which lets it read the folders that were there at the start: \
+             restart the daemon"
+        ),
+        false => why,
+    }
+}
+
 impl Sandbox {
+    /// Whether names are looked up by a process of its own: where this one is shut in, so that it could
+    /// not read what the resolver reads.
+    #[must_use]
+    pub fn is_for_lookups(self) -> bool {
+        cfg!(target_os = "linux") && self != Self::Off
+    }
+
     /// Gives up for good all that `permissions` do not name, as far as the system can. `key` is the
     /// outcome of locking the keys in memory. Returns `None` if no sandbox is wanted.
     ///
@@ -137,6 +168,7 @@ impl Sandbox {
         let mut report = SandboxReport::default();
         report.note("locked key", key);
         report.apply(permissions);
+        ENTERED.store(true, Ordering::Relaxed);
         if self == Self::Require && !report.missing.is_empty() {
             return Err(SandboxError(report.missing));
         }
@@ -145,6 +177,38 @@ impl Sandbox {
 }
 
 impl SandboxReport {
+    /// Adds what another process, which does a part of the work, says of its own sandbox: what is
+    /// missing there, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// All measures are required, and one is missing there.
+    pub fn join(
+        &mut self,
+        sandbox: Sandbox,
+        what: &'static str,
+        missing: &str,
+    ) -> Result<(), SandboxError> {
+        if missing.is_empty() {
+            self.applied.push(format!("{what} apart"));
+            return Ok(());
+        }
+        self.missing
+            .push((what, io::Error::other(missing.to_owned())));
+        match sandbox {
+            Sandbox::Require => Err(SandboxError(mem::take(&mut self.missing))),
+            Sandbox::On | Sandbox::Off => Ok(()),
+        }
+    }
+
+    /// Returns what could not be taken, as text.
+    #[must_use]
+    pub fn missing(&self) -> String {
+        let missing = self.missing.iter();
+        let missing = missing.map(|(measure, error)| format!("{measure}: {}", os_error(error)));
+        missing.collect::<Vec<_>>().join(", ")
+    }
+
     fn note(&mut self, measure: &'static str, outcome: io::Result<()>) {
         match outcome {
             Ok(()) => self.applied.push(measure.to_owned()),

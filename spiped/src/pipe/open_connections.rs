@@ -2,6 +2,7 @@
 //! memory goes back to the system each time that half of many have ended.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -77,8 +78,9 @@ impl Drop for OpenConnection {
 
 async fn trim() {
     tokio::time::sleep(TRIM_DELAY).await;
-    // Not on the thread that moves data.
-    tokio::task::spawn_blocking(malloc_trim);
+    // Not on the thread that moves data. Where there is no thread to be had, memory is kept.
+    let thread = thread::Builder::new().name("trim".to_owned());
+    let _ = thread.spawn(malloc_trim);
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! work from each other also wake each other for it, which slows many small requests down.
 
 use std::iter;
+use std::panic::{self, AssertUnwindSafe};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -11,6 +13,7 @@ use std::thread;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::log;
 use crate::os::event_loop::event_loop;
 use crate::os::system_error::{SystemError, cannot};
 use crate::pipe::open_connections::{OpenConnection, OpenConnections};
@@ -114,11 +117,17 @@ impl Worker {
             connections: AtomicUsize::new(0),
         });
         let thread = thread::Builder::new().name(format!("worker-{number}"));
+        let work = move || {
+            let work = AssertUnwindSafe(|| drop(runtime.block_on(ended.wait_for(|&ended| ended))));
+            if panic::catch_unwind(work).is_err() {
+                // Its connections would hang, and new ones would join them.
+                log::error_now("a worker has ended by a bug, and the daemon with it");
+                process::abort();
+            }
+            runtime.shutdown_background();
+        };
         thread
-            .spawn(move || {
-                let _ = runtime.block_on(ended.wait_for(|&ended| ended));
-                runtime.shutdown_background();
-            })
+            .spawn(work)
             .map_err(cannot("start a thread for connections"))?;
         Ok(worker)
     }

@@ -5,6 +5,7 @@
 mod blocked;
 mod keys;
 mod removed;
+mod sandboxed;
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};

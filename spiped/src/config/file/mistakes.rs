@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::os::os_error::os_error;
+use crate::os::sandbox::file_error;
 
 /// The most mistakes that are told one by one. A file with more is probably the wrong file.
 const TOLD_MAX: usize = 100;
@@ -44,7 +44,7 @@ impl fmt::Display for Mistake {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {}: {}", .file.display(), os_error(.error))]
+    #[error("cannot read {}: {}", .file.display(), file_error(.file, .error))]
     Read {
         /// The file.
         file: PathBuf,

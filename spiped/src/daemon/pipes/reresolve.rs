@@ -12,10 +12,13 @@ use tokio::task::JoinHandle;
 use crate::config::settings::PipeConfig;
 use crate::config::setup::SetupError;
 use crate::daemon::bind::may_stay;
+use crate::daemon::resolver::Resolver;
 use crate::log::{self, Class, Level};
 use crate::pipe::accept::Acceptor;
+use crate::pipe::task;
 
 /// The times at which a name is looked up.
+#[derive(Clone)]
 struct Pace {
     interval: Duration,
     /// Cuts the interval short.
@@ -37,6 +40,7 @@ pub(super) fn start(
     config: &PipeConfig,
     listener: &watch::Sender<Arc<Listener>>,
     events: &Handle,
+    resolver: &Resolver,
     resolve_now: &watch::Sender<()>,
 ) -> Vec<JoinHandle<()>> {
     let Some(interval) = config.connection.resolve_interval else {
@@ -46,30 +50,52 @@ pub(super) fn start(
         interval,
         now: resolve_now.subscribe(),
     };
-    let name = || Arc::clone(&config.name);
+    // Each by itself, so that a bug that ends one look-up ends nothing else.
+    let follow = |address: &Address, hand_on: Arc<dyn Fn(Vec<Endpoint>) + Send + Sync>| {
+        let (name, address) = (Arc::clone(&config.name), address.clone());
+        let (resolver, pace) = (resolver.clone(), pace());
+        task::forever(move || {
+            let (name, address) = (Arc::clone(&name), address.clone());
+            repeat(
+                name,
+                address,
+                pace.clone(),
+                resolver.clone(),
+                Arc::clone(&hand_on),
+            )
+        })
+    };
     let targets = acceptor.handler.targets.all().iter();
     let targets = targets.filter(|target| target.address().is_name());
     let mut tasks: Vec<_> = targets
         .map(|target| {
-            let (address, target) = (target.address().clone(), Arc::clone(target));
-            tokio::spawn(repeat(name(), address, pace(), move |found| {
-                target.endpoints().replace(found);
-            }))
+            let known = Arc::clone(target);
+            let hand_on = move |found| known.endpoints().replace(found);
+            tokio::spawn(follow(target.address(), Arc::new(hand_on)))
         })
         .collect();
     let bind = config.bind.as_ref().map(BindAddress::address);
     if let Some(bind) = bind.filter(|bind| bind.is_name()) {
-        let (address, acceptor) = (bind.clone(), Arc::clone(acceptor));
+        let acceptor = Arc::clone(acceptor);
         let hand_on = move |found: Vec<Endpoint>| {
             let found = found.iter().filter_map(Endpoint::tcp);
             acceptor.handler.bind.replace(found.collect());
         };
-        tasks.push(tokio::spawn(repeat(name(), address, pace(), hand_on)));
+        tasks.push(tokio::spawn(follow(bind, Arc::new(hand_on))));
     }
     if config.source.is_name() {
         let (config, listener) = (config.clone(), listener.clone());
-        let task = follow_source(config, pace(), listener, events.clone());
-        tasks.push(tokio::spawn(task));
+        let (resolver, pace, events) = (resolver.clone(), pace(), events.clone());
+        tasks.push(tokio::spawn(task::forever(move || {
+            let (config, listener) = (config.clone(), listener.clone());
+            follow_source(
+                config,
+                pace.clone(),
+                listener,
+                events.clone(),
+                resolver.clone(),
+            )
+        })));
     }
     tasks
 }
@@ -80,10 +106,11 @@ async fn follow_source(
     mut pace: Pace,
     current: watch::Sender<Arc<Listener>>,
     events: Handle,
+    resolver: Resolver,
 ) {
     loop {
         pace.next().await;
-        if let Err(error) = move_source(&config, &current, &events).await {
+        if let Err(error) = move_source(&config, &current, &events, &resolver).await {
             log::event(
                 Level::Warning,
                 Class::Lookup,
@@ -98,9 +125,10 @@ async fn move_source(
     config: &PipeConfig,
     current: &watch::Sender<Arc<Listener>>,
     events: &Handle,
+    resolver: &Resolver,
 ) -> Result<(), SetupError> {
     let source = &config.source;
-    let found = source.resolve().await;
+    let found = resolver.resolve(source).await;
     let found = found.map_err(|error| SetupError::resolve("source", source, error))?;
     let here = current.borrow().local_endpoint().ok();
     let stays = |wanted| here.as_ref().is_some_and(|here| may_stay(wanted, here));
@@ -123,10 +151,16 @@ async fn move_source(
 }
 
 /// Looks an address of a pipe up again and again, and calls `hand_on` with the endpoints.
-async fn repeat(pipe: Arc<str>, address: Address, mut pace: Pace, hand_on: impl Fn(Vec<Endpoint>)) {
+async fn repeat(
+    pipe: Arc<str>,
+    address: Address,
+    mut pace: Pace,
+    resolver: Resolver,
+    hand_on: Arc<dyn Fn(Vec<Endpoint>) + Send + Sync>,
+) {
     loop {
         pace.next().await;
-        match address.resolve().await {
+        match resolver.resolve(&address).await {
             Ok(found) => hand_on(found),
             Err(error) => log::event(
                 Level::Warning,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, LandlockStatus, NetPort, Ruleset, RulesetAttr,
@@ -17,16 +17,6 @@ use crate::os::daemonize;
 /// What this module knows to ask for: the first with scopes.
 const KNOWN: ABI = ABI::V6;
 
-/// What the resolver reads. Each may be replaced by a new file of its name, so what counts is the
-/// folder that it is in; and some are links into another one.
-const RESOLVER_FILES: [&str; 6] = [
-    "/etc/resolv.conf",
-    "/etc/hosts",
-    "/etc/nsswitch.conf",
-    "/etc/gai.conf",
-    "/etc/host.conf",
-    "/etc/services",
-];
 /// DNS over TCP, for answers that are too long for UDP.
 const DNS: u16 = 53;
 
@@ -84,11 +74,8 @@ pub(super) fn restrict(permissions: &Permissions) -> io::Result<Restricted> {
 fn apply(permissions: &Permissions) -> Result<landlock::RestrictionStatus, RulesetError> {
     let reads = with_what_they_link_to(&permissions.reads);
     let listing = AccessFs::ReadFile | AccessFs::ReadDir;
-    let resolver = if permissions.names {
-        resolver_folders()
-    } else {
-        BTreeSet::new()
-    };
+    // The resolver's files may be links to anywhere by tomorrow.
+    let resolver = permissions.names.then_some("/");
     let makes = AccessFs::MakeSock | AccessFs::RemoveFile;
     let ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
@@ -123,17 +110,4 @@ fn ports(permissions: &Permissions) -> Vec<Result<NetPort, RulesetError>> {
 fn with_what_they_link_to(folders: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let real = folders.iter().flat_map(fs::canonicalize);
     folders.iter().cloned().chain(real).collect()
-}
-
-fn resolver_folders() -> BTreeSet<PathBuf> {
-    let named = RESOLVER_FILES.map(PathBuf::from);
-    let real = RESOLVER_FILES.iter().flat_map(fs::canonicalize);
-    named
-        .iter()
-        .cloned()
-        .chain(real)
-        .filter_map(|file| file.parent().map(Path::to_owned))
-        // A file that lies in the root would open everything.
-        .filter(|folder| folder.parent().is_some())
-        .collect()
 }
