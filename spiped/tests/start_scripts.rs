@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use spiped::cli::spiped_command;
+use spiped::cli::parse_spiped;
 
 fn packaging(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -16,10 +16,9 @@ fn packaging(file: &str) -> PathBuf {
 
 #[track_caller]
 fn assert_known(file: &str, options: &[String]) {
-    let arguments = ["spiped".to_owned()].into_iter().chain(options.to_vec());
-    let parsed = spiped_command().try_get_matches_from(arguments);
     assert!(!options.is_empty(), "{file}");
-    assert!(parsed.is_ok(), "{file}: {}", parsed.unwrap_err());
+    let parsed = parse_spiped(options.iter().map(Into::into));
+    assert!(parsed.is_ok(), "{file}: {options:?}: {parsed:?}");
 }
 
 /// The words of the variable `name`, a line that starts with it, in double quotes.
