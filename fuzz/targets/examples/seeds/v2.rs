@@ -62,6 +62,8 @@ pub(crate) fn records_there_and_back() -> Vec<Vec<u8>> {
     // Over two steps to the next secret.
     seeds.push([BYTEWISE, WHOLE, UNEVEN, &[1, 0, 0], &message[..520]].concat());
     seeds.push([WHOLE, WHOLE, BYTEWISE, &[0, 0, 0], &message[..30]].concat());
+    // Padded to a multiple of 256, not of 1024.
+    seeds.push([WHOLE, WHOLE, WHOLE, &[0, 0, 0], &message[..513]].concat());
     seeds.push([WHOLE, WHOLE, WHOLE, &[2, 0, 0]].concat());
     seeds
 }
