@@ -45,11 +45,7 @@ pub(crate) fn parse() -> Options {
         .about("Sends random streams through tunnels for a long time and checks every byte")
         .args([
             number("minutes", "10", "How long"),
-            number(
-                "streams",
-                "8",
-                "Streams at once through each of the three pairings",
-            ),
+            number("streams", "8", "Streams at once through each pairing"),
             number("mib-per-second", "8", "How much at most, over all of them"),
             number(
                 "interval",
@@ -90,7 +86,10 @@ pub(crate) fn parse() -> Options {
 /// runs this.
 pub(crate) fn ours(options: &Options) -> io::Result<Maker> {
     let folder = match &options.ours {
-        Some(folder) => folder.clone(),
+        // The programs run in folders of their own.
+        Some(folder) => folder
+            .canonicalize()
+            .map_err(|error| io::Error::other(format!("--ours {}: {error}", folder.display())))?,
         None => {
             let this = std::env::current_exe()?;
             if let Some(cargo) = std::env::var_os("CARGO") {

@@ -26,6 +26,8 @@ pub(crate) struct Pairing {
     name: &'static str,
     /// Whether the encrypting and the decrypting end are ours.
     ours: [bool; 2],
+    /// What both ends must speak, as far as they say it.
+    protocol: u8,
     tunnel: Tunnel,
     source: Address,
     open: AtomicUsize,
@@ -41,24 +43,45 @@ struct Tally {
 }
 
 impl Pairing {
-    /// Ours with ours, and both mixtures with C's programs where they are installed.
+    /// Ours with ours, each end once with version 1 of the protocol only, and both mixtures with C's
+    /// programs where they are installed.
     pub(crate) fn all(ours: &Maker, with_c: bool) -> Vec<Self> {
-        let mut all = vec![Self::start("ours to ours", ours, ours, [true, true])];
+        let newest = &[][..];
+        let first = &["--protocol", "1"][..];
+        let both = [ours, ours];
+        let mut all = vec![
+            Self::start("ours to ours", both, [newest, newest], [true, true], 2),
+            Self::start("version 1 to ours", both, [first, newest], [true, true], 1),
+            Self::start("ours to version 1", both, [newest, first], [true, true], 1),
+        ];
         let c = with_c.then(|| Maker::c("the soak")).flatten();
         if let Some(c) = c {
-            all.push(Self::start("ours to C", ours, &c, [true, false]));
-            all.push(Self::start("C to ours", &c, ours, [false, true]));
+            let args = [newest, newest];
+            all.push(Self::start("ours to C", [ours, &c], args, [true, false], 1));
+            all.push(Self::start("C to ours", [&c, ours], args, [false, true], 1));
         }
         all
     }
 
-    fn start(name: &'static str, client: &Maker, server: &Maker, ours: [bool; 2]) -> Self {
-        let no_limit = ["-n", "0"];
-        let layout = Layout::new(client, server).client_args(&no_limit);
-        let tunnel = layout.server_args(&no_limit).start();
+    fn start(
+        name: &'static str,
+        [client, server]: [&Maker; 2],
+        args: [&[&str]; 2],
+        ours: [bool; 2],
+        protocol: u8,
+    ) -> Self {
+        let [client_args, server_args] = [0, 1].map(|end| {
+            // Ours say at the end of a connection what it spoke.
+            let log = ["--log-level", "info"];
+            let log = if ours[end] { &log[..] } else { &[] };
+            [&["-n", "0"], log, args[end]].concat()
+        });
+        let layout = Layout::new(client, server).client_args(&client_args);
+        let tunnel = layout.server_args(&server_args).start();
         Self {
             name,
             ours,
+            protocol,
             source: tunnel.source().clone(),
             tunnel,
             open: AtomicUsize::new(0),
@@ -200,10 +223,20 @@ impl Pairing {
         }
         let [client_is_ours, server_is_ours] = self.ours;
         if client_is_ours {
-            faults.extend(end(self.name, "encrypting", self.tunnel.client()));
+            faults.extend(end(
+                self.name,
+                self.protocol,
+                "encrypting",
+                self.tunnel.client(),
+            ));
         }
         if server_is_ours {
-            faults.extend(end(self.name, "decrypting", self.tunnel.server()));
+            faults.extend(end(
+                self.name,
+                self.protocol,
+                "decrypting",
+                self.tunnel.server(),
+            ));
         }
         Finished {
             name: self.name,
@@ -214,15 +247,22 @@ impl Pairing {
 }
 
 /// Ends one of our daemons, which must go with success, and looks for what it must never say.
-fn end(pairing: &str, end: &str, daemon: &mut Program) -> Option<String> {
+fn end(pairing: &str, protocol: u8, end: &str, daemon: &mut Program) -> Option<String> {
     daemon.terminate();
     let status = daemon.wait();
     let stderr = daemon.stderr();
     if !status.success() {
         return Some(format!("{pairing}, {end}: {status}"));
     }
-    let panicked = stderr.lines().find(|line| line.contains("panicked"));
-    panicked.map(|line| format!("{pairing}, {end}: {line}"))
+    let says = |protocol: u8| format!(", protocol {protocol}");
+    let other = says(3 - protocol);
+    let wrong = |line: &&str| line.contains("panicked") || line.contains(&other);
+    let fault = match stderr.lines().find(wrong) {
+        Some(line) => line.to_owned(),
+        None if stderr.contains(&says(protocol)) => return None,
+        None => format!("no stream was one of version {protocol}"),
+    };
+    Some(format!("{pairing}, {end}: {fault}"))
 }
 
 /// A stream that nobody reset must be whole on both sides. One that was reset must look so at the

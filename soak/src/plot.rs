@@ -9,12 +9,16 @@ const WIDTH: f64 = 900.0;
 const PANEL: f64 = 240.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 20.0;
-const HEADER: f64 = 100.0;
+/// Each pairing has a line of the legend, of two names.
+const LEGEND: f64 = 74.0;
+const LINE: f64 = 16.0;
 const GAP: f64 = 60.0;
 
 const INK: &str = "#1f2933";
 const FAINT: &str = "#6b7785";
-const OURS: [&str; 4] = ["#d9480f", "#f08c00", "#a61e4d", "#e8590c"];
+const OURS: [&str; 8] = [
+    "#d9480f", "#f08c00", "#a61e4d", "#e8590c", "#862e9c", "#c2255c", "#e67700", "#5f3dc4",
+];
 const THEIRS: [&str; 4] = ["#4c6e91", "#8fa9c4", "#4c6e91", "#8fa9c4"];
 
 type Panel = (&'static str, fn(&Figures) -> f64);
@@ -41,8 +45,8 @@ pub(crate) fn svg(samples: &Samples, report: &Report) -> String {
         &format!("fill=\"{FAINT}\""),
     );
     for (place, daemon) in samples.daemons.iter().enumerate() {
-        let x = LEFT + 270.0 * (place / 2) as f64;
-        let y = 74.0 + 16.0 * (place % 2) as f64;
+        let x = LEFT + 270.0 * (place % 2) as f64;
+        let y = LEGEND + LINE * (place / 2) as f64;
         let paint = colour(samples, place);
         // Writing to a string does not fail.
         writeln!(
@@ -53,16 +57,17 @@ pub(crate) fn svg(samples: &Samples, report: &Report) -> String {
         .ok();
         label(&mut body, x + 20.0, y, &daemon.name, "");
     }
+    let header = LEGEND + LINE * (samples.daemons.len().div_ceil(2)) as f64;
     for (row, (title, figure)) in PANELS.into_iter().enumerate() {
         panel(
             &mut body,
             samples,
             title,
             figure,
-            HEADER + 30.0 + (PANEL + GAP) * row as f64,
+            header + 30.0 + (PANEL + GAP) * row as f64,
         );
     }
-    let height = HEADER + 2.0 * (PANEL + GAP);
+    let height = header + 30.0 + 2.0 * (PANEL + GAP);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          width=\"{WIDTH}\" height=\"{height}\" font-family=\"Inter, 'Segoe UI', Helvetica, Arial, \
@@ -77,7 +82,7 @@ fn colour(samples: &Samples, place: usize) -> &'static str {
     let of_kind = |d: &&crate::sample::Daemon| d.is_ours == is_ours;
     let nth = samples.daemons[..place].iter().filter(of_kind).count();
     if is_ours {
-        OURS[nth % 4]
+        OURS[nth % 8]
     } else {
         THEIRS[nth % 4]
     }

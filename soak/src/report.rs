@@ -117,7 +117,7 @@ impl fmt::Display for Report {
         writeln!(f, "{}\n", self.title())?;
         writeln!(
             f,
-            "{:<14} {:>9} {:>14} {:>13} {:>13} {:>12}",
+            "{:<18} {:>9} {:>14} {:>13} {:>13} {:>12}",
             "pairing", "orderly", "answer at end", "client resets", "target resets", "whole, MiB"
         )?;
         for (name, c) in &self.pairings {
@@ -126,13 +126,13 @@ impl fmt::Display for Report {
             let mib = c.bytes >> 20;
             writeln!(
                 f,
-                "{name:<14} {:>9} {after:>14} {client:>13} {target:>13} {mib:>12}",
+                "{name:<18} {:>9} {after:>14} {client:>13} {target:>13} {mib:>12}",
                 c.orderly
             )?;
         }
         writeln!(
             f,
-            "\n{:<26} {:>22} {:>18} {:>15}\n{:<26} {:>22} {:>18} {:>15}",
+            "\n{:<30} {:>22} {:>18} {:>15}\n{:<30} {:>22} {:>18} {:>15}",
             "daemon",
             "memory (PSS), KiB",
             "descriptors",
@@ -147,7 +147,7 @@ impl fmt::Display for Report {
             let of = |figure: fn(&Figures) -> u64| three(figure(first), figure(most), figure(last));
             writeln!(
                 f,
-                "{name:<26} {:>22} {:>18} {:>15}",
+                "{name:<30} {:>22} {:>18} {:>15}",
                 of(|f| f.memory),
                 of(|f| f.descriptors as u64),
                 of(|f| f.threads as u64),
