@@ -119,6 +119,11 @@ fn poll_seal(
 ) -> Poll<Result<(), RelayError>> {
     let mut reads = 0;
     loop {
+        // Neither data nor an end goes to a peer whose records have a fault. The other direction ends
+        // the relay, once the plaintext before the fault is written.
+        if encrypted.is_broken() {
+            return Poll::Pending;
+        }
         // More is read only once all is written: what waits for a slow peer waits in the kernel and
         // fills its records.
         ready!(encrypted.poll_send(cx)).map_err(RelayError::Encrypted)?;

@@ -25,8 +25,9 @@ use sending::Sending;
 /// - A shutdown ends this direction only; the other one goes on.
 /// - An end of file is the peer's shutdown. A stream that is cut is an error of the kind
 ///   [`UnexpectedEof`](io::ErrorKind::UnexpectedEof); a record that was tampered with is one of the
-///   kind [`InvalidData`](io::ErrorKind::InvalidData). Both carry a [`ProtocolError`](Error). The
-///   stream is broken then, in both directions: it takes no more data and no end.
+///   kind [`InvalidData`](io::ErrorKind::InvalidData). Both carry a [`ProtocolError`](Error) and come
+///   behind the data before them. The stream is broken as soon as the fault is found, in both
+///   directions: it takes no more data and no end.
 /// - Protocol version 1 does not authenticate the end: who can cut the connection between two packets
 ///   can end the stream there. In version 2 only the peer can.
 ///
@@ -40,8 +41,6 @@ pub struct SpipedStream<IO> {
     about: About,
     receiving: Receiving,
     sending: Sending,
-    /// A fault, or a cut connection, ends both directions.
-    broken: bool,
 }
 
 /// What the handshake has found out.
@@ -87,7 +86,6 @@ impl<IO> SpipedStream<IO> {
             },
             receiving: Receiving::new(session.opener),
             sending: Sending::new(session.sealer),
-            broken: false,
         }
     }
 
@@ -133,8 +131,9 @@ impl<IO> SpipedStream<IO> {
         }
     }
 
+    /// A fault, or a cut connection, ends both directions.
     fn check(&self) -> io::Result<()> {
-        match self.broken {
+        match self.receiving.broken {
             true => Err(io::Error::new(
                 io::ErrorKind::BrokenPipe,
                 "the stream is broken",
@@ -167,10 +166,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for SpipedStream<IO> {
         match opened {
             Poll::Ready(Ok(true)) => this.receiving.copy_to(out),
             Poll::Ready(Ok(false)) => {}
-            Poll::Ready(Err(error)) => {
-                this.broken = true;
-                return Poll::Ready(Err(error));
-            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Pending => {
                 this.receiving.rest();
                 this.sending.rest();

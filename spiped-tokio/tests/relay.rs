@@ -392,6 +392,44 @@ async fn a_fin_that_no_end_precedes_is_a_reset_at_the_plain_side_and_no_end_goes
     );
 }
 
+/// The plain side takes no data, so that the fault waits behind what came before it.
+#[tokio::test]
+async fn nothing_goes_back_once_a_fault_is_found_not_even_an_end() {
+    for version in [Version::V1, Version::V2] {
+        let (mut client, plain) = tokio::net::UnixStream::pair().unwrap();
+        socket2::SockRef::from(&plain)
+            .set_send_buffer_size(1)
+            .unwrap();
+        let (near, far) = tokio::net::UnixStream::pair().unwrap();
+        let relaying = tokio::spawn(async move {
+            let near = Socket::from(near);
+            let mut stream = only(version).connect(&near).await.unwrap();
+            relay(&plain.into(), &mut stream, &Traffic::default()).await
+        });
+        let mut peer = only(version).accept(far).await.unwrap();
+        // The relay runs on this thread too, and reads it all at once.
+        peer.write_all(&[5; 16 * 1024]).await.unwrap();
+        let mut wire = peer.into_parts().io;
+        assert_eq!(wire.try_write(&[0; 1060]).unwrap(), 1060);
+
+        client.readable().await.unwrap();
+        client.write_all(b"too late").await.unwrap();
+        client.shutdown().await.unwrap();
+        let answer = timeout(Duration::from_millis(200), wire.read(&mut [0; 100])).await;
+        assert!(answer.is_err(), "version {version}: {answer:?}");
+
+        let mut received = Vec::new();
+        let end = client.read_to_end(&mut received).await;
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(received, [5; 16 * 1024]);
+        let error = relaying.await.unwrap().unwrap_err();
+        assert!(
+            matches!(&error, RelayError::Encrypted(error) if error.kind() == ErrorKind::InvalidData),
+            "{error:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_plain_side_that_breaks_is_no_end_for_the_peer() {
     let Relayed {

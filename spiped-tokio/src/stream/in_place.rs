@@ -53,6 +53,12 @@ impl SpipedStream<&Socket> {
         Poll::Ready(Ok(len))
     }
 
+    /// Whether the peer's records have a fault, which [`poll_open`](Self::poll_open) tells behind the
+    /// plaintext before it.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.receiving.broken
+    }
+
     /// Reads records and opens them where they are; false at the peer's end.
     pub(crate) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         self.receiving.poll_open(&mut self.io, cx)

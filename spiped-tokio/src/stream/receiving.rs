@@ -24,6 +24,8 @@ pub(super) struct Receiving {
     pub(super) plaintext: VecDeque<Range<usize>>,
     /// The FIN was read.
     ended: bool,
+    /// There is a fault, or the connection was cut. Plaintext from before that may still be at hand.
+    pub(super) broken: bool,
 }
 
 impl Receiving {
@@ -34,6 +36,7 @@ impl Receiving {
             open: 0,
             plaintext: VecDeque::new(),
             ended: false,
+            broken: false,
         }
     }
 
@@ -44,6 +47,15 @@ impl Receiving {
         io: &mut IO,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<bool>>
+    where
+        IO: AsyncRead + Unpin,
+    {
+        let opened = self.poll_plaintext(io, cx);
+        self.broken |= matches!(opened, Poll::Ready(Err(_)));
+        opened
+    }
+
+    fn poll_plaintext<IO>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<bool>>
     where
         IO: AsyncRead + Unpin,
     {
@@ -80,7 +92,7 @@ impl Receiving {
     }
 
     /// Opens all records that are whole, up to a fault. That stays, and comes once the plaintext
-    /// before it has been taken.
+    /// before it has been taken; the stream is broken at once.
     fn open_all(&mut self) -> io::Result<()> {
         while let Some(unopened @ [_, ..]) = self.records.filled_mut().get_mut(self.open..) {
             match self.opener.open(unopened) {
@@ -94,7 +106,10 @@ impl Receiving {
                 }
                 Ok(Opened::End { consumed }) => self.open += consumed,
                 Ok(Opened::Incomplete { .. }) => break,
-                Err(_) if !self.plaintext.is_empty() => break,
+                Err(_) if !self.plaintext.is_empty() => {
+                    self.broken = true;
+                    break;
+                }
                 Err(error) => return Err(fault(error)),
             }
         }
