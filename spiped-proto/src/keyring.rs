@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use subtle::{Choice, ConditionallySelectable};
+
 use crate::secret::Secret;
 
 /// The keys that a server accepts, in order. Clones share them.
@@ -33,6 +35,21 @@ impl Keyring {
     /// All keys, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Secret> {
         self.0.iter()
+    }
+
+    /// The index of the first key that `fits`. All keys are tried whatever comes of it, and the first
+    /// that fits is picked without a branch.
+    pub(crate) fn find(&self, mut fits: impl FnMut(&Secret) -> Choice) -> Option<usize> {
+        let mut found = Choice::from(0);
+        let mut first = 0u64;
+        for (secret, index) in self.iter().zip(0u64..) {
+            let right = fits(secret);
+            first.conditional_assign(&index, right & !found);
+            found |= right;
+        }
+        // The one place where it shows whether there is any.
+        let first = usize::try_from(first).ok()?;
+        bool::from(found).then_some(first)
     }
 }
 
