@@ -34,9 +34,11 @@ impl Entropy {
         let mut entropy = Self {
             nonce: Zeroizing::new(*nonce),
             exponent: Exponent::from_entropy(exponent),
-            x25519: Box::new(Zeroizing::new(*x25519)),
+            x25519: Box::new(Zeroizing::new([0; 32])),
             mlkem: Box::new(Zeroizing::new([0; 64])),
         };
+        // Copied to where they stay: to move them there would leave a copy behind.
+        entropy.x25519.copy_from_slice(x25519);
         entropy.mlkem.copy_from_slice(mlkem.as_flattened());
         entropy
     }
