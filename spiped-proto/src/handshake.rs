@@ -159,7 +159,7 @@ impl fmt::Debug for Incoming {
     }
 }
 
-/// Arithmetic, not done yet: powers, or many keys to try.
+/// Arithmetic, not done yet: key pairs, a key exchange, or many keys to try.
 pub struct Computation {
     work: Work,
     state: State,
@@ -177,7 +177,7 @@ impl Computation {
     /// or fresh key pairs are made to answer it.
     #[must_use]
     pub fn is_for_stranger(&self) -> bool {
-        matches!(self.work, Work::ForStranger | Work::ShortForStranger)
+        matches!(self.work, Work::LongForStranger | Work::ShortForStranger)
     }
 
     /// Does the arithmetic, on the calling thread, in a time that depends on no secret.

@@ -3,7 +3,8 @@
 //! This crate turns a shared key, random numbers and what a peer sends into what to send back: it
 //! has no socket, clock, thread, file or log. Version 1 is the wire format of spiped 1.0 to 1.6;
 //! two ends that know version 2 speak that by themselves. The sections, "handshake steps" and
-//! "packets" that the documentation names are those of `docs/protocol.md` in the repository. For a stream over sockets, see the crate `spiped-tokio`.
+//! "packets" that the documentation names are those of `docs/protocol.md` in the repository. For a
+//! stream over sockets, see the crate `spiped-tokio`.
 //!
 //! - [`Secret`] is what both ends share, made from the bytes of a key file.
 //! - [`Keyring`] is many of them at one server, which learns the one that a client holds.

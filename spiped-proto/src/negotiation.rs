@@ -160,7 +160,7 @@ impl Server {
                 match is_short {
                     true => trial.next(&[]),
                     false => Ok(Next::Compute {
-                        work: Work::ForStranger,
+                        work: Work::LongForStranger,
                         state: trial,
                     }
                     .map(State::Server)),

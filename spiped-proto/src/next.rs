@@ -31,7 +31,7 @@ pub(crate) enum Work {
     /// A short one, for a peer that has proved nothing yet.
     ShortForStranger,
     /// A long one, for a peer that has proved nothing yet.
-    ForStranger,
+    LongForStranger,
 }
 
 impl<S> Next<S> {

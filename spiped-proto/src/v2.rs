@@ -31,6 +31,6 @@ fn key_exchange(library: Library) -> Work {
 fn key_pairs(library: Library) -> Work {
     match library.is_fast() {
         true => Work::ShortForStranger,
-        false => Work::ForStranger,
+        false => Work::LongForStranger,
     }
 }

@@ -47,7 +47,7 @@ pub(crate) struct Exponent(Box<Zeroizing<U320>>);
 const EXPONENT_BITS: u32 = 259;
 
 impl Exponent {
-    /// 2^258 plus 256 random bits: every exponent has the same length (protocol v1, handshake step 6).
+    /// 2^258 plus 256 random bits: every exponent has the same length (protocol v1, handshake).
     pub(crate) fn from_entropy(entropy: &[u8; 32]) -> Self {
         let mut exponent = Self::from_be_bytes(entropy);
         let top = EXPONENT_BITS - 1;

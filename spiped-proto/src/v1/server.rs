@@ -93,7 +93,7 @@ impl Server {
                 match is_short {
                     true => trial.next(&[]),
                     false => Ok(Next::Compute {
-                        work: Work::ForStranger,
+                        work: Work::LongForStranger,
                         state: trial,
                     }),
                 }

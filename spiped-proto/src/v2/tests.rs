@@ -124,7 +124,7 @@ fn give<S>(next: Next<S>, len: usize, work: Work) -> S {
 fn short(work: Work) -> Work {
     match work {
         Work::Short | Work::Long => Work::Short,
-        Work::ShortForStranger | Work::ForStranger => Work::ShortForStranger,
+        Work::ShortForStranger | Work::LongForStranger => Work::ShortForStranger,
     }
 }
 
@@ -165,7 +165,7 @@ fn answer(client: Next<Client>, h_s: &[u8]) -> Result<(Vec<u8>, Session), Error>
 
 /// What a server sends, and how it waits for the client's hello.
 fn offer(server: Next<Server>) -> (Vec<u8>, Next<Server>) {
-    sent(give(server, 0, Work::ForStranger).next(&[]).unwrap())
+    sent(give(server, 0, Work::LongForStranger).next(&[]).unwrap())
 }
 
 fn accept(server: Next<Server>, h_c: &[u8]) -> Result<Session, Error> {

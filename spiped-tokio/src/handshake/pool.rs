@@ -104,8 +104,7 @@ impl KeyExchangePool {
     }
 
     /// Has a computation done after those of its kind that wait already, and one for a stranger after
-    /// all others. One whose future is dropped while it
-    /// waits is never done.
+    /// all others. One whose future is dropped while it waits is never done.
     pub(super) async fn run(&self, computation: Computation) -> Result<Step, HandshakeError> {
         let (result, done) = oneshot::channel();
         self.0.queue.push(Job {
