@@ -103,24 +103,31 @@ fn those_who_take_their_time_make_room() {
     assert!(last.ends_with(b"\n"), "{} bytes", last.len());
 }
 
-/// The file that is to be read comes when others have asked for long.
+/// The key of a further pipe comes when others have asked for long.
 #[test]
 fn a_reload_is_not_ended_for_others() {
     let asked = Asked::start(1);
+    let key = asked.site.dir.join("later.key");
+    mkfifo(&key, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
     let file = asked.site.dir.join("pipes.toml");
-    let text = fs::read(&file).unwrap();
-    fs::remove_file(&file).unwrap();
-    mkfifo(&file, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let mut text = fs::read_to_string(&file).unwrap();
+    let source = asked.site.dir.join("later");
+    writeln!(
+        text,
+        "[pipe.later]\nkey = {key:?}\nsource = {source:?}\ntarget = \"/nowhere\""
+    )
+    .unwrap();
+    fs::write(&file, text).unwrap();
     let mut reload = asked.command("reload");
     let reload = reload.stdout(Stdio::piped()).spawn().unwrap();
-    // This waits until the file is being read.
-    let mut writer = fs::File::options().write(true).open(&file).unwrap();
+    // This waits until the key is being read.
+    let mut writer = fs::File::options().write(true).open(&key).unwrap();
     let silent: Vec<_> = (0..2 * PLACES).map(|_| asked.connect()).collect();
     assert!(asked.command("status").output().unwrap().status.success());
     is_ended(&silent[0]);
-    writer.write_all(&text).unwrap();
+    writer.write_all(&[7; 32]).unwrap();
     drop(writer);
     let output = reload.wait_with_output().unwrap();
     let told = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(told, "1 pipe: 0 added, 0 changed, 0 removed\n");
+    assert_eq!(told, "2 pipes: 1 added, 0 changed, 0 removed\n");
 }

@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::os::unix::fs::chown;
 use std::process::{Command, ExitStatus};
 
-use testbed::{Maker, Mode, Program, Site, need, proc};
+use testbed::{Maker, Mode, Program, Site, need, proc, until};
 
 /// The same command, run by a script that has it in `"$@"`.
 fn by_script(script: &str, command: &Command) -> Command {
@@ -65,8 +66,11 @@ fn numbers_need_no_user_database() {
         let command = spiped(&ours, &site, &["-F", "-u", user]);
         let command = by_mounting(WITHOUT_ETC, &command);
         let daemon = serving(&site, command);
-        assert_eq!(proc::ids(daemon.pid(), "Uid"), [uid; 4], "{user}");
-        assert_eq!(proc::ids(daemon.pid(), "Gid"), [gid; 4], "{user}");
+        // It listens before it changes.
+        until(user, || {
+            let ids = ["Uid", "Gid"].map(|which| proc::ids(daemon.pid(), which));
+            (ids == [[uid; 4], [gid; 4]]).then_some(())
+        });
     }
 }
 
@@ -124,7 +128,10 @@ fn a_machine_without_a_thread_to_spare_is_named() {
     need!("root", "prlimit");
     let ours = testbed::ours!();
     let site = Site::new();
-    // A user of its own, whose processes are these alone.
+    // A user of its own, whose processes are these alone, and who can read the key again.
+    for path in [site.dir.path(), &site.key] {
+        chown(path, Some(3_141_592), Some(3_141_592)).unwrap();
+    }
     for (more, what) in [
         (
             &["-F", "-u", "3141592:3141592"][..],

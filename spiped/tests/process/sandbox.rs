@@ -83,9 +83,7 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
     ("make-code", |_| {
         let page = map(libc::PROT_WRITE)?;
         // SAFETY: the page is the mapping above.
-        outcome(i64::from(unsafe {
-            libc::mprotect(page, 1, libc::PROT_EXEC)
-        }))
+        outcome(unsafe { libc::mprotect(page, 1, libc::PROT_EXEC) })
     }),
     ("memory", |_| fs::File::open("/proc/self/mem").map(drop)),
     ("become-root", |_| {
@@ -130,8 +128,9 @@ fn local(port: &str) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port.parse().unwrap()).into()
 }
 
-fn outcome(returned: i64) -> std::io::Result<()> {
-    match returned {
+/// Of a system call, which returns 32 or 64 bits as the processor has.
+fn outcome(returned: impl Into<i64>) -> std::io::Result<()> {
+    match returned.into() {
         -1 => Err(std::io::Error::last_os_error()),
         _ => Ok(()),
     }
