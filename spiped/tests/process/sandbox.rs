@@ -96,7 +96,7 @@ const ATTEMPTS: &[(&str, Attempt)] = &[
     }),
     ("dumpable", |_| {
         // SAFETY: it takes no pointers.
-        outcome(i64::from(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) }))
+        outcome(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) })
     }),
     ("dump", |_| Ok(raise(Signal::SIGABRT)?)),
     ("resolve", |name| {
