@@ -28,13 +28,13 @@ pub type Client = Option<Arc<str>>;
 /// The sums over connections.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Totals {
-    /// The number of connections that are open.
+    /// The number of connections that are open; status and metrics call them active.
     pub open: u64,
     /// The number of connections that have ended, in the order of [`CloseReason::ALL`].
     ended: [u64; CloseReason::ALL.len()],
     /// Plaintext bytes that came from the source.
     pub from_source: u64,
-    /// Plaintext bytes that went back there.
+    /// Plaintext bytes that went to the source.
     pub to_source: u64,
     /// The times that handshakes took.
     pub handshakes: Histogram,
@@ -45,6 +45,7 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Adds what `info` knows of a connection, open or ended; whether it is open is counted apart.
     fn add(&mut self, info: &ConnectionInfo) {
         let (from_source, to_source) = info.bytes();
         self.from_source += from_source;
@@ -57,6 +58,7 @@ impl Totals {
         self.dials.observe(info.dial.elapsed());
     }
 
+    /// Counts a connection as ended for `reason`.
     fn end(&mut self, reason: CloseReason) {
         self.ended[reason as usize] += 1;
     }
@@ -72,7 +74,7 @@ impl Totals {
         self.ended[reason as usize]
     }
 
-    /// Returns the number of connections that have ended otherwise than they should.
+    /// Returns the number of connections that have failed.
     #[must_use]
     pub fn failed(&self) -> u64 {
         let failed = self.by_reason().filter(|(reason, _)| reason.is_failure());
@@ -88,18 +90,28 @@ impl Totals {
 
 impl AddAssign<&Self> for Totals {
     fn add_assign(&mut self, other: &Self) {
-        self.open += other.open;
-        self.from_source += other.from_source;
-        self.to_source += other.to_source;
-        for (to, from) in self.ended.iter_mut().zip(other.ended) {
+        // Taken apart by name, so that no sum can be left out.
+        let Self {
+            open,
+            ended,
+            from_source,
+            to_source,
+            handshakes,
+            handshakes_by_protocol,
+            dials,
+        } = other;
+        self.open += open;
+        self.from_source += from_source;
+        self.to_source += to_source;
+        for (to, from) in self.ended.iter_mut().zip(ended) {
             *to += from;
         }
-        self.handshakes += &other.handshakes;
+        self.handshakes += handshakes;
         let counts = self.handshakes_by_protocol.iter_mut();
-        for (to, from) in counts.zip(other.handshakes_by_protocol) {
+        for (to, from) in counts.zip(handshakes_by_protocol) {
             *to += from;
         }
-        self.dials += &other.dials;
+        self.dials += dials;
     }
 }
 
@@ -120,6 +132,7 @@ impl Histogram {
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 5.0,
     ];
 
+    /// Counts one time; `None` counts nothing.
     fn observe(&mut self, taken: Option<Duration>) {
         let Some(taken) = taken else { return };
         let bounds = Self::BOUNDS.iter().zip(&mut self.buckets);
