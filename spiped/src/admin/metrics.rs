@@ -111,16 +111,6 @@ fn standing(target: &Arc<Target>) -> (String, Standing) {
     (target.address().to_string(), target.standing())
 }
 
-/// The reasons that handshakes fail for. A connection without a good PROXY header gets to no
-/// handshake, and is counted only among the connections that have ended.
-const FAILED_HANDSHAKES: [CloseReason; 5] = [
-    CloseReason::WrongKey,
-    CloseReason::Handshake,
-    CloseReason::Refused,
-    CloseReason::HandshakeTimeout,
-    CloseReason::Evicted,
-];
-
 impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut writer = Writer(encoder);
@@ -216,7 +206,7 @@ impl Snapshot {
 
     fn handshakes(&self, writer: &mut Writer<'_>) -> fmt::Result {
         let results = self.totals().flat_map(|(labels, totals)| {
-            let failed = FAILED_HANDSHAKES;
+            let failed = CloseReason::FAILED_HANDSHAKES;
             // A handshake that failed has come to no version, or to one that nobody has proved.
             let failed = failed.map(|reason| ([reason.code(), ""], totals.ended(reason)));
             let [v1, v2] = totals.handshakes_by_protocol;

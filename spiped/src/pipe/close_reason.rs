@@ -1,4 +1,5 @@
-//! The ends of a connection: in words for people, and as a code for programs.
+//! The ends of a connection: [`ConnectionError`] in words for people, [`CloseReason`] as a code for
+//! programs. Several errors may have one reason; [`ConnectionError::close_reason`] says which.
 
 use std::io;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::pipe::unproved::EvictionReason;
 /// Why a connection ended otherwise than by the end of both its directions.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
-    /// The peer has gone before its first byte, as who only looks whether the port is open does.
+    /// The peer closed the connection before its first byte, as a scan of ports does.
     #[error("closed by the peer before its first byte")]
     Unused,
     /// The target does not accept connections.
@@ -24,7 +25,7 @@ pub enum ConnectionError {
     /// The connection has come through this pipe before.
     #[error("not connected to the target, which leads back to the source of this pipe")]
     Loop,
-    /// The handshake failed.
+    /// The handshake failed in another way than those below.
     #[error("handshake failed: {}", handshake_error(.0))]
     Handshake(HandshakeError),
     /// The peer closed the connection instead of going on with the handshake.
@@ -35,40 +36,41 @@ pub enum ConnectionError {
     /// The handshake was not over in time.
     #[error("handshake failed: not over within {:?} (the peer is silent, or not spiped)", .0)]
     HandshakeTimeout(Duration),
-    /// The peer had not proved anything yet when there were too many like it.
+    /// The peer had not proved a key yet, and its place was needed for another connection.
     #[error("closed to make room for another, as the key was not proved ({0})")]
     Evicted(EvictionReason),
-    /// The peer has gone while it waited for a slot.
+    /// The peer closed the connection while it waited for a permit of `-n`.
     #[error("the peer has gone while it waited for its turn (connection limit): {}", os_error(.0))]
     Left(io::Error),
     /// The client has as many connections as it may have.
     #[error("closed, as {0}")]
     ClientLimit(#[from] PerClientLimitReached),
-    /// The peer's key is where it was no more.
+    /// The key of the peer was removed from the key files.
     #[error("closed, as its key was removed")]
     KeyRemoved,
     /// The connection begins with no header of the PROXY protocol, or a bad one.
     #[error("bad header of the PROXY protocol: {0} (--accept-proxy)")]
     Header(#[from] HeaderError),
-    /// It ended or broke before that was there.
+    /// The connection ended or broke before the whole header of the PROXY protocol had come.
     #[error("no whole header of the PROXY protocol (--accept-proxy): {}", os_error(.0))]
     CutHeader(io::Error),
-    /// The header was not there in time.
+    /// The whole header of the PROXY protocol had not come in time.
     #[error("no whole header of the PROXY protocol within {0:?} (--accept-proxy)")]
     HeaderTimeout(Duration),
-    /// It was not there yet when there were too many like it.
+    /// The header of the PROXY protocol had not come yet, and the place of the connection was needed for
+    /// another one.
     #[error("closed to make room for another, as it had no header of the PROXY protocol yet ({0})")]
     HeaderEvicted(EvictionReason),
-    /// It comes from where no balancer is.
+    /// The connection comes from an address outside the networks of `--accept-proxy`.
     #[error("closed, as it is from no network of --accept-proxy")]
     NoBalancer,
-    /// There was no data for too long.
+    /// No data has come from either side for as long as `--idle` says.
     #[error("closed, as no data has come from either side for {:?} (--idle)", .0)]
     Idle(Duration),
-    /// The stream broke.
+    /// One of the two connections broke while data was relayed.
     #[error("{}", relay_error(.0))]
     Relay(#[from] RelayError),
-    /// The connection to be served broke before there was a stream.
+    /// The accepted connection broke before the relay began.
     #[error("the connection broke before its stream was up: {}", os_error(.0))]
     Abandoned(io::Error),
 }
@@ -112,7 +114,7 @@ impl From<HandshakeError> for ConnectionError {
 coded_enum! {
     /// The reason why a connection ended.
     pub enum CloseReason:
-    /// Returns the class of the log line of a connection that ended so.
+    /// Returns the class of the log line of a connection that ended for this reason.
     class -> Class {
         /// Both directions ended well.
         Done = "done", Class::Closed;
@@ -148,7 +150,17 @@ coded_enum! {
 }
 
 impl CloseReason {
-    /// Whether the connection ended otherwise than it should.
+    /// The reasons for which a handshake fails, as the metric `handshakes` counts them. A connection
+    /// without a good PROXY header gets to no handshake.
+    pub const FAILED_HANDSHAKES: [Self; 5] = [
+        Self::WrongKey,
+        Self::Handshake,
+        Self::Refused,
+        Self::HandshakeTimeout,
+        Self::Evicted,
+    ];
+
+    /// Whether the connection failed: its log line is then a warning.
     #[must_use]
     pub fn is_failure(self) -> bool {
         !matches!(self, Self::Done | Self::Unused)
@@ -156,7 +168,8 @@ impl CloseReason {
 }
 
 impl ConnectionError {
-    /// Returns the reason. `mode` tells whether the accepted connection is the plain or the encrypted one.
+    /// Returns the reason that the error counts under. `mode` tells whether the accepted connection is the
+    /// plain or the encrypted one.
     #[must_use]
     pub fn close_reason(&self, mode: Mode) -> CloseReason {
         match self {
