@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::net::Socket;
 use crate::stream::{SealError, SpipedStream};
 
-/// How many plaintext bytes a relay has moved; can be looked at while it does.
+/// The plaintext bytes that a relay has moved each way, which can be read while it runs.
 #[derive(Debug, Default)]
 pub struct Traffic {
     sealed: AtomicU64,
@@ -23,20 +23,20 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// From the plain socket to the encrypted one.
+    /// Returns the bytes that went from the plain socket to the encrypted one.
     #[must_use]
     pub fn sealed(&self) -> u64 {
         self.sealed.load(Ordering::Relaxed)
     }
 
-    /// From the encrypted socket to the plain one.
+    /// Returns the bytes that went from the encrypted socket to the plain one.
     #[must_use]
     pub fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
 }
 
-/// Only the relay writes, so it need not lock the counter.
+/// Adds `len` to the counter `moved`. Only the relay writes to it, so a load and a store are enough.
 fn count(moved: &AtomicU64, len: usize) {
     let before = moved.load(Ordering::Relaxed);
     moved.store(before.wrapping_add(len as u64), Ordering::Relaxed);

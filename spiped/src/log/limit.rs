@@ -47,7 +47,7 @@ coded_enum! {
         Handshake = "handshake", "failed handshakes";
         /// No address of the target could be reached.
         Dial = "dial", "failed connections to the target";
-        /// A stream broke.
+        /// A connection broke, or was closed for `--idle` or because its key was removed.
         Broken = "broken", "broken streams";
         /// A name could not be resolved.
         Lookup = "lookup", "failed look-ups";
