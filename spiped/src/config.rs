@@ -1,6 +1,9 @@
 #![forbid(unsafe_code)]
 
-//! What a process and each of its pipes are told: by the command line or by a file.
+//! The settings of the process and of each pipe, whether the command line or a file has them.
+//!
+//! `settings` has the structs that other rooms use, `options` the options that these are made of,
+//! `values` the types of single values, and `file` reads a configuration file.
 
 pub mod file;
 pub mod network;

@@ -24,23 +24,23 @@ use mistakes::Wrong;
 pub use mistakes::{ConfigError, Mistake};
 use table::Table;
 
-/// A longer file is taken for a mistake.
+/// The longest file that is read, in bytes. A longer one is probably the wrong file.
 const LENGTH_MAX: u64 = 16 * 1024 * 1024;
 
-/// Whether key files are looked at too.
+/// Whether key files are read when the configuration is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyFiles {
-    /// One that cannot be read is a mistake.
+    /// They are read, and one that cannot be is a mistake in the file.
     Try,
-    /// Whoever reads them will see.
+    /// They are not read here; the caller reads them later.
     Leave,
 }
 
-/// Reads a file.
+/// Reads the pipes of a configuration file.
 ///
 /// # Errors
 ///
-/// It cannot be read, or all that is wrong with it.
+/// The file cannot be read, or has mistakes: all of them are returned.
 pub fn read(file: &Path, keys: KeyFiles) -> Result<Vec<PipeConfig>, ConfigError> {
     let text = read_text(file).map_err(|error| ConfigError::Read {
         file: file.to_owned(),
@@ -106,8 +106,8 @@ fn parse(text: &str, folder: &Path, keys: KeyFiles) -> Result<Vec<PipeConfig>, V
     }
 }
 
-/// Two pipes cannot listen at one place. Names are looked up only where key files are tried too: whoever
-/// binds them will see.
+/// Returns a mistake for each pipe that cannot listen at its source because an earlier pipe does. Names are
+/// looked up only if key files are read too; otherwise binding finds out.
 fn shared_sources(pipes: &[Spanned<PipeConfig>], keys: KeyFiles) -> Vec<Wrong> {
     let mut first = HashMap::new();
     let mut taken = Sources::new();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use spiped_tokio::{Address, Peer};
 
-/// What stands for the peers of a unix socket.
+/// The word for the network of the peers of a unix socket.
 const UNIX: &str = "unix";
 
 /// Peers whose addresses begin alike, or those of a unix socket.
@@ -19,19 +19,19 @@ enum Form {
     Ip { first: IpAddr, prefix: u32 },
 }
 
-/// Nobody who can connect is in any of the networks that may.
+/// The error of networks that no peer of the source can be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NobodyError {
     /// The source is a unix socket.
     #[error("the source is a unix socket, whose peers are in the network 'unix' alone")]
     Unix,
-    /// It is another one.
+    /// The source is a TCP address.
     #[error("the source is no unix socket, so nobody is in the network 'unix'")]
     Ip,
 }
 
 impl Network {
-    /// Whether a peer is in it. IPv4 in IPv6 is IPv4.
+    /// Whether a peer is in the network. An IPv4 address that is mapped to IPv6 counts as IPv4.
     #[must_use]
     pub fn contains(&self, peer: Peer) -> bool {
         match (self.0, peer) {
@@ -45,7 +45,7 @@ impl Network {
     }
 }
 
-/// From the left.
+/// Returns the bits of an address, the first of them at the top of the number.
 fn bits(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => u128::from(ip.to_bits()) << 96,
@@ -101,7 +101,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// Networks whose peers may connect: one at least.
+/// The networks whose peers may connect (`--accept-proxy`): one at least.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Networks(Vec<Network>);
 
@@ -112,11 +112,11 @@ impl Networks {
         self.0.iter().any(|network| network.contains(peer))
     }
 
-    /// Says whether peers of a source can be in them.
+    /// Checks that peers of `source` can be in one of the networks.
     ///
     /// # Errors
     ///
-    /// They cannot be in any of them.
+    /// No peer of the source can be in any of them.
     pub(crate) fn check(&self, source: &Address) -> Result<(), NobodyError> {
         let is_unix = |network: &Network| matches!(network.0, Form::Unix);
         match source.is_unix() {
@@ -140,7 +140,7 @@ impl fmt::Display for Networks {
     }
 }
 
-/// Of networks with commas in between.
+/// Reads networks with commas in between.
 impl FromStr for Networks {
     type Err = String;
 

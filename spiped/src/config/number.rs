@@ -4,8 +4,10 @@
 use std::num::{IntErrorKind, NonZeroU64};
 use std::time::Duration;
 
+/// The shortest time in seconds, other than 0.
 const SHORTEST: f64 = 0.001;
-// Every clock and timer can add this to the present; beyond, C spiped's overflow.
+/// The longest time in seconds. Clocks and timers can add it to the present; those of C spiped overflow
+/// beyond it.
 const LONGEST: f64 = 4_294_967_296.0;
 
 /// Reads a limit. None is no limit: 0, or a negative number, which C spiped takes for a huge one.

@@ -1,8 +1,9 @@
-//! The options that `spiped`, `spipe` and `spiped probe` have in common, and those of a pipe: name,
-//! documentation, default and type of value. A file has the same settings, by the long names.
+//! The options that `spiped`, `spipe` and `spiped probe` have in common, and those of which two make one
+//! setting. An option that a pipe has by itself is a field of [`ConnectionConfig`]. A file has the same
+//! settings, by the long names.
 //!
-//! The first paragraph of a documentation is the line of `--help`; the others are what the man page
-//! says in its place.
+//! The doc comment of a field is the documentation of the option: its first paragraph is the line in
+//! `--help`, the others are the text in the man page.
 
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ impl HandshakeOptions {
     ///
     /// # Errors
     ///
-    /// Two of them exclude each other.
+    /// `-f` and `-g` are given, which exclude each other.
     pub(crate) fn config(&self) -> Result<HandshakeConfig, Exclusive> {
         let forward_secrecy = match (self.fast, self.require_forward_secrecy) {
             (true, true) => return Err(Exclusive("fast", "require-forward-secrecy")),
@@ -137,7 +138,7 @@ impl ResolveOptions {
     ///
     /// # Errors
     ///
-    /// Both options are given.
+    /// `-r` and `-R` are given, which exclude each other.
     pub(crate) fn interval(&self) -> Result<Option<Duration>, Exclusive> {
         match (self.resolve_interval, self.no_resolve) {
             (Some(_), true) => Err(Exclusive("resolve-interval", "no-resolve")),
@@ -147,14 +148,14 @@ impl ResolveOptions {
     }
 }
 
-/// Returns a command that has all options of a pipe but its direction.
+/// Returns a command that has all options of a pipe except `-e` and `-d`.
 fn of_pipe() -> Command {
     let command = TargetOptions::augment_args(SourceOptions::augment_args(Command::new("pipe")));
     let command = ConnectionConfig::augment_args(HandshakeOptions::augment_args(command));
     ResolveOptions::augment_args(command)
 }
 
-/// Returns the options that exclude `--config`, as the file says them for each pipe.
+/// Returns the options that exclude `--config`, because a file has them as settings of a pipe.
 pub(crate) fn pipe_ids() -> Vec<Id> {
     let command = of_pipe();
     let ids = command.get_arguments().map(|arg| arg.get_id().clone());

@@ -1,4 +1,8 @@
-//! Which pipes there are to be and how the process runs, whether a command line or a file says so.
+//! The settings of a pipe ([`PipeConfig`], [`ConnectionConfig`]) and of the process ([`ProcessConfig`]).
+//!
+//! A field with `#[arg]` is also the definition of its option, as in
+//! [`options`](crate::config::options). A field with `#[arg(skip)]` is made of the options that its
+//! comment names.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,11 +24,11 @@ use crate::os::sandbox::Sandbox;
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[group(skip)]
 pub struct ConnectionConfig {
-    /// What is asked of the handshake (`-f`, `-g`).
+    /// The forward secrecy and the versions that a handshake has to have (`-f`, `-g`, `--protocol`).
     #[arg(skip)]
     pub handshake: HandshakeConfig,
 
-    /// Time for connecting, and for the whole handshake (`-o`).
+    /// The longest time for connecting, and for the whole handshake (`-o`).
     #[arg(skip)]
     pub timeout: Seconds<5>,
 
@@ -74,7 +78,7 @@ pub struct ConnectionConfig {
     )]
     pub idle: Seconds<0>,
 
-    /// Whether the system probes silent peers.
+    /// Whether the system probes silent peers (`-j`).
     #[command(flatten)]
     pub keepalive: Keepalive,
 
@@ -100,12 +104,12 @@ pub struct ConnectionConfig {
     #[arg(long, value_name = "NETWORKS")]
     pub accept_proxy: Option<Networks>,
 
-    /// Time between two look-ups of a name (`-r`); None is only one (`-R`).
+    /// The time between two look-ups of a name (`-r`); with None a name is looked up once (`-R`).
     #[arg(skip)]
     pub resolve_interval: Option<Duration>,
 }
 
-/// One pipe, as the command line has it.
+/// The pipe of a command line, with its addresses as they were typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipeOptions {
     /// `-e` or `-d`.
@@ -118,37 +122,37 @@ pub struct PipeOptions {
     pub key: KeySource,
     /// `-b`, as given.
     pub bind: Option<String>,
-    /// All else.
+    /// The limits and options of its connections.
     pub connection: ConnectionConfig,
 }
 
-/// One pipe.
+/// One pipe, of a command line or of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PipeConfig {
-    /// What it is called where there are several.
+    /// The name in the file, or the source as the command line has it.
     pub name: Arc<str>,
-    /// Which end it is.
+    /// The end of the pipe that this process is.
     pub mode: Mode,
-    /// Where it listens.
+    /// The address that the pipe listens on.
     pub source: Address,
-    /// Where its connections go: one address at least.
+    /// The addresses that its connections go to: one at least.
     pub targets: Vec<Address>,
-    /// Which of them each goes to.
+    /// The way to choose one of the targets for a connection.
     pub balance: Balance,
-    /// The key, or keys.
+    /// The key file, or the files and folders of clients' keys.
     pub key: KeysSource,
-    /// Where its connections to the target start from.
+    /// The local address that connections to the target start from; None leaves it to the system.
     pub bind: Option<BindAddress>,
-    /// How it treats its connections.
+    /// The limits and options of its connections.
     pub connection: ConnectionConfig,
 }
 
 impl PipeConfig {
-    /// What a command line asks for, called after its source.
+    /// Makes the pipe of a command line. Its name is its source.
     ///
     /// # Errors
     ///
-    /// An address is written wrongly, or none of the networks suits the source.
+    /// An address is written wrongly, or no peer of the source can be in a network of `--accept-proxy`.
     pub fn from_options(options: PipeOptions) -> Result<Self, SetupError> {
         let source = setup::parse_address("source", &options.source)?;
         if let Some(networks) = &options.connection.accept_proxy {
@@ -166,7 +170,7 @@ impl PipeConfig {
         })
     }
 
-    /// Its targets, for people.
+    /// Returns the targets as text, with commas in between.
     #[must_use]
     pub fn target(&self) -> String {
         let targets: Vec<_> = self.targets.iter().map(ToString::to_string).collect();
@@ -236,12 +240,11 @@ pub struct ProcessConfig {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = path())]
     pub control: Option<PathBuf>,
 
-    /// Where lines go, and in which form (`--log-format`, `--syslog`); None is what suits the
-    /// process.
+    /// The place and the form of log lines (`--log-format`, `--syslog`); with None the daemon chooses.
     #[arg(skip)]
     pub log: Option<Destination>,
 
-    /// How grave a line has to be (`--log-level`).
+    /// The lowest level of lines that are logged (`--log-level`).
     #[arg(skip)]
     pub log_level: Level,
 }

@@ -1,5 +1,5 @@
-//! What both programs do before their first connection, for all rooms above: they read the key and look
-//! addresses up.
+//! What the daemon and the commands have to do alike before the first connection: they read keys, parse
+//! addresses and look them up.
 
 use std::io;
 use std::sync::Arc;
@@ -105,12 +105,12 @@ impl From<Mode> for KeyCount {
     }
 }
 
-/// Reads the key, or keys, and warns of what is unwise about it.
+/// Reads the key, or keys, and logs the warnings about their files.
 pub(crate) fn read_keys(source: &KeysSource, mode: Mode) -> Result<Keys, SetupError> {
     warned(Keys::read(source, mode.into()))
 }
 
-/// Warns of what is unwise about keys.
+/// Logs the warnings about key files, and returns the keys.
 pub(crate) fn warned(read: Result<(Keys, Vec<KeyWarning>), KeysError>) -> Result<Keys, SetupError> {
     let (keys, warnings) = read?;
     for warning in warnings {
@@ -124,7 +124,7 @@ pub(crate) fn parse_address(role: &'static str, text: &str) -> Result<Address, S
         .map_err(|error| SetupError::Address { role, error })
 }
 
-/// An address that connections go to.
+/// Parses the address of a target.
 pub(crate) fn parse_target(text: &str) -> Result<Address, SetupError> {
     let target: Result<TargetAddress, _> = text.parse();
     target
@@ -135,7 +135,7 @@ pub(crate) fn parse_target(text: &str) -> Result<Address, SetupError> {
         })
 }
 
-/// Looks an address up; blocks.
+/// Looks an address up. Blocks.
 pub(crate) fn resolve(role: &'static str, address: &Address) -> Result<Vec<Endpoint>, SetupError> {
     let found = address.resolve_blocking();
     found.map_err(|error| SetupError::resolve(role, address, error))

@@ -1,4 +1,4 @@
-//! Which endpoints are the same place to listen at, and which cannot both be listened at.
+//! Compares endpoints: which two cannot both be listened at, and which target leads to which source.
 
 use std::collections::HashMap;
 use std::fs;
@@ -30,7 +30,8 @@ impl Range {
         matches!(self, Self::V4(_) | Self::AllV4)
     }
 
-    /// Whether the system refuses a socket for one while there is one for the other (ip(7), ipv6(7)).
+    /// Whether the system refuses to bind a socket to one while another is bound to the other (ip(7),
+    /// ipv6(7)).
     fn excludes(self, other: Self) -> bool {
         self == other
             || match (self, other) {
@@ -41,13 +42,13 @@ impl Range {
     }
 }
 
-/// Whether a socket at [::] gets the connections of IPv4 too.
+/// Whether a socket bound to `[::]` accepts connections over IPv4 too.
 fn ipv6_takes_ipv4() -> bool {
     let setting = fs::read_to_string("/proc/sys/net/ipv6/bindv6only");
     setting.is_ok_and(|setting| setting.trim() == "0")
 }
 
-/// The endpoints of some pipes so far.
+/// The endpoints that pipes listen at, each with the name `N` of its pipe.
 #[derive(Debug)]
 pub(crate) struct Sources<N> {
     ports: HashMap<u16, Vec<(Range, u32, N)>>,
@@ -62,8 +63,8 @@ impl<N: Clone> Sources<N> {
         }
     }
 
-    /// Adds an endpoint under a name, and returns the name of one that cannot be listened at together
-    /// with it. Port 0 is any that is free.
+    /// Adds an endpoint under a name. Returns the name of an earlier one that cannot be listened at together
+    /// with it, if there is one. Port 0, which stands for any free port, excludes nothing.
     pub(crate) fn add(&mut self, endpoint: &Endpoint, name: N) -> Option<N> {
         let address = match endpoint {
             Endpoint::Unix(path) => return self.paths.insert(real(path), name),
@@ -88,7 +89,7 @@ fn zone(address: &SocketAddr) -> u32 {
     }
 }
 
-/// The path of a socket without links and detours, as far as its folder is there.
+/// Returns the path of a socket without links and `..`; if its folder does not exist, as it was given.
 fn real(path: &Path) -> PathBuf {
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     match (folder, path.file_name()) {
@@ -97,7 +98,7 @@ fn real(path: &Path) -> PathBuf {
     }
 }
 
-/// Whether a connection to `target` comes to who listens at `source`.
+/// Whether a connection to `target` is accepted by a socket that listens at `source`.
 pub(crate) fn leads_to(target: &Endpoint, source: &Endpoint) -> bool {
     match (target, source) {
         (Endpoint::Unix(target), Endpoint::Unix(source)) => {
@@ -111,7 +112,8 @@ pub(crate) fn leads_to(target: &Endpoint, source: &Endpoint) -> bool {
     }
 }
 
-/// Whether an address is one of this machine: what goes there starts from it. Nothing is sent.
+/// Whether an address is one of this machine: then the system gives a socket that connects to it the same
+/// local address. No packet is sent.
 fn is_here(ip: IpAddr) -> bool {
     if ip.is_loopback() || ip.is_unspecified() {
         return true;
@@ -120,7 +122,7 @@ fn is_here(ip: IpAddr) -> bool {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    // The port is of no matter.
+    // Any remote port will do: no packet goes there.
     let from = UdpSocket::bind((any, 0)).and_then(|socket| {
         socket.connect((ip, 9))?;
         socket.local_addr()

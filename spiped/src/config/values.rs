@@ -25,13 +25,13 @@ use crate::os::sandbox::Sandbox;
 pub struct Seconds<const DEFAULT: u64>(Duration);
 
 impl<const DEFAULT: u64> Seconds<DEFAULT> {
-    /// The time.
+    /// Returns the time.
     #[must_use]
     pub fn get(self) -> Duration {
         self.0
     }
 
-    /// The time, where 0 means that there is none.
+    /// Returns the time; `None` for 0, where that stands for no limit.
     #[must_use]
     pub fn if_any(self) -> Option<Duration> {
         Some(self.0).filter(|time| !time.is_zero())
@@ -64,13 +64,13 @@ impl<const DEFAULT: u64> Display for Seconds<DEFAULT> {
     }
 }
 
-/// The number of things that there may be at once, read as C's `strtoull` reads a number. Without one it
-/// is `DEFAULT`; 0 is no limit.
+/// An upper limit on a number, read as C's `strtoull` reads a number. A limit that is not given is
+/// `DEFAULT`; 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit<const DEFAULT: u64>(Option<NonZeroU64>);
 
 impl<const DEFAULT: u64> Limit<DEFAULT> {
-    /// The number; None is no limit.
+    /// Returns the limit; `None` is no limit.
     #[must_use]
     pub fn get(self) -> Option<NonZeroU64> {
         self.0
@@ -149,9 +149,9 @@ impl From<Protocol> for Versions {
     }
 }
 
-/// One of a few values, each of which is shown and read as a word.
+/// A type with a few values, each of which is shown and read as a word.
 trait Words: Copy + Display + Send + Sync + 'static {
-    /// All of them, in the order in which errors list them.
+    /// All values, in the order in which errors list them.
     const ALL: &'static [Self];
 
     fn words() -> Vec<String> {
@@ -168,7 +168,7 @@ trait Words: Copy + Display + Send + Sync + 'static {
     }
 }
 
-/// Reads a type with [`Words`] from a file and from a command line, which offers them.
+/// Has a type with [`Words`] read from a file, and from a command line, whose completions offer the words.
 macro_rules! read_words {
     ($type:ty) => {
         impl FromStr for $type {
@@ -220,7 +220,7 @@ impl Words for Level {
 
 read_words!(Level);
 
-/// The values of `--log-format`; syslog has an option of its own.
+/// The values of `--log-format`. `Syslog` is not among them, as it has the option `--syslog`.
 impl Words for Destination {
     const ALL: &'static [Self] = &[Self::Stderr, Self::Json, Self::Journal];
 }

@@ -13,7 +13,7 @@ const TOLD_MAX: usize = 100;
 /// A mistake in the text of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
-    /// The bytes that it stands at.
+    /// The place in the text, in bytes.
     pub(super) at: Range<usize>,
     pub(super) text: String,
 }
@@ -27,7 +27,7 @@ pub struct Mistake {
     text: String,
 }
 
-/// As compilers have it: `file:line:column: text`, with lines and columns, in characters, from 1.
+/// Writes `file:line:column: text`, as compilers do. Lines and columns, in characters, count from 1.
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

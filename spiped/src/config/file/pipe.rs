@@ -1,4 +1,4 @@
-//! One pipe of a file, out of its own settings and those that pipes share.
+//! Reads one pipe of a file: from its own table, and from `[defaults]` for settings that it lacks.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -22,13 +22,15 @@ use crate::config::values::{Limit, Mode, Seconds};
 use crate::keys::keyfile::KeySource;
 use crate::keys::{Keys, KeysSource};
 
-/// What a pipe can have besides what the command line calls by the same names.
+/// The settings that have no option of the same name: `-e` and `-d` are `mode`, and `balance` is for files
+/// alone.
 const MORE: [&str; 2] = ["mode", "balance"];
-/// What is each pipe's own.
+/// The settings that `[defaults]` cannot have.
 const OWN: [&str; 1] = ["source"];
+/// The longest name of a pipe, in bytes.
 const NAME_MAX: usize = 64;
 
-/// Reads pipes, and notes what is wrong with them.
+/// Reads pipes, and collects the mistakes in them.
 pub(super) struct Reader<'i, 'a> {
     pub(super) defaults: Table<'i>,
     pub(super) folder: &'a Path,
@@ -37,7 +39,7 @@ pub(super) struct Reader<'i, 'a> {
 }
 
 impl<'i> Reader<'i, '_> {
-    /// Says what the defaults have that means nothing.
+    /// Notes the settings in `[defaults]` that it cannot have.
     pub(super) fn check_defaults(&mut self) {
         let shared: Vec<_> = settings()
             .filter(|name| !OWN.contains(&name.as_str()))
@@ -45,7 +47,8 @@ impl<'i> Reader<'i, '_> {
         self.defaults.nothing_else(&shared, &mut self.wrong);
     }
 
-    /// `None` if so much is wrong with it that nothing is left; all that is wrong is noted.
+    /// Reads the pipe `name` from its table `value`, and notes its mistakes. Returns `None` if a setting that
+    /// a pipe needs is missing or wrong.
     pub(super) fn pipe(
         &mut self,
         name: Spanned<String>,
@@ -74,7 +77,7 @@ impl<'i> Reader<'i, '_> {
         Some(Spanned::new(at, settings))
     }
 
-    /// Once: what pipes share may be wrong for many of them.
+    /// Notes a mistake, unless it was noted already: many pipes may share one from `[defaults]`.
     fn note(&mut self, at: Range<usize>, text: String) {
         let wrong = Wrong { at, text };
         if !self.wrong.contains(&wrong) {
@@ -89,7 +92,7 @@ fn settings() -> impl Iterator<Item = String> {
     more.chain(pipe_settings())
 }
 
-/// Names stand in logs, in metrics and on command lines.
+/// Checks the name of a pipe, which has to be fit for log lines, metrics and command lines.
 fn check_name(name: &str) -> Result<(), String> {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     match name.len() {
@@ -100,7 +103,7 @@ fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// One that is being read.
+/// A pipe that is being read.
 struct Pipe<'r, 'i, 'a> {
     reader: &'r mut Reader<'i, 'a>,
     own: Table<'i>,
@@ -109,7 +112,7 @@ struct Pipe<'r, 'i, 'a> {
 }
 
 impl<'i> Pipe<'_, 'i, '_> {
-    /// All of it is read even if something is wrong, so that all that is wrong is noted.
+    /// Reads all settings, even after a mistake, so that every mistake is noted.
     fn settings(&mut self) -> Option<PipeConfig> {
         let mode = self.needed("mode", parsed);
         let source = self.needed("source", parsed);
@@ -201,7 +204,7 @@ impl<'i> Pipe<'_, 'i, '_> {
             .ok()
     }
 
-    /// The pipe's own, or what pipes share.
+    /// Returns the value of a setting: the pipe's own, or else that of `[defaults]`.
     fn value(&self, name: &str) -> Option<Value<'i>> {
         let own = self.own.copy(name);
         own.or_else(|| match OWN.contains(&name) {
@@ -210,6 +213,7 @@ impl<'i> Pipe<'_, 'i, '_> {
         })
     }
 
+    /// Reads a setting if there is one; notes a mistake in its value.
     fn optional<T>(
         &mut self,
         name: &str,
@@ -226,6 +230,7 @@ impl<'i> Pipe<'_, 'i, '_> {
         }
     }
 
+    /// Reads a setting that every pipe has to have.
     fn needed<T>(
         &mut self,
         name: &str,
@@ -264,7 +269,7 @@ fn parsed<T: FromStr<Err: Display>>(value: &DeValue<'_>) -> Result<T, String> {
         .map_err(|error: T::Err| error.to_string())
 }
 
-/// One, or an array of several.
+/// Reads a string, or an array of strings none of which is there twice.
 fn several<T>(value: &DeValue<'_>) -> Result<Vec<T>, String>
 where
     T: FromStr<Err: Display> + Display + Hash + Eq + Clone,
@@ -296,11 +301,12 @@ where
 
 fn whole<T: FromStr<Err = String>>(value: &DeValue<'_>) -> Result<T, String> {
     match value {
-        // The command line takes one for no limit, as C does; in a file it is a slip.
+        // On a command line a negative number is no limit, as in C spiped; in a file it is a mistake.
         DeValue::Integer(count) if count.as_str().starts_with('-') => {
             Err(format!("{count} is negative; 0 is no limit"))
         }
-        // The command line's own octal and hexadecimal numbers are written otherwise.
+        // Other radixes are written otherwise in TOML (0o10) than on a command line (010), and are
+        // converted below.
         DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse(),
         DeValue::Integer(number) => match u64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => number.to_string().parse(),

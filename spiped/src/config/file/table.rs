@@ -1,11 +1,11 @@
-//! A table of a file whose entries are taken out one by one, each with what is wrong about it.
+//! A table of a file, and the mistakes in the names of its entries.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Wrong;
 
-/// What is left of a table.
+/// A table, without the entries that were taken out.
 pub(super) struct Table<'i> {
     entries: DeTable<'i>,
 }
@@ -18,7 +18,7 @@ impl<'i> Table<'i> {
         Self { entries }
     }
 
-    /// Of a value that has to be a table.
+    /// Makes a table of a value that has to be one.
     pub(super) fn of(value: Value<'i>) -> Result<Self, Wrong> {
         let at = value.span();
         match value.into_inner() {
@@ -35,7 +35,7 @@ impl<'i> Table<'i> {
         self.entries.remove(name)
     }
 
-    /// A copy of an entry.
+    /// Returns a copy of an entry.
     pub(super) fn copy(&self, name: &str) -> Option<Value<'i>> {
         self.entries.get(name).cloned()
     }
@@ -47,7 +47,7 @@ impl<'i> Table<'i> {
             .ok()
     }
 
-    /// All entries, to be looked at one by one.
+    /// Returns all entries: each name with its place, and its value.
     pub(super) fn tables(self) -> Vec<(Spanned<String>, Value<'i>)> {
         let entries = self.entries.into_iter();
         let named = entries.map(|(name, value)| {
@@ -57,7 +57,7 @@ impl<'i> Table<'i> {
         named.collect()
     }
 
-    /// Says of each entry but these that it means nothing.
+    /// Adds a mistake to `wrong` for each entry whose name is not among `known`.
     pub(super) fn nothing_else(&self, known: &[impl AsRef<str>], wrong: &mut Vec<Wrong>) {
         for name in self.entries.keys() {
             let given: &str = name.get_ref();
@@ -76,7 +76,7 @@ impl<'i> Table<'i> {
     }
 }
 
-/// What a value is, for a sentence.
+/// Returns the type of a value with its article, as in "an integer".
 pub(super) fn article(value: &DeValue<'_>) -> String {
     let kind = value.type_str();
     match kind {
@@ -85,7 +85,7 @@ pub(super) fn article(value: &DeValue<'_>) -> String {
     }
 }
 
-/// How many characters have to be put in, left out or replaced to get from one word to another
+/// Returns the number of characters to insert, delete or replace to get from one word to the other
 /// (Levenshtein).
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
