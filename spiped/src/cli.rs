@@ -2,8 +2,8 @@
 
 //! The command lines of `spiped` and `spipe`: from arguments to options, or to what to print.
 //!
-//! Addresses, users and files come out as given; whether they exist or make sense is for those who
-//! use them. Nothing here prints, exits or opens a file.
+//! Addresses, users and files come out as they were typed; the rooms that use them check them. Only
+//! [`Exit::print`] prints, and nothing here exits or opens a file.
 
 mod arguments;
 mod command;
@@ -29,18 +29,18 @@ use options::Refusal;
 pub use options::{Pipes, SpipeOptions, SpipedCommand, SpipedOptions};
 use order::End;
 
-/// A program that ends on its command line alone: what it prints, and its exit status.
+/// What a program prints, and its exit status, when its command line alone ends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
     /// The text, its last line ended.
     pub text: String,
-    /// Where it goes.
+    /// The stream that it is printed to.
     pub stream: Stream,
     /// The exit status: 0 for the version and the help, 1 for a wrong command line.
     pub code: u8,
 }
 
-/// Where a text goes.
+/// The stream that a text is printed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
@@ -50,8 +50,7 @@ pub enum Stream {
 }
 
 impl Exit {
-    /// Prints the text, and returns the exit status. A stream that is closed is no reason to end
-    /// otherwise.
+    /// Prints the text, and returns the exit status, which is the same if the stream is closed.
     #[must_use]
     pub fn print(&self) -> ExitCode {
         match self.stream {
@@ -138,7 +137,7 @@ where
     }
 }
 
-/// The command whose usage explains a mistake: the subcommand, if the first argument is one.
+/// Returns the command whose usage is shown for a mistake: the subcommand, if the first argument is one.
 fn used<'c>(command: &'c Command, first: Option<&OsStr>) -> &'c Command {
     let subcommand = first.and_then(|name| command.find_subcommand(name));
     subcommand.unwrap_or(command)
@@ -152,7 +151,7 @@ fn help(text: &impl ToString) -> Exit {
     }
 }
 
-/// A reason in one line, whatever the arguments hold, and the usage.
+/// Makes the exit for a mistake: its reason in one line, with control characters escaped, and the usage.
 fn wrong(program: &Command, used: &Command, reason: &str) -> Exit {
     let mut text = format!("{}: ", program.get_name());
     for character in reason.chars() {

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 
-//! What the programs do beside serving: connect once, check a configuration, make a key.
+//! The commands beside the daemon: `spipe`, `spiped probe`, `spiped check` and `spiped keygen`. Those that
+//! ask a running daemon, `status` and `reload`, are in [`admin`](crate::admin).
 
 pub mod check;
 mod client;

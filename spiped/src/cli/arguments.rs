@@ -1,5 +1,6 @@
-//! The arguments of both programs, as the parser takes them. The options of pipes stand in
-//! [`config::options`](crate::config::options) and [`config::settings`](crate::config::settings).
+//! The arguments of both programs, as clap parses them. The options that a file has as settings too, and
+//! those of the process, stand in [`config::options`](crate::config::options) and
+//! [`config::settings`](crate::config::settings).
 
 use std::path::PathBuf;
 

@@ -1,5 +1,4 @@
-//! The one definition of both command lines: parsing, `--help`, man pages and completions all come
-//! from it.
+//! The clap commands of both programs. Parsing, `--help`, man pages and completions are made of them.
 
 use clap::{Arg, ArgAction, Args, Command, ValueHint};
 
@@ -7,7 +6,7 @@ use super::arguments::SpipedArgs;
 use super::text;
 use crate::config::options::{HandshakeOptions, Keepalive, TargetOptions};
 
-/// The command line of `spiped`.
+/// Returns the clap command of `spiped`.
 #[must_use]
 pub fn spiped_command() -> Command {
     let command = Command::new("spiped")
@@ -28,7 +27,7 @@ pub fn spiped_command() -> Command {
         .mut_subcommands(|command| finished(command).arg(help()))
 }
 
-/// The command line of `spipe`.
+/// Returns the clap command of `spipe`.
 #[must_use]
 pub fn spipe_command() -> Command {
     let command = Command::new("spipe")
@@ -64,7 +63,7 @@ fn help() -> Arg {
         .help("Print this help")
 }
 
-/// Adds to a command, or a subcommand, what the parser does not take from the arguments.
+/// Sets what every command and subcommand has: the version, the form of the help, and hints for shells.
 fn finished(command: Command) -> Command {
     command
         .version(env!("CARGO_PKG_VERSION"))
@@ -95,7 +94,7 @@ fn documented(mut arg: Arg) -> Arg {
     }
 }
 
-/// Shells complete a value with the names of files unless told otherwise.
+/// Marks a value that is no file, which shells would complete with the names of files.
 fn without_file_names(arg: Arg) -> Arg {
     let is_word = !arg.get_possible_values().is_empty();
     match arg.get_value_hint() {

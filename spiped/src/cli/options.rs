@@ -15,66 +15,66 @@ use crate::config::values::{Mode, Seconds};
 use crate::keys::keyfile::KeySource;
 use crate::log::Destination;
 
-/// What `spiped` is to do.
+/// The task that a command line gives to `spiped`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(
     clippy::large_enum_variant,
     reason = "there is one, for as long as the process starts"
 )]
 pub enum SpipedCommand {
-    /// Be one end of a pipe.
+    /// Run the daemon.
     Run(SpipedOptions),
-    /// Say what a daemon does (`status`).
+    /// Show the status of a daemon (`status`).
     Status {
-        /// Its control socket.
+        /// The control socket of the daemon.
         control: PathBuf,
-        /// Whether every connection is to be shown.
+        /// Whether to show every connection.
         connections: bool,
-        /// As JSON.
+        /// Whether to print JSON.
         json: bool,
     },
-    /// Have a daemon read its settings again (`reload`).
+    /// Have a daemon read its settings and keys again (`reload`).
     Reload {
-        /// Its control socket.
+        /// The control socket of the daemon.
         control: PathBuf,
     },
-    /// Say whether a peer is there and holds the key (`probe`).
+    /// Test whether a peer is there and holds the key (`probe`).
     Probe(SpipeOptions),
     /// Make a key file (`keygen FILE`).
     Keygen {
         /// The file to make.
         file: PathBuf,
     },
-    /// Say what is wrong with a configuration file, and what it would run (`check FILE`).
+    /// Print the mistakes in a configuration file, or the pipes that it describes (`check FILE`).
     Check {
         /// The file to check.
         file: PathBuf,
     },
 }
 
-/// What the daemon is to run.
+/// The options of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpipedOptions {
-    /// Which pipes.
+    /// The pipes to run, or the file that describes them.
     pub pipes: Pipes,
-    /// How the process runs.
+    /// The settings of the process.
     pub process: ProcessConfig,
 }
 
-/// Where it is said which pipes there are.
+/// The description of the pipes to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(
     clippy::large_enum_variant,
     reason = "there is one, for as long as the process starts"
 )]
 pub enum Pipes {
-    /// The command line itself.
+    /// The one pipe that the command line describes.
     One(PipeOptions),
-    /// A file (`--config`).
+    /// The file that describes all pipes (`--config`).
     File(PathBuf),
 }
 
-/// The options of the client.
+/// The options of `spipe` and `spiped probe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpipeOptions {
     /// `-t`, as given.
@@ -83,7 +83,7 @@ pub struct SpipeOptions {
     pub key: KeySource,
     /// `-b`, as given.
     pub bind: Option<String>,
-    /// `-f` or `-g`.
+    /// `-f`, `-g` and `--protocol`.
     pub handshake: HandshakeConfig,
     /// `-j`.
     pub keepalive: Keepalive,
@@ -92,7 +92,7 @@ pub struct SpipeOptions {
 }
 
 impl SpipedOptions {
-    /// The pidfile when `-p` names none: the source or the file as given, and `.pid`.
+    /// Returns the path of the pidfile without `-p`: the source or the file as given, and `.pid`.
     #[must_use]
     pub fn default_pidfile(&self) -> PathBuf {
         let mut name = match &self.pipes {
@@ -104,12 +104,12 @@ impl SpipedOptions {
     }
 }
 
-/// Why arguments that the parser takes are no command line.
+/// The reason to refuse arguments that the parser accepts.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// An option that has to be there is not.
+    /// A required option is missing; the text says which.
     Missing(&'static str),
-    /// Two options are, and only one may be.
+    /// Two options are given that exclude each other.
     Exclusive(Exclusive),
 }
 

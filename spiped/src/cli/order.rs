@@ -1,15 +1,16 @@
-//! Reads arguments in the order in which C's `getopt` does, so that the same mistake decides.
+//! Reads arguments in the order in which C's `getopt` does, so that of several mistakes the same one is
+//! told.
 //!
-//! `-v` wins over whatever stands after it and over nothing that stands before it; `-o=5` has the
-//! value `=5`; a value may look like an option; the first operand ends the options. The arguments
-//! come out spelled with long names and `=`, which leaves no room for a second reading.
+//! `-v` ends the command line where it stands: a mistake before it is told, one after it is not. `-o=5`
+//! has the value `=5`; a value may look like an option; the first operand ends the options. The arguments
+//! come out as `--long` or `--long=value`, which clap can read in one way only.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use clap::{Arg, ArgAction, Command};
 
-/// What ends a command line where it stands, so that the rest is moot.
+/// An argument that ends the command line where it stands: nothing after it is read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
     Help,
@@ -18,8 +19,8 @@ pub(super) enum End {
     Operand(OsString),
 }
 
-/// Spells `args` in one way, up to their end. From a subcommand or an unknown long option on they
-/// stay as they are, for the parser to judge.
+/// Spells `args` with long names, up to the argument that ends them, which is returned beside them. From a
+/// subcommand or an unknown long option on, arguments stay as they are: clap reads or refuses them.
 pub(super) fn ordered(
     command: &Command,
     args: impl IntoIterator<Item = OsString>,
@@ -43,15 +44,20 @@ pub(super) fn ordered(
     (reader.spelled, None)
 }
 
+/// The arguments while they are read.
 struct Reader<'a, I> {
     command: &'a Command,
     spelled: Vec<OsString>,
     rest: I,
 }
 
+/// What became of an argument.
 enum Taken {
+    /// It was spelled with its long name.
     Yes,
+    /// It is for clap, like all arguments after it.
     NotMine,
+    /// It ends the command line.
     Ends(End),
 }
 
@@ -64,7 +70,7 @@ impl<I: Iterator<Item = OsString>> Reader<'_, I> {
             },
             [b'-', b'-', long @ ..] => self.take_long(long),
             [b'-', cluster @ ..] if !cluster.is_empty() => self.take_cluster(cluster),
-            // C knows no operands, so a subcommand can only be the very first argument.
+            // C spiped has no operands, so a subcommand is one only as the very first argument.
             _ if self.spelled.is_empty() && self.command.find_subcommand(given).is_some() => {
                 Taken::NotMine
             }
@@ -119,7 +125,7 @@ impl<I: Iterator<Item = OsString>> Reader<'_, I> {
         }
     }
 
-    /// A value that is missing stays missing; the parser says so.
+    /// Adds an option by its long name. If its value is missing, clap refuses it.
     fn spell(&mut self, arg: &Arg, value: Option<OsString>) -> Taken {
         let mut spelled = OsString::from("--");
         spelled.push(arg.get_long().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! One line for a person out of what the parser has to say.
+//! Makes one line for people of an error of clap, or of a [`Refusal`].
 
 use std::ffi::OsStr;
 
@@ -8,10 +8,10 @@ use clap::{Arg, Command, Error};
 use super::options::Refusal;
 use crate::config::options::Exclusive;
 
-/// How alike two words are of which one was meant by the other; the parser's own measure is 0.7.
+/// The likeness (Jaro-Winkler) above which a word is suggested for another. clap takes 0.7.
 const ALIKE: f64 = 0.8;
 
-/// Why `command` refuses the arguments.
+/// Returns the reason why clap refuses the arguments of `command`.
 pub(super) fn reason(command: &Command, error: &Error) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.as_str(),
@@ -53,7 +53,7 @@ pub(super) fn reason(command: &Command, error: &Error) -> String {
     }
 }
 
-/// Why `command` refuses arguments that the parser takes.
+/// Returns the reason why arguments of `command` are refused that clap accepts.
 pub(super) fn late(command: &Command, refusal: Refusal) -> String {
     match refusal {
         Refusal::Missing(text) => text.to_owned(),
@@ -68,7 +68,7 @@ pub(super) fn late(command: &Command, refusal: Refusal) -> String {
     }
 }
 
-/// What somebody who typed `operand` in place of an option or a subcommand can have meant.
+/// Returns the option or the subcommand that `operand` was probably meant to be.
 pub(super) fn meant(command: &Command, operand: &OsStr) -> Option<String> {
     let given = operand.to_str()?;
     let program = command.get_name();
@@ -86,7 +86,7 @@ fn exclude_each_other(one: &str, other: &str) -> String {
     format!("{one} and {other} exclude each other")
 }
 
-/// The values that an option takes, where there are few.
+/// Returns the values that an option takes, with commas in between; nothing if it takes any value.
 fn choices(error: &Error) -> String {
     match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(values)) => values.join(", "),
@@ -94,7 +94,7 @@ fn choices(error: &Error) -> String {
     }
 }
 
-/// An option as a person may have typed it, short and long; clap names it `--long <VALUE>`.
+/// Returns an option by its names, `-s/--long`; clap calls it `--long <VALUE>`.
 fn shown(command: &Command, name: &str) -> String {
     let mut args = command.get_arguments();
     match args.find(|arg| arg.to_string() == name) {

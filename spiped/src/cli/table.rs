@@ -1,6 +1,6 @@
-//! Tables for people, in columns as wide as what stands in them.
+//! Tables for people, each column as wide as its widest cell.
 
-/// Rows of cells under their heads, two spaces apart.
+/// Returns a table: a line with `heads` and one for each of `rows`, with two spaces between columns.
 pub(crate) fn aligned<const N: usize>(
     heads: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,

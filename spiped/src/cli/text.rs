@@ -1,4 +1,5 @@
-//! The longer texts of the command lines; those of the options stand at the options.
+//! The usage and the introductions of the command lines, by hand; a test compares the usage with the
+//! options. The texts of options are the doc comments of their fields.
 
 pub(super) const SPIPED_USAGE: &str = "\
 spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]

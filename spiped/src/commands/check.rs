@@ -1,4 +1,4 @@
-//! `spiped check FILE`: all that is wrong with a configuration file, or what it would run.
+//! `spiped check FILE`: prints all mistakes in a configuration file, or the pipes that it describes.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use crate::config::settings::PipeConfig;
 use crate::log;
 use crate::os::std_streams;
 
-/// Checks a file, and says on standard output what it would run.
+/// Checks a file. Prints its pipes on standard output, or its mistakes on standard error.
 #[must_use]
 pub fn run(path: &Path) -> ExitCode {
     match file::read(path, KeyFiles::Try) {

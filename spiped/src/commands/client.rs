@@ -1,5 +1,4 @@
-//! The client that `spipe` and `spiped probe` have in common: one connection to one server that holds
-//! the key.
+//! The client that `spipe` and `spiped probe` have in common, which makes one connection to one server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,8 +12,8 @@ use crate::keys::Keys;
 use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::target::Target;
 
-/// Returns what connects to `target`, from one of the addresses `bind` or, if there are none, from where
-/// the system chooses.
+/// Returns a handler that connects to `target`, from one of the addresses `bind` or, if there are none, from
+/// an address that the system chooses.
 pub(super) fn handler(
     options: &SpipeOptions,
     target: Target,
@@ -31,6 +30,7 @@ pub(super) fn handler(
             handshake: options.handshake,
             keepalive: options.keepalive,
             timeout: options.timeout,
+            // The rest is for a daemon.
             proxy_protocol: None,
             accept_proxy: None,
             max_connections: None.into(),

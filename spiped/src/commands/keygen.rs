@@ -27,26 +27,26 @@ pub enum KeygenError {
         /// Why not.
         error: io::Error,
     },
-    /// Nobody can use a key on a screen, and others can read it there.
+    /// Standard output is a terminal, which would show the key.
     #[error(
         "standard output is a terminal; lead it to where the key is to be: spiped keygen - > FILE"
     )]
     Terminal,
-    /// Whoever reads standard output has gone, or its disk is full.
+    /// Standard output cannot be written: its reader has gone, or its disk is full.
     #[error("cannot write the key to standard output: {}", os_error(.0))]
     Stdout(io::Error),
-    /// The system has no randomness.
+    /// The system gives no random numbers.
     #[error("no random numbers from the system: {0}")]
     Random(getrandom::Error),
 }
 
-/// Makes a key file of 32 random bytes with mode 0600, safely on disk when this returns. `-` stands for
-/// standard output.
+/// Makes a key file of 32 random bytes with mode 0600, and syncs it to the disk. `-` stands for standard
+/// output.
 ///
 /// # Errors
 ///
-/// The path exists in any form, or the file cannot be written; then there is no file. Standard output is
-/// a terminal, or cannot be written.
+/// The path exists, be it a folder or a link; or the file cannot be written, and is removed again; or
+/// standard output is a terminal, or cannot be written.
 pub fn generate(path: &Path) -> Result<(), KeygenError> {
     let to_stdout = path == Path::new("-");
     if to_stdout && io::stdout().is_terminal() {
@@ -75,7 +75,7 @@ pub fn generate(path: &Path) -> Result<(), KeygenError> {
         .map_err(failed)?;
     let stored = file.write_all(&key[..]).and_then(|()| file.sync_all());
     stored.map_err(|error| {
-        // Half a key is worse than none. That it cannot be removed either is no better news.
+        // A key that is cut off must not be used. If it cannot be removed either, the first error is told.
         let _ = fs::remove_file(path);
         failed(error)
     })

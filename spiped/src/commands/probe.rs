@@ -1,5 +1,5 @@
-//! `spiped probe`: whether the other end is there, holds the key and takes part in forward secrecy, and
-//! how long it takes to find out.
+//! `spiped probe`: finds out whether the other end is there, holds the key and takes part in forward
+//! secrecy, and how long each step takes.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::resolved::ResolverCache;
 use crate::pipe::target::Target;
 
-/// Why the other end cannot be used.
+/// The reason why a probe failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// The key or an address is no good.
+    /// The key cannot be read, or an address is wrong or cannot be looked up.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// It is not there, or not what it should be.
+    /// The other end cannot be connected to, or the handshake failed.
     #[error("{target}: {error}")]
     Connection {
         /// The peer, as it was given.
@@ -36,7 +36,7 @@ pub enum ProbeError {
     System(#[from] SystemError),
 }
 
-/// What was found.
+/// The result of a probe that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     target: String,
@@ -67,7 +67,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Connects, shakes hands, and lets go.
+/// Connects, shakes hands, and closes the connection.
 ///
 /// # Errors
 ///
@@ -102,7 +102,7 @@ async fn probe(
     let handshake = begin.elapsed();
     let (version, forward_secrecy) = (stream.version(), stream.has_forward_secrecy());
     drop(stream);
-    // Nothing is broken.
+    // So that the connection closes by an orderly end, not by reset.
     socket.finish();
     Ok(Report {
         target: options.target.clone(),

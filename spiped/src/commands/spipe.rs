@@ -1,4 +1,4 @@
-//! `spipe`: standard input to the peer, the peer to standard output.
+//! `spipe`: sends standard input to the peer, and writes to standard output what the peer sends.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -25,13 +25,13 @@ use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::resolved::ResolverCache;
 use crate::pipe::target::Target;
 
-/// Why `spipe` did not end well.
+/// The reason why `spipe` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SpipeError {
-    /// It could not begin.
+    /// The key cannot be read, or an address is wrong or cannot be looked up.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// No connection, or a broken one.
+    /// The connection could not be made, or broke.
     #[error("{target}: {error}")]
     Connection {
         /// The peer, as it was given.
@@ -65,7 +65,8 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let key_lock = keys.lock();
     let stdout = OwnStdout::take().map_err(cannot("take over standard output"))?;
     let handler = client::handler(options, Target::new(target, endpoints), bind, keys);
-    // As much as there is, without a word: standard error is for errors.
+    // With whatever the system offers of a sandbox; what it lacks is not told, as standard error is for
+    // errors alone.
     let _ = Sandbox::On.enter(&permissions, key_lock);
     let runtime = event_loop()?;
     let outcome = runtime.block_on(converse(&handler, options, stdout));
@@ -86,8 +87,8 @@ async fn converse(
     let peer = handler.dial().await.map_err(failed)?;
     let mut stream = handler.connect(&peer).await.map_err(failed)?;
 
-    // Standard input and output may be files or terminals, which cannot be waited for, so a thread
-    // each moves their data through a socket that can.
+    // Standard input and output may be files or terminals, which an event loop cannot wait for. So a
+    // thread for each moves the data through a socket, which it can wait for.
     let (plain, terminal) = socket_pair().map_err(cannot("make a pair of sockets"))?;
     let terminal = Arc::new(terminal);
     let broken = Arc::new(AtomicBool::new(false));
@@ -114,8 +115,8 @@ async fn converse(
     let relayed = async {
         let relayed = relay(&plain, &mut stream, &traffic).await;
         if relayed.is_err() {
-            // What the relay has handed on before the break is still written, but not as a whole
-            // stream with its end.
+            // What the relay has passed on before the break is still written to standard output, but
+            // without the end of file of a whole stream.
             broken.store(true, Ordering::SeqCst);
             (&plain).shutdown().await.map_err(SpipeError::Output)?;
         }
@@ -129,7 +130,7 @@ async fn converse(
     relayed.map_err(|error| failed(error.into()))
 }
 
-/// Returns what the relay has, and what the threads have.
+/// Returns two connected sockets: one for the relay, and one for the threads.
 fn socket_pair() -> io::Result<(Socket, UnixStream)> {
     let (plain, terminal) = UnixStream::pair()?;
     plain.set_nonblocking(true)?;
