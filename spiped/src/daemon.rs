@@ -1,7 +1,10 @@
 #![forbid(unsafe_code)]
 
-//! `spiped` from its options to its exit: it reads the configuration and the keys, looks names up,
-//! binds, goes into the background, gives up what it does not need any more, and serves.
+//! The daemon from its options to its exit: it reads the configuration and the keys, looks names up,
+//! binds, goes into the background, enters the sandbox, and serves.
+//!
+//! [`run`] and `Plan` are the start. `serving` is the time after it, with `reload` for what a reload
+//! reads and `pipes` for the pipes that run.
 
 pub mod bind;
 mod blocking_thread;
@@ -51,16 +54,18 @@ use crate::pipe::workers::Workers;
 /// How long `-D` waits between look-ups that fail.
 const DNS_RETRY: Duration = Duration::from_secs(1);
 
-/// How long a look-up may take, with servers that do not answer.
+/// How much longer a supervisor is asked to wait for each look-up that fails: name servers that do not
+/// answer take their time.
 const DNS_PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long the daemon's end waits for its last log lines to be written.
+/// How long the daemon waits at its end for its last log lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Why the daemon cannot run.
+/// The reason why the daemon cannot run, or cannot reload.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The configuration is wrong, or a pipe or the admin room cannot have what it asks for.
+    /// The configuration is wrong; or a key cannot be read, a name not be looked up, or an address not be
+    /// listened on.
     #[error(transparent)]
     Setup(#[from] SetupError),
     /// The user to run as does not exist.
@@ -72,7 +77,7 @@ pub enum DaemonError {
     /// The pidfile cannot be written.
     #[error(transparent)]
     Pidfile(#[from] PidfileError),
-    /// The sandbox has a gap, and none is allowed.
+    /// The system lacks a part of the sandbox, and all of it is required.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// A signal ended the process in the background before it was up.
@@ -81,12 +86,12 @@ pub enum DaemonError {
     /// The system lacks what it takes to reload.
     #[error("cannot reload: {}", os_error(.0))]
     Reload(io::Error),
-    /// A reload waited for something that did not come.
+    /// A reload was given up because one of its steps took too long.
     #[error("{what} took longer than {seconds} seconds")]
     Late {
-        /// What it waited for.
+        /// The step.
         what: String,
-        /// How long.
+        /// The time limit in seconds.
         seconds: u64,
     },
     /// The system lacks what it takes to run.
@@ -94,7 +99,7 @@ pub enum DaemonError {
     System(#[from] SystemError),
 }
 
-/// The state of the start before the first look-up.
+/// What the daemon has read and bound before it goes into the background.
 struct Plan {
     process: ProcessConfig,
     pidfile: PathBuf,
@@ -112,7 +117,7 @@ struct Plan {
 ///
 /// What to tell the user before exiting with status 1.
 pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
-    // First, so that their numbers are nothing else's.
+    // First, so that no descriptor that the process opens itself is taken for one that was passed.
     let inherited = match options.pipes {
         Pipes::One(_) => socket_activation::take(1)
             .map_err(cannot("start"))?
@@ -133,7 +138,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     if let ConfigSource::File(_) = config_source {
         log::show_pipes();
     }
-    // Before anything that may wait for others.
+    // Before anything that may block, so that a signal ends it.
     signals::starting()?;
     let settings = config_source.read()?;
     let identity = process.user.as_deref().map(Identity::parse).transpose()?;
@@ -146,7 +151,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     if !process.wait_for_dns {
         existing.look_up(&pipes)?;
     }
-    // Before the first socket is bound. Nothing waits for others from here on.
+    // Before the first socket is bound. From here on only what is `interruptible` may block for long.
     signals::hold()?;
     let plan = Plan {
         identity,
@@ -177,12 +182,12 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
 }
 
 impl Plan {
-    /// Listens. All names are looked up.
+    /// Binds all pipes. Their names have been looked up.
     fn bind(&self) -> Result<Vec<BoundPipe>, SetupError> {
         bind::bind_all(&self.pipes, &self.existing)
     }
 
-    /// Looks names up for as long as that fails (`-D`), and listens.
+    /// Looks names up until that succeeds (`-D`), and binds all pipes.
     fn bind_when_resolvable(&mut self) -> Result<Vec<BoundPipe>, DaemonError> {
         while let Err(error) = signals::interruptible(|| self.existing.look_up(&self.pipes))? {
             let why = format_args!("{error}; trying again");
@@ -193,7 +198,8 @@ impl Plan {
         Ok(self.bind()?)
     }
 
-    /// Runs as the daemon, from the pidfile to the last connection.
+    /// Runs as the daemon, from the pidfile to the last connection. `early` are the pipes if they are bound
+    /// already.
     fn serve(
         mut self,
         early: Option<Vec<BoundPipe>>,
@@ -220,14 +226,15 @@ impl Plan {
                 format_args!("no pipe listens on the socket that was passed as {passed}"),
             );
         }
-        // What pipes listen on is theirs, and closed with them.
+        // Bound pipes have descriptors of their own for the sockets that were passed.
         drop(self.existing);
-        // What is kept is what is locked.
+        // Bound pipes have keys of their own, and only those are locked in memory.
         drop(self.pipes);
         let key_lock = BoundPipe::lock_keys(&mut bound);
         let mut permissions = self.config_source.permissions(&bound);
         let sandbox = self.process.sandbox;
-        // As nobody, so before the user is changed; and without keys, so after they are locked.
+        // Before the user is changed, as the process for look-ups becomes `nobody`; and after keys are
+        // locked, as it must not have them.
         let lookups = match permissions.names && sandbox.is_for_lookups() {
             false => None,
             true => {
@@ -259,7 +266,7 @@ impl Plan {
         }
         log::start()?;
         let workers = Arc::new(Workers::start(descriptors.workers())?);
-        // For all but connections.
+        // The event loop for all but connections, which have workers.
         let runtime = event_loop()?;
         let registry = Arc::new(Registry::default());
         let daemon = Daemon {
@@ -284,8 +291,8 @@ impl Plan {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// What is asked for; else the journal where standard error goes there, and syslog, if there is
-    /// one, where nobody would see standard error.
+    /// Returns the destination of the log: the one that was asked for; else the journal if standard error
+    /// goes there, or syslog if there is one and nobody would see standard error.
     fn log_destination(&self) -> Destination {
         let unseen = !self.process.foreground && !daemonize::stderr_is_kept();
         match self.process.log {
@@ -303,7 +310,8 @@ impl Plan {
         }
     }
 
-    /// As many as there can be; says so if they are too few for what is asked for.
+    /// Raises the limit of open files as far as it goes. Warns if it is too low for the connections that
+    /// the pipes allow.
     fn descriptors(&self) -> Result<FdLimit, SystemError> {
         // Asked before the sandbox, which hides the limits of a container.
         let processors = thread::available_parallelism().map_or(1, usize::from);
@@ -326,7 +334,7 @@ impl Plan {
 }
 
 impl DaemonError {
-    /// One line for each thing that is wrong.
+    /// Returns the error as text, with a line for each mistake.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         match self {

@@ -43,12 +43,12 @@ pub enum Listening {
 /// Sockets that were passed to the process.
 #[derive(Debug, Default)]
 pub enum InheritedSockets {
-    /// None.
+    /// No socket was passed.
     #[default]
     None,
-    /// The one for the only pipe, which listens nowhere else.
+    /// One socket, for the only pipe, which has to listen on it.
     One(InheritedSocket),
-    /// Each for the pipe that is to listen there. Other pipes bind their own.
+    /// Sockets for the pipes that listen on their endpoints. Other pipes bind sockets of their own.
     Any(Vec<InheritedSocket>),
 }
 
@@ -59,7 +59,7 @@ pub struct ExistingState {
     pub inherited: InheritedSockets,
     /// The sockets of the pipes that run.
     pub running: Vec<RunningListener>,
-    /// The addresses that the names of these pipes lead to.
+    /// The addresses that names of the running pipes lead to.
     pub resolver_cache: ResolverCache,
 }
 
@@ -70,7 +70,7 @@ pub struct RunningListener {
     pub source: Address,
     /// The endpoint that it listens on.
     pub endpoint: Endpoint,
-    /// The socket, which is not kept open for this.
+    /// The socket. Weak, so that it is closed when its pipe ends.
     pub listener: Weak<Listener>,
 }
 
@@ -87,8 +87,7 @@ pub fn read_keys(pipes: Vec<PipeConfig>) -> Result<Vec<(PipeConfig, Keys)>, Setu
     pipes.into_iter().map(read).collect()
 }
 
-/// Binds all pipes: has each of them listen. A name that is unknown is
-/// looked up, which blocks.
+/// Binds all pipes: has each of them listen. Names that `existing` does not know are looked up. Blocks.
 ///
 /// # Errors
 ///
@@ -119,7 +118,8 @@ pub fn bind_all(
     Ok(bound)
 }
 
-/// Notes, and warns of, pipes whose target leads back to their own source, by way of others or at once.
+/// Sets `is_loop` of pipes whose target leads back to their own source, at once or by way of other pipes, and
+/// warns of them.
 fn find_loops(bound: &mut [BoundPipe]) {
     let sources: Vec<_> = bound
         .iter()
@@ -160,7 +160,7 @@ fn find_loops(bound: &mut [BoundPipe]) {
 }
 
 impl BoundPipe {
-    /// Says so if a reload will not be able to read the keys.
+    /// Warns if a reload will not be able to read the keys.
     pub(crate) fn warn_of_keys(&self) {
         let Some(error) = self.keys.unreadable(&self.config.key) else {
             return;
@@ -214,7 +214,8 @@ impl BoundPipe {
     }
 }
 
-/// Whether a pipe that is to listen on `wanted` may go on listening on `here`: port 0 is any port.
+/// Whether a socket that listens on `here` is good for a pipe that is to listen on `wanted`, in which port 0
+/// is any port.
 pub(crate) fn may_stay(wanted: &Endpoint, here: &Endpoint) -> bool {
     match (wanted, here) {
         (Endpoint::Tcp(wanted), Endpoint::Tcp(here)) if wanted.port() == 0 => {
@@ -245,7 +246,7 @@ fn first<'a>(config: &PipeConfig, endpoints: &'a [Endpoint]) -> Result<&'a Endpo
 }
 
 impl Listening {
-    /// Where.
+    /// Returns the endpoint that the socket listens on.
     pub(crate) fn endpoint(&self) -> io::Result<Endpoint> {
         match self {
             Self::New(bound) => bound.local_endpoint(),
@@ -259,7 +260,7 @@ impl Listening {
             Self::New(bound) => bound.start().map(Arc::new),
             Self::Running(endpoint, listener) => match listener.upgrade() {
                 Some(listener) => Ok(listener),
-                // It has moved meanwhile.
+                // The running pipe has closed it meanwhile, as its name leads elsewhere.
                 None => Listener::bind(&endpoint).map(Arc::new),
             },
         }
@@ -267,7 +268,7 @@ impl Listening {
 }
 
 impl ExistingState {
-    /// Looks up what these pipes need to know. Blocks.
+    /// Looks up the names that `unknown` returns for these pipes. Blocks.
     ///
     /// # Errors
     ///
@@ -308,8 +309,9 @@ impl ExistingState {
         unknown
     }
 
-    /// A pipe listens where one of its source does, whatever that leads to now, or at a place that
-    /// another one leaves; else at the first place that its source leads to.
+    /// Returns a listening socket for a pipe. In this order: the one of a running pipe with the same source,
+    /// wherever its name leads now; one at an endpoint of the source that a running pipe gives up; else one
+    /// at the first endpoint of the source, running, passed or new.
     fn listen(
         &self,
         config: &PipeConfig,
@@ -331,7 +333,7 @@ impl ExistingState {
             Some(there) => &there.endpoint,
             None => first(config, &endpoints)?,
         };
-        // Also if the pipe there stays, so that both are named.
+        // Also if the pipe that listens there stays: `bind_all` then refuses both by name.
         if let Some(there) = self
             .running
             .iter()
@@ -352,7 +354,7 @@ impl ExistingState {
             .map_err(|error| SetupError::listen(endpoint, error))
     }
 
-    /// Those that were passed and that none of these pipes listens on.
+    /// Returns the sockets that were passed and that none of these pipes listens on.
     pub(crate) fn unwanted(&self, pipes: &[BoundPipe]) -> Vec<&InheritedSocket> {
         let InheritedSockets::Any(all) = &self.inherited else {
             return Vec::new();

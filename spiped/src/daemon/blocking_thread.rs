@@ -1,5 +1,5 @@
-//! A thread for work that may block for ever, such as reading a file: it is there before threads run
-//! short, and whoever gives work up leaves the thread to it.
+//! A thread for work that may block for ever, such as reading a file. It is started early, while the system
+//! has threads to give. Work that its caller gives up keeps the thread, and the next work gets a new one.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -11,16 +11,16 @@ use crate::os::os_error::os_error;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The thread that does such work. Clones share it.
+/// A thread that does blocking work. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct BlockingThread {
     name: &'static str,
-    /// Leads to the thread while it has nothing to do.
+    /// The channel to the thread; `None` while it works.
     idle: Arc<Mutex<Option<mpsc::Sender<Work>>>>,
 }
 
 impl BlockingThread {
-    /// Starts it under a name.
+    /// Starts the thread under a name.
     ///
     /// # Errors
     ///
@@ -30,8 +30,8 @@ impl BlockingThread {
         Ok(Self { name, idle })
     }
 
-    /// Has the thread do some work, and waits for what it comes to. If the future is dropped before
-    /// that, or if the thread is at work already, the next work gets another thread.
+    /// Has the thread do `work`, and returns its outcome. If the thread is at work already, or blocked by
+    /// work whose future was dropped, another thread is started.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl BlockingThread {
     }
 }
 
-/// What the panic was has been logged.
+/// Returns the error of work that panicked; the panic itself has been logged.
 fn ended() -> io::Error {
     io::Error::other("the thread has ended by a bug")
 }

@@ -38,11 +38,11 @@ impl fmt::Display for ConfigSource {
 }
 
 impl ConfigSource {
-    /// Of a command line.
+    /// Makes the source of a command line, which has one pipe or names a file.
     ///
     /// # Errors
     ///
-    /// An address is written wrongly.
+    /// An address is written wrongly, or no peer of the source can be in a network of `--accept-proxy`.
     pub fn of(pipes: Pipes) -> Result<Self, SetupError> {
         Ok(match pipes {
             Pipes::One(options) => Self::CommandLine(Box::new(PipeConfig::from_options(options)?)),
@@ -50,7 +50,7 @@ impl ConfigSource {
         })
     }
 
-    /// The pipes that there are to be now.
+    /// Reads the pipes at the start.
     ///
     /// # Errors
     ///
@@ -62,8 +62,8 @@ impl ConfigSource {
         })
     }
 
-    /// The pipes that there are to be from now on. A configuration that came from a pipe cannot be
-    /// read a second time, and stays as it is.
+    /// Reads the pipes again, for a reload. A file that is a pipe or a device cannot be read twice: then the
+    /// pipes that run are returned.
     ///
     /// # Errors
     ///
@@ -84,7 +84,8 @@ impl ConfigSource {
         }
     }
 
-    /// What is left to do once pipes run: to serve them, to look their names up again, to reload.
+    /// Returns the permissions that the process needs once pipes run: to dial targets, to look names up again
+    /// and follow them, and to reload.
     #[must_use]
     pub fn permissions(&self, pipes: &[BoundPipe]) -> Permissions {
         let mut permissions = Permissions::default();
@@ -118,10 +119,10 @@ impl ConfigSource {
         }
         match self {
             Self::CommandLine(_) => {
-                // A path that is listened on never changes.
+                // The path of a unix socket is bound already, and no reload changes it.
                 permissions.makes.clear();
             }
-            // Anything may be in there next time.
+            // The file may have any pipes at the next reload.
             Self::File(file) => {
                 permissions.reads.extend(folders(file));
                 permissions.names = true;
@@ -134,17 +135,17 @@ impl ConfigSource {
     }
 }
 
-/// The folder of a file, and of each file that it links to on the way to the last. A link into a
-/// volume of Kubernetes leads on by another one there, which is what changes.
+/// Returns the folder of a file, and of each file on the way if it is a link. In a volume of Kubernetes a
+/// file is a link by way of another link, which is replaced when the file changes.
 fn folders(file: &Path) -> impl Iterator<Item = PathBuf> {
     let follow = |link: &PathBuf| Some(link.parent()?.join(fs::read_link(link).ok()?));
-    // Without a slash at its end, which would hide that a folder is a link.
+    // By components, so without a slash at the end: `read_link` would follow the link then.
     let files = iter::successors(Some(file.components().collect()), follow);
     files.take(1 + LINKS_MAX).filter_map(|file| folder(&file))
 }
 
-/// A file may be replaced by another of its name, so it is the folder that counts. The root would
-/// be everything: a file there can be read again as long as it is the same file.
+/// Returns the path to permit for a file: its folder, as another file may replace it; for a file in the root
+/// the file itself, as the root would permit everything.
 fn folder(file: &Path) -> Option<PathBuf> {
     let folder = match file.parent()? {
         none if none == Path::new("") => Path::new("."),

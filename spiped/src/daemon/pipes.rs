@@ -1,4 +1,4 @@
-//! The pipes of a process: started, changed while connections run, and ended.
+//! The pipes that run: starts them, replaces them in a reload while their connections go on, and ends them.
 
 mod reresolve;
 
@@ -39,7 +39,7 @@ pub struct RunningPipes {
     key_exchange: KeyExchangePool,
     workers: Arc<Workers>,
     resolver: Resolver,
-    /// Has every name looked up again at once.
+    /// Has every name looked up again at once, when it is sent to.
     resolve_now: watch::Sender<()>,
 }
 
@@ -98,7 +98,7 @@ impl fmt::Display for Changes {
 }
 
 impl RunningPipes {
-    /// Starts without a pipe. Those that come are entered in `registry`.
+    /// Makes the set without any pipe. Pipes that are started later are entered in `registry`.
     #[must_use]
     pub fn new(
         fd_limit: FdLimit,
@@ -123,7 +123,7 @@ impl RunningPipes {
         self.resolver = resolver;
     }
 
-    /// Returns what looks names up.
+    /// Returns the resolver that looks names up.
     #[must_use]
     pub fn resolver(&self) -> Resolver {
         self.resolver.clone()
@@ -140,7 +140,7 @@ impl RunningPipes {
     pub fn existing(&self) -> ExistingState {
         let mut existing = ExistingState::default();
         let mut pipes: Vec<_> = self.pipes.values().collect();
-        // Pipes that look names up again know better, so what they say of a name counts.
+        // The cache keeps what was added last: the addresses of pipes that look names up again.
         pipes.sort_by_key(|pipe| pipe.config.connection.resolve_interval.is_some());
         for pipe in pipes {
             let listener = pipe.listener.borrow();
@@ -173,7 +173,7 @@ impl RunningPipes {
             .collect()
     }
 
-    /// Returns the keys of pipes that were removed and still have connections, and where they were.
+    /// Returns the keys of pipes that were removed and still have connections, each with its key files.
     #[must_use]
     pub fn retired(&mut self) -> Vec<(KeysSource, Keys)> {
         self.retired.retain(|(_, keys)| keys.is_in_use());
@@ -281,7 +281,8 @@ impl RunningPipes {
         }
     }
 
-    /// Starts a pipe. A target that is among `known` keeps its addresses and whether it works.
+    /// Starts a pipe. A target that is among `known`, the targets of the pipe before it, keeps its addresses
+    /// and its standing.
     fn start(&self, new: Starting, state: &Arc<PipeState>, known: &[Arc<Target>]) -> RunningPipe {
         let Starting { config, keys, .. } = new;
         let targets = config.targets.iter().cloned().zip(new.targets);
@@ -344,7 +345,7 @@ impl RunningPipes {
         };
         match patience {
             None => drained.await,
-            // Whether it was in time is seen from the count.
+            // If time ran out, the count below is not 0.
             Some(patience) => drop(tokio::time::timeout(patience, drained).await),
         }
         self.workers.open_connections()

@@ -1,8 +1,8 @@
-//! What a reload does before anything changes: it takes keys away that are gone, reads settings and
-//! keys, looks names up and listens.
+//! The first half of a reload, before any pipe changes: it removes keys whose files are gone, reads settings
+//! and keys, looks names up and binds.
 //!
-//! All of it may wait for something that never comes. So it is done apart from the threads that serve,
-//! it can be given up at any time, and keys go first.
+//! Each step may block for ever. So it is done on a thread that serves no connection, the caller can give
+//! it up at any time, and keys are removed first.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -24,7 +24,7 @@ use crate::os::os_error::os_error;
 /// How long a reload may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a reload starts from.
+/// A reload that is asked for, with the state that it starts from.
 pub(super) struct Reload {
     pub(super) config_source: ConfigSource,
     pub(super) existing: ExistingState,
@@ -36,7 +36,8 @@ pub(super) struct Reload {
     pub(super) thread: BlockingThread,
 }
 
-/// What a reload waits for, told to whoever waits for the reload; and whether somebody still does.
+/// The step that a reload is at, for the caller to tell if time runs out; and whether the caller has given the
+/// reload up.
 #[derive(Clone, Debug, Default)]
 struct Progress(Arc<State>);
 
@@ -61,7 +62,7 @@ impl Progress {
     }
 }
 
-/// Whoever drops it waits no longer.
+/// The caller's half of [`Progress`]: dropping it gives the reload up.
 struct Waiting(Progress);
 
 impl Drop for Waiting {

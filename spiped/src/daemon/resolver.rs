@@ -1,4 +1,4 @@
-//! Looks names up: in a process of its own where this one is in the sandbox, else on a thread.
+//! Looks names up: in a process for look-ups if this one is in the sandbox, else on a thread.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,20 +16,22 @@ use crate::os::lookup_process as process;
 
 /// How long a look-up may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Requests that may wait to be written.
+/// The number of requests that may wait to be written.
 const QUEUE: usize = 64;
 
 type Answer = io::Result<Vec<Endpoint>>;
 type Request = (String, oneshot::Sender<Answer>);
 
-/// Looks names up. Clones ask the same process.
+/// Looks names up. Clones ask the same process. The default is without a process.
 #[derive(Clone, Debug, Default)]
 pub struct Resolver {
+    /// The requests to the process for look-ups; `None` if this process looks names up itself.
     process: Option<mpsc::Sender<Request>>,
 }
 
 impl Resolver {
-    /// Asks the process at the other end of a socket, in the current runtime.
+    /// Makes a resolver that asks the process at the other end of `socket`. A task for it is spawned in the
+    /// current runtime.
     ///
     /// # Errors
     ///
@@ -48,7 +50,7 @@ impl Resolver {
     ///
     /// # Errors
     ///
-    /// What the resolver says, or why it cannot be asked.
+    /// The name cannot be looked up, or the process cannot be asked or does not answer in time.
     pub async fn resolve(&self, address: &Address) -> Answer {
         let process = match &self.process {
             Some(process) if address.is_name() => process,
@@ -71,7 +73,7 @@ fn gone() -> io::Error {
     io::Error::other("the process that looks names up has ended: restart the daemon")
 }
 
-/// Hands requests to the process and answers back, until it ends.
+/// Writes requests to the process and passes its answers on, until the process or the daemon ends.
 async fn converse(socket: tokio::net::UnixStream, mut asked: mpsc::Receiver<Request>) {
     let (reader, mut writer) = socket.into_split();
     let (answers, mut answered) = mpsc::channel(QUEUE);
@@ -83,7 +85,7 @@ async fn converse(socket: tokio::net::UnixStream, mut asked: mpsc::Receiver<Requ
             answer = answered.recv() => match answer {
                 Some((number, text)) => {
                     if let Some(to) = waiting.remove(&number) {
-                        // Whoever asked may have given up.
+                        // The request may have timed out.
                         let _ = to.send(parse(&text));
                     }
                 }
@@ -127,7 +129,8 @@ async fn write(writer: &mut OwnedWriteHalf, number: u32, text: &str) -> io::Resu
     writer.write_all(&process::frame(number, text)).await
 }
 
-/// Whoever has broken into the process can give any address, as a name server can.
+/// Parses an answer: `!` and the reason of a failure, or an address in each line. A process that was broken
+/// into can answer with any address, as a name server can.
 fn parse(text: &str) -> Answer {
     if let Some(why) = text.strip_prefix('!') {
         return Err(io::Error::other(why.replace(char::is_control, " ")));

@@ -19,27 +19,28 @@ use crate::pipe::workers::Workers;
 
 /// The number of tries to send a message while the queue of the supervisor is full.
 const TRIES: usize = 20;
+/// The time between two tries.
 const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 /// The longest status text in bytes; the supervisor drops a message that is too long as a whole.
 const STATUS_MAX: usize = 500;
 
-/// The shortest time between two signs of life.
+/// The shortest time between two signs of life that are sent.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The supervisor that started the process, if there is one.
 #[derive(Clone, Debug, Default)]
 pub struct Supervisor {
     socket: Option<Arc<UnixDatagram>>,
-    /// The process that it knows of.
+    /// The id of the process that the supervisor started.
     started: u32,
-    /// How often it expects a sign of life.
+    /// The longest time between two signs of life that the supervisor accepts.
     watchdog: Option<Duration>,
 }
 
 impl Supervisor {
-    /// The one that `NOTIFY_SOCKET` names. Call it before any fork, and before the sandbox, which
-    /// lets nobody connect.
+    /// Connects to the supervisor that `NOTIFY_SOCKET` names. Has to be called before any fork, so that its
+    /// own process id is the one that the supervisor knows, and before the sandbox, which forbids it.
     #[must_use]
     pub fn from_environment() -> Self {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| connect(&name).ok());
@@ -54,7 +55,7 @@ impl Supervisor {
         }
     }
 
-    /// It is not up yet, for this reason, and may take as much longer.
+    /// Tells that the daemon is not up yet and `why`, and asks for `longer` more time.
     pub(crate) fn waiting(&self, why: impl Display, longer: Duration) {
         let micros = longer.as_micros();
         let _ = self.say(&format!(
@@ -63,7 +64,7 @@ impl Supervisor {
         ));
     }
 
-    /// It is up, for the first time or after [`Supervisor::reloading`].
+    /// Tells that the daemon is up, at the start or after [`Supervisor::reloading`], and what it runs.
     pub(crate) async fn ready(&self, what: impl Display) {
         let mut text = format!("READY=1\n{}", status(what.to_string()));
         let process = std::process::id();
@@ -73,7 +74,7 @@ impl Supervisor {
         self.insist(&text).await;
     }
 
-    /// It reads its settings again.
+    /// Tells that a reload has begun.
     pub(crate) async fn reloading(&self) {
         let mut text = "RELOADING=1\n".to_owned();
         if let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) {
@@ -82,14 +83,13 @@ impl Supervisor {
         self.insist(&text).await;
     }
 
-    /// It ends once its connections have.
+    /// Tells that the daemon drains.
     pub(crate) async fn stopping(&self) {
         let what = "waiting for connections to end".to_owned();
         self.insist(&format!("STOPPING=1\n{}", status(what))).await;
     }
 
-    /// Gives signs of life, twice in the time within which one is expected, for as long as all
-    /// workers respond.
+    /// Sends signs of life, twice as often as the supervisor expects them, while all workers respond.
     pub(crate) fn keep_informed(&self, workers: Arc<Workers>) {
         let (Some(_), Some(within)) = (&self.socket, self.watchdog) else {
             return;
@@ -109,7 +109,7 @@ impl Supervisor {
         }));
     }
 
-    /// Says what must not be lost only because much is said at once.
+    /// Sends a message, and tries again while the queue of the supervisor is full.
     async fn insist(&self, text: &str) {
         for _ in 0..TRIES {
             match self.say(text) {
@@ -129,7 +129,7 @@ impl Supervisor {
     }
 }
 
-/// One line, whatever a file's name has in it.
+/// Returns the status line, with control characters replaced: a file's name may have line breaks.
 fn status(what: String) -> String {
     let line: String = what.chars().take(STATUS_MAX).collect();
     format!("STATUS={}\n", line.replace(char::is_control, " "))
@@ -146,7 +146,7 @@ fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// An abstract socket.
+/// Returns the address of an abstract socket.
 #[cfg(target_os = "linux")]
 fn of_name(name: &[u8]) -> io::Result<SocketAddr> {
     use std::os::linux::net::SocketAddrExt;

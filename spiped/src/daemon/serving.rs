@@ -1,4 +1,5 @@
-//! The daemon while it serves: it reloads when it is asked to, and drains at the end.
+//! The daemon while it serves: it reloads when a signal or the control socket asks for it, and drains at
+//! the end.
 
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
@@ -24,7 +25,7 @@ use crate::os::signals::{Request, Requests};
 use crate::os::system_error::{SystemError, cannot};
 use crate::pipe::registry::{Phase, Registry};
 
-/// How long a reload may go on when another is asked for.
+/// How long a reload that still reads or looks up may go on once another is asked for.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The daemon, once it is in the sandbox.
@@ -34,13 +35,13 @@ pub(super) struct Daemon {
     pub(super) pipes: RunningPipes,
     pub(super) registry: Arc<Registry>,
     pub(super) supervisor: Supervisor,
-    /// Where a reload reads.
+    /// The thread on which a reload reads and binds.
     pub(super) thread: BlockingThread,
 }
 
 impl Daemon {
-    /// Serves connections until it has been asked to end and the last of them has ended, or has had
-    /// its time.
+    /// Serves connections until a signal asks the daemon to end, and then until the last of them has ended
+    /// or the time of `--drain` is over.
     pub(super) async fn serve(
         mut self,
         bound: Vec<BoundPipe>,
@@ -64,14 +65,14 @@ impl Daemon {
             .open(&self.registry, reloads)
             .map_err(cannot("serve metrics and the control socket"))?;
         self.registry.set_phase(Phase::Serving);
-        // Before the process that was started goes away, which looks like the end to who does not know
-        // the one that comes after it.
+        // Before the process that was started exits in favour of this one in the background: the
+        // supervisor has to know this one by then, or takes that exit for the end of the daemon.
         self.supervisor.ready(changes).await;
         self.supervisor.keep_informed(self.pipes.workers());
         if let Some(readiness) = readiness {
             readiness.ready()?;
         }
-        // Only now, so that nobody who waits for the daemon to be up gets to see it.
+        // Only now, so that the line is not shown to whoever has waited for the daemon to be up.
         if let Some(report) = report {
             log::notice(Class::Daemon, format_args!("{report}"));
         }
@@ -97,11 +98,11 @@ impl Daemon {
         Ok(())
     }
 
-    /// Reloads as often as it is asked to, until it is asked to end.
+    /// Carries out each request to reload, until a request to end comes.
     async fn obey(&mut self, requests: &mut Requests, mut reloads: mpsc::Receiver<Reload>) {
-        // Those who wait for an answer.
+        // The requests of the control socket that this reload has to answer.
         let mut asked = Vec::new();
-        // A request that has come while an earlier one was under way.
+        // Whether another reload was asked for while this one ran, and the requests that wait for it.
         let (mut is_asked, mut later) = (false, Vec::new());
         loop {
             if !is_asked {
@@ -138,7 +139,8 @@ impl Daemon {
                     Ok(Some(one)) => {
                         is_asked = true;
                         later.extend(one);
-                        // What waits for something gives way; what is about to be done is done first.
+                        // The earlier reload gets a moment to be done; if it still waits for something
+                        // then, it is given up for the later one.
                         tokio::select! {
                             prepared = prepared => Some(prepared),
                             () = tokio::time::sleep(GRACE) => None,
@@ -150,7 +152,7 @@ impl Daemon {
             if let Some(prepared) = prepared {
                 let outcome = self.reload(prepared).await;
                 for asked in asked.drain(..) {
-                    // Whoever asked may be gone.
+                    // The client may have closed its connection.
                     let _ = asked.send(outcome.clone());
                 }
             }
@@ -158,7 +160,7 @@ impl Daemon {
         }
     }
 
-    /// Begins to read settings and keys again, and to look names up that no pipe knows.
+    /// Begins to read settings and keys again, to look up names that no pipe has looked up, and to bind.
     fn prepare(&mut self) -> impl Future<Output = Result<Vec<BoundPipe>, DaemonError>> + use<> {
         let reload = reload::Reload {
             config_source: self.config_source.clone(),
@@ -171,8 +173,8 @@ impl Daemon {
         reload.prepare()
     }
 
-    /// Runs what was read; if it was wrong, what ran goes on. Gives what has changed, or all that is
-    /// wrong.
+    /// Runs the pipes that were bound, or leaves all as it is if that failed. Logs and returns what has
+    /// changed, or a line for each mistake.
     async fn reload(
         &mut self,
         prepared: Result<Vec<BoundPipe>, DaemonError>,

@@ -17,15 +17,16 @@ use crate::log::{self, Class, Level};
 use crate::pipe::accept::Acceptor;
 use crate::pipe::task;
 
-/// The times at which a name is looked up.
+/// Says when a name is looked up again.
 #[derive(Clone)]
 struct Pace {
     interval: Duration,
-    /// Cuts the interval short.
+    /// Ends the interval early.
     now: watch::Receiver<()>,
 }
 
 impl Pace {
+    /// Waits until the next look-up is due.
     async fn next(&mut self) {
         tokio::select! {
             () = tokio::time::sleep(self.interval) => {}
@@ -50,7 +51,7 @@ pub(super) fn start(
         interval,
         now: resolve_now.subscribe(),
     };
-    // Each by itself, so that a bug that ends one look-up ends nothing else.
+    // A task for each name, so that a panic in one ends no other.
     let follow = |address: &Address, hand_on: Arc<dyn Fn(Vec<Endpoint>) + Send + Sync>| {
         let (name, address) = (Arc::clone(&config.name), address.clone());
         let (resolver, pace) = (resolver.clone(), pace());
@@ -121,6 +122,8 @@ async fn follow_source(
     }
 }
 
+/// Looks the name of a source up once. If no address that it leads to is the one listened on, listens on the
+/// first of them instead.
 async fn move_source(
     config: &PipeConfig,
     current: &watch::Sender<Arc<Listener>>,
