@@ -18,6 +18,7 @@ mod report;
 mod results;
 mod run;
 mod site;
+mod wire;
 mod workload;
 
 use std::process::ExitCode;

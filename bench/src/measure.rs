@@ -1,14 +1,15 @@
 //! One measurement: a fresh target, a freshly started peer, a load, and what came of it.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::interrupt::sleep;
 use crate::load::{Job, Stats, Worker};
-use crate::peers::{Peer, Tunnel};
-use crate::results::{Metric, START, Sample, bulk, connect, idle, ping, storm};
-use crate::site::Site;
+use crate::peers::{Class, Peer, Side, Tunnel};
+use crate::results::{Metric, OURS_TO_C, START, Sample, bulk, connect, far, idle, ping, storm};
+use crate::site::{Hop, Site};
+use crate::wire::{DELAY, OVER_WIRE, Wire, in_namespace};
 use crate::workload::Kind;
 
 /// For a load to have all its connections.
@@ -18,6 +19,9 @@ const CONNECTING_EACH: Duration = Duration::from_millis(40);
 /// For a stream to fill the buffers of all sockets on its way. Until then one end works for data that
 /// has yet to arrive.
 const FILLING: Duration = Duration::from_millis(15);
+/// The least time for which connections between ends far apart are measured: several, one after the
+/// other, for each client.
+const FAR_WINDOW: Duration = Duration::from_secs(1);
 /// Between the end of the last action and a look at memory.
 const SETTLING: Duration = Duration::from_secs(1);
 /// For a peer to close what its clients have closed.
@@ -44,24 +48,41 @@ pub(crate) fn measure(
     site: &mut Site,
     times: Times,
 ) -> Result<Vec<Sample>> {
-    let port = site.port()?;
+    if !matches!(kind, Kind::Far(_)) {
+        site.hop = Hop::LOOPBACK;
+        return measure_here(peer, kind, site, times);
+    }
+    in_namespace(|| {
+        let _wire = Wire::lay(site)?;
+        site.hop = OVER_WIRE;
+        measure_here(peer, kind, site, times)
+    })
+}
+
+/// Measures it in the network namespace of this thread.
+fn measure_here(peer: &Peer, kind: Kind, site: &mut Site, times: Times) -> Result<Vec<Sample>> {
+    let at = SocketAddr::from((site.hop.listen, site.port()?));
     let target = Worker::start(
         match kind {
-            Kind::Up(_) => Job::Sink { port },
-            Kind::Down(_) => Job::Source { port },
-            _ => Job::Echo { port },
+            Kind::Up(_) => Job::Sink { at },
+            Kind::Down(_) => Job::Source { at },
+            _ => Job::Echo { at },
         },
         CONNECTING,
     )?;
-    let tunnel = peer.start(site, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    let tunnel = peer.start(site, at)?;
     let mut run = Run {
+        class: peer.class,
         tunnel,
         target,
         times,
         samples: Vec::new(),
     };
     for (end, metric) in [&run.tunnel.front, &run.tunnel.back].into_iter().zip(START) {
-        if let Some(end) = end {
+        // A front may have to wait for its back end.
+        if let Some(end) = end
+            && !matches!(kind, Kind::Far(_))
+        {
             let value = end.started.as_secs_f64() * 1e3;
             run.samples.push(Sample { metric, value });
         }
@@ -75,6 +96,7 @@ pub(crate) fn measure(
 }
 
 struct Run {
+    class: Class,
     tunnel: Tunnel,
     target: Worker,
     times: Times,
@@ -112,6 +134,16 @@ impl Run {
                 let (stats, cpu) = window(&self.tunnel, self.times, &mut load)?;
                 self.connect(&stats, cpu)
             }
+            Kind::Far(clients) => {
+                let mut load = load(Job::Connect { to, clients })?;
+                let times = Times {
+                    window: self.times.window.max(FAR_WINDOW),
+                    ..self.times
+                };
+                sleep(times.warm_up)?;
+                let (stats, _) = window(&self.tunnel, times, &mut load)?;
+                self.far(&stats)
+            }
             Kind::Storm(clients) => self.storm(to, || load(Job::Connect { to, clients })),
             Kind::MildStorm(clients) => self.storm(to, || {
                 Worker::start_low(Job::Connect { to, clients }, CONNECTING)
@@ -124,11 +156,22 @@ impl Run {
         self.samples.push(Sample { metric, value });
     }
 
-    /// Adds the CPU time of each end, divided by `amount`.
+    /// Adds the CPU time of each end, divided by `amount`, and that of our end beside C spiped's.
     fn add_cpu(&mut self, metrics: [Metric; 2], cpu: Cpu, amount: f64) {
         for (metric, time) in metrics.into_iter().zip(cpu) {
             if let Some(time) = time {
                 self.add(metric, time.as_secs_f64() / amount);
+            }
+        }
+        if let (Class::Mixed(side), [Some(front), Some(back)]) = (self.class, cpu) {
+            let (ours, other) = match side {
+                Side::Front => (front, back),
+                Side::Back => (back, front),
+            };
+            let ratio = ours.as_secs_f64() / other.as_secs_f64();
+            // A short window may have no CPU time at all.
+            if ratio.is_finite() {
+                self.add(OURS_TO_C, ratio);
             }
         }
     }
@@ -158,8 +201,16 @@ impl Run {
         self.add(connect::P50, micros(stats.p50) / 1e3);
         self.add(connect::P99, micros(stats.p99) / 1e3);
         self.add_cpu(connect::CPU, cpu, connections / 1e3);
-        let failures = stats.failures as f64;
-        self.add(connect::FAILED, 100.0 * failures / (failures + connections));
+        self.add(connect::FAILED, failed(stats, connections));
+        Ok(())
+    }
+
+    fn far(&mut self, stats: &Stats) -> Result<()> {
+        let connections = operations(stats)?;
+        self.add(connect::P50, micros(stats.p50) / 1e3);
+        self.add(connect::P99, micros(stats.p99) / 1e3);
+        self.add(far::ROUND_TRIPS, stats.p50.div_duration_f64(2 * DELAY));
+        self.add(connect::FAILED, failed(stats, connections));
         Ok(())
     }
 
@@ -251,6 +302,12 @@ fn operations(stats: &Stats) -> Result<f64> {
         return Err(Error::Failed(format!("nothing was answered: {reason}")));
     }
     Ok(stats.operations as f64)
+}
+
+/// The per cent of connections that broke.
+fn failed(stats: &Stats, connections: f64) -> f64 {
+    let failures = stats.failures as f64;
+    100.0 * failures / (failures + connections)
 }
 
 fn micros(time: Duration) -> f64 {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::peers::{Class, Peer};
+use crate::peers::{Class, Peer, Side};
 use crate::report::{PANELS, Panel, Report, show};
 use crate::results::{Results, Summary};
 
@@ -29,6 +29,7 @@ const FAINT: &str = "#6b7785";
 const fn colour(class: Class) -> &'static str {
     match class {
         Class::Ours => "#d9480f",
+        Class::Mixed(_) => "#eba07a",
         Class::Encrypted => "#4c6e91",
         Class::Plain => "#b9c2cc",
     }
@@ -104,6 +105,7 @@ fn header(report: &Report) -> String {
     let mut x = MARGIN;
     for (class, words) in [
         (Class::Ours, "this spiped"),
+        (Class::Mixed(Side::Front), "this spiped and C"),
         (Class::Encrypted, "other tunnels, encrypted"),
         (
             Class::Plain,

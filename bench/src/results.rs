@@ -33,20 +33,23 @@ const fn less(key: &'static str, title: &'static str, unit: &'static str) -> Met
     }
 }
 
+/// CPU time of our end in units of that of the other one, where the other one is C spiped's.
+pub(crate) const OURS_TO_C: Metric = less("cpu_ours_to_c", "CPU ours ÷ C's", "×");
+
 /// Bulk data.
 pub(crate) mod bulk {
-    use super::{Metric, less, more};
+    use super::{Metric, OURS_TO_C, less, more};
     pub(crate) const RATE: Metric = more("throughput", "throughput", "GB/s");
     pub(crate) const CPU: [Metric; 2] = [
         less("cpu_front", "CPU front", "s/GB"),
         less("cpu_back", "CPU back", "s/GB"),
     ];
-    pub(super) const ALL: &[Metric] = &[RATE, CPU[0], CPU[1]];
+    pub(super) const ALL: &[Metric] = &[RATE, CPU[0], CPU[1], OURS_TO_C];
 }
 
 /// Ping-pong.
 pub(crate) mod ping {
-    use super::{Metric, less, more};
+    use super::{Metric, OURS_TO_C, less, more};
     pub(crate) const RATE: Metric = more("requests", "requests", "/s");
     pub(crate) const P50: Metric = less("p50", "p50", "µs");
     pub(crate) const P99: Metric = less("p99", "p99", "µs");
@@ -54,13 +57,13 @@ pub(crate) mod ping {
         less("cpu_front", "CPU front", "µs/request"),
         less("cpu_back", "CPU back", "µs/request"),
     ];
-    pub(super) const ONE: &[Metric] = &[P50, P99, RATE, CPU[0], CPU[1]];
-    pub(super) const MANY: &[Metric] = &[RATE, P50, P99, CPU[0], CPU[1]];
+    pub(super) const ONE: &[Metric] = &[P50, P99, RATE, CPU[0], CPU[1], OURS_TO_C];
+    pub(super) const MANY: &[Metric] = &[RATE, P50, P99, CPU[0], CPU[1], OURS_TO_C];
 }
 
 /// New connections.
 pub(crate) mod connect {
-    use super::{Metric, less, more};
+    use super::{Metric, OURS_TO_C, less, more};
     pub(crate) const RATE: Metric = more("connections", "connections", "/s");
     pub(crate) const P50: Metric = less("p50", "p50", "ms");
     pub(crate) const P99: Metric = less("p99", "p99", "ms");
@@ -70,8 +73,17 @@ pub(crate) mod connect {
     ];
     /// The share of connections that broke.
     pub(crate) const FAILED: Metric = less("failed", "failed", "%");
-    pub(super) const ONE: &[Metric] = &[P50, P99, RATE, CPU[0], CPU[1], FAILED];
-    pub(super) const MANY: &[Metric] = &[RATE, P50, P99, CPU[0], CPU[1], FAILED];
+    pub(super) const ONE: &[Metric] = &[P50, P99, RATE, CPU[0], CPU[1], OURS_TO_C, FAILED];
+    pub(super) const MANY: &[Metric] = &[RATE, P50, P99, CPU[0], CPU[1], OURS_TO_C, FAILED];
+}
+
+/// New connections between ends that are far apart.
+pub(crate) mod far {
+    use super::connect::{FAILED, P50, P99};
+    use super::{Metric, less};
+    /// The same p50 in units of the time that a packet and its answer are under way.
+    pub(crate) const ROUND_TRIPS: Metric = less("round_trips", "p50", "round trips");
+    pub(super) const ALL: &[Metric] = &[P50, P99, ROUND_TRIPS, FAILED];
 }
 
 /// Ping-pong of one client before and during a storm of connections.
@@ -133,6 +145,7 @@ pub(crate) fn metrics(workload: &Workload) -> &'static [Metric] {
         Kind::Ping(_) => ping::MANY,
         Kind::Connect(1) => connect::ONE,
         Kind::Connect(_) => connect::MANY,
+        Kind::Far(_) => far::ALL,
         Kind::Storm(_) | Kind::MildStorm(_) => storm::ALL,
         Kind::Idle(0) => &START,
         Kind::Idle(_) => idle::ALL,

@@ -11,12 +11,13 @@ use crate::interrupt;
 use crate::machine::{self, Machine};
 use crate::measure::measure;
 use crate::options::Options;
-use crate::peers::{Class, INSTALL, Peer};
+use crate::peers::{INSTALL, Peer};
 use crate::plot;
 use crate::process::adopt_orphans;
 use crate::report::{self, Failure, Report, Version};
 use crate::results::{self, Results, START, STARTING};
 use crate::site::{Site, is_executable};
+use crate::wire;
 use crate::workload::{Kind, Workload};
 
 /// Descriptors that a process needs besides two for each connection.
@@ -37,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         eprintln!("note: a debug build measures itself; use cargo run --release");
     }
     let descriptors = machine::raise_descriptors();
-    let wants_ours = options.peers.iter().any(|peer| peer.class == Class::Ours);
+    let wants_ours = options.peers.iter().any(|peer| peer.class.has_ours());
     let ours = if wants_ours {
         find_ours(options)?
     } else {
@@ -67,12 +68,18 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         eprintln!("all peers on Debian: {INSTALL}");
     }
 
-    let workloads: Vec<_> = options
-        .workloads
-        .iter()
-        .copied()
-        .filter(|workload| possible(workload, descriptors, &mut report))
-        .collect();
+    let mut workloads = Vec::new();
+    for &workload in &options.workloads {
+        match impossible(workload, &mut site)? {
+            Some(reason) => {
+                eprintln!("left out: {} ({reason})", workload.title);
+                report
+                    .left_out
+                    .push(format!("{}: {reason}", workload.title));
+            }
+            None => workloads.push(workload),
+        }
+    }
     let plan = plan(options.rounds, &workloads, &peers);
     if plan.is_empty() {
         return Err(Error::Failed("there is nothing to measure".into()));
@@ -141,21 +148,17 @@ fn plan(rounds: u64, workloads: &[&'static Workload], peers: &[&'static Peer]) -
     plan
 }
 
-/// Whether processes may have enough descriptors.
-fn possible(workload: &Workload, descriptors: usize, report: &mut Report) -> bool {
-    let needed = match workload.kind {
-        Kind::Idle(connections) => 2 * connections + SPARE_DESCRIPTORS,
-        _ => 0,
-    };
-    if needed <= descriptors {
-        return true;
+/// Why a workload can't be done on this machine, if so.
+fn impossible(workload: &Workload, site: &mut Site) -> Result<Option<String>> {
+    match workload.kind {
+        Kind::Idle(connections) => {
+            let (may, needed) = (site.descriptors, 2 * connections + SPARE_DESCRIPTORS);
+            Ok((needed > may)
+                .then(|| format!("a process may have {may} descriptors, {needed} are needed")))
+        }
+        Kind::Far(_) => wire::missing(site),
+        _ => Ok(None),
     }
-    let reason = format!("a process may have {descriptors} descriptors, {needed} are needed");
-    eprintln!("left out: {} ({reason})", workload.title);
-    report
-        .left_out
-        .push(format!("{}: {reason}", workload.title));
-    false
 }
 
 /// The spiped to measure. Under `cargo run` it is built first, so that no stale one is measured.
@@ -236,10 +239,10 @@ mod tests {
             turns,
             [
                 (1, "up-1", "ours"),
-                (1, "up-1", "spiped-c"),
+                (1, "up-1", "ours-v1"),
                 (1, "idle-9000", "ours"),
-                (1, "idle-9000", "spiped-c"),
-                (2, "up-1", "spiped-c"),
+                (1, "idle-9000", "ours-v1"),
+                (2, "up-1", "ours-v1"),
                 (2, "up-1", "ours"),
             ]
         );

@@ -20,11 +20,30 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two tries to connect to a peer that starts: the resolution of start times.
 const STEP: Duration = Duration::from_micros(200);
 
+/// The way from a front end to its back end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hop {
+    /// Where the back end listens.
+    pub(crate) listen: Ipv4Addr,
+    /// Where the front end reaches it.
+    pub(crate) reach: Ipv4Addr,
+}
+
+impl Hop {
+    /// Both ends side by side.
+    pub(crate) const LOOPBACK: Self = Self {
+        listen: Ipv4Addr::LOCALHOST,
+        reach: Ipv4Addr::LOCALHOST,
+    };
+}
+
 /// The place of one run. Its directory goes when it does.
 #[derive(Debug)]
 pub(crate) struct Site {
     dir: TempDir,
     ports: Ports,
+    /// Between the ends of the peer that is measured.
+    pub(crate) hop: Hop,
     /// Our spiped, if it is to be measured.
     pub(crate) ours: Option<PathBuf>,
     /// Descriptors that a process may have.
@@ -48,6 +67,7 @@ impl Site {
         Ok(Self {
             dir,
             ports: Ports::new()?,
+            hop: Hop::LOOPBACK,
             ours,
             descriptors,
         })
@@ -104,11 +124,10 @@ impl Site {
         Ok(path)
     }
 
-    /// Starts one end and waits until it accepts on `port`.
-    pub(crate) fn launch(&self, name: &str, command: Command, port: u16) -> Result<End> {
+    /// Starts one end and waits until it accepts at `address`.
+    pub(crate) fn launch(&self, name: &str, command: Command, address: SocketAddr) -> Result<End> {
         let begun = Instant::now();
         let mut process = Process::start(command, &self.path(&format!("{name}.log")))?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         loop {
             if TcpStream::connect(address).is_ok() {
                 let started = begun.elapsed();

@@ -11,6 +11,9 @@ pub(crate) enum Kind {
     Ping(usize),
     /// So many clients that connect, get one echo, close, and start over.
     Connect(usize),
+    /// The same with a delay between the ends of the peer ([`wire`](crate::wire)): what counts is how
+    /// often data goes to and fro.
+    Far(usize),
     /// One client's ping-pong, alone and then while so many clients connect in a loop.
     Storm(usize),
     /// The same with connecting clients of low priority, so that they do not take CPU time from the
@@ -43,7 +46,7 @@ const fn workload(name: &'static str, title: &'static str, kind: Kind, quick: bo
 }
 
 /// All of them, in the order they are done and shown.
-pub(crate) static ALL: [Workload; 14] = [
+pub(crate) static ALL: [Workload; 15] = [
     workload("up-1", "1 stream up", Kind::Up(1), true),
     workload("up-8", "8 streams up", Kind::Up(8), false),
     workload("up-64", "64 streams up", Kind::Up(64), false),
@@ -67,6 +70,12 @@ pub(crate) static ALL: [Workload; 14] = [
         "connect-32",
         "new connections, 32 clients",
         Kind::Connect(32),
+        true,
+    ),
+    workload(
+        "connect-far",
+        "new connections, 20 ms each way between the ends, 8 clients",
+        Kind::Far(8),
         true,
     ),
     workload(

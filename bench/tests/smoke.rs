@@ -81,6 +81,24 @@ fn a_short_run_writes_its_files() {
 }
 
 #[test]
+fn a_wire_makes_every_round_trip_late() {
+    testbed::need!("root", "ip", "socat", "unshare --net");
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["--rounds", "1", "--workloads", "connect-far"];
+    let output = bench(dir.path(), &arguments).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let json = fs::read(dir.path().join("out/RESULT.json")).unwrap();
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    let rows = json["results"].as_array().unwrap();
+    let trips = rows.iter().find(|row| row["metric"] == "round_trips");
+    // One to connect and one for the echo; a busy machine can only make it more.
+    let trips = trips.unwrap()["median"].as_f64();
+    assert!(trips >= Some(2.0), "{trips:?}");
+    assert_tidy(dir.path());
+}
+
+#[test]
 fn ctrl_c_ends_a_run_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = bench(dir.path(), &["--rounds", "1000", "--workloads", "ping-1"]);

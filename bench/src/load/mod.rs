@@ -9,6 +9,7 @@ mod echo;
 mod idle;
 mod ping;
 mod tally;
+mod wire;
 mod worker;
 
 use std::io::{self, BufRead, Write};
@@ -36,11 +37,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Job {
     /// A target that counts and discards what it gets.
-    Sink { port: u16 },
+    Sink { at: SocketAddr },
     /// A target that sends without end.
-    Source { port: u16 },
+    Source { at: SocketAddr },
     /// A target that sends back what it gets.
-    Echo { port: u16 },
+    Echo { at: SocketAddr },
     /// Streams that send without end.
     Up { to: SocketAddr, streams: usize },
     /// Streams that count and discard what they get.
@@ -51,6 +52,8 @@ pub(crate) enum Job {
     Connect { to: SocketAddr, clients: usize },
     /// Connections that get one echo and then rest.
     Idle { to: SocketAddr, connections: usize },
+    /// What is behind the device of a [`Wire`](crate::wire::Wire), with which it exchanges datagrams.
+    Wire { at: SocketAddr },
 }
 
 /// What a worker says, one line each.
@@ -91,21 +94,22 @@ pub(crate) fn work(job: &str) -> ExitCode {
 
 fn start(job: Job, tally: &Tally) -> io::Result<()> {
     match job {
-        Job::Sink { port } => bulk::sink(listen(port)?, tally),
-        Job::Source { port } => bulk::source(listen(port)?),
-        Job::Echo { port } => echo::serve(&listen(port)?),
+        Job::Sink { at } => bulk::sink(listen(at)?, tally),
+        Job::Source { at } => bulk::source(listen(at)?),
+        Job::Echo { at } => echo::serve(&listen(at)?),
         Job::Up { to, streams } => bulk::up(to, streams),
         Job::Down { to, streams } => bulk::down(to, streams, tally),
         Job::Ping { to, clients } => ping::start(to, clients, tally),
         Job::Connect { to, clients } => connect::start(to, clients, tally),
         Job::Idle { to, connections } => idle::start(to, connections),
+        Job::Wire { at } => wire::start(at),
     }
 }
 
-fn listen(port: u16) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.bind(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, port).into())?;
+    socket.bind(&at.into())?;
     socket.listen(4096)?;
     Ok(socket.into())
 }
@@ -114,7 +118,7 @@ fn listen(port: u16) -> io::Result<TcpListener> {
 /// would run out in a fast connection loop.
 fn connect(to: SocketAddr, client: usize) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
-    if to.is_ipv4() {
+    if to.ip().is_loopback() {
         let from = Ipv4Addr::new(127, 0, 1, (1 + client % 250) as u8);
         // Else binding would take the port for all destinations.
         setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;

@@ -6,7 +6,7 @@ mod ssh;
 mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,18 +15,28 @@ use crate::process::Process;
 use crate::site::{End, Site, find_program};
 use crate::workload::Kind;
 
-/// The command that installs all of them on Debian and its kin.
-pub(crate) const INSTALL: &str =
-    "apt-get install spiped openssh-server openssh-client stunnel4 haproxy hitch socat openssl";
+/// The command that installs all of them, and what a wire with a delay needs, on Debian and its kin.
+pub(crate) const INSTALL: &str = "apt-get install spiped openssh-server openssh-client stunnel4 haproxy hitch socat openssl iproute2";
 
 /// What a peer is to the comparison; tables and plots show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
     Ours,
+    /// One end is ours, the other C spiped's.
+    Mixed(Side),
     /// Encrypts between its ends.
     Encrypted,
     /// Relays without encryption, or is no relay at all.
     Plain,
+}
+
+/// An end of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The one that clients connect to.
+    Front,
+    /// The one that connects to the target.
+    Back,
 }
 
 /// Something to measure.
@@ -35,9 +45,9 @@ pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) class: Class,
-    /// Programs it can't do without; the first one tells its version.
+    /// Programs of others that it can't do without; the first one tells its version.
     programs: &'static [&'static str],
-    /// The option that makes the first program tell its version.
+    /// The option that makes programs tell their version.
     version: &'static str,
     takes_part: fn(Kind) -> bool,
     start: fn(&mut Site, SocketAddr) -> Result<Tunnel>,
@@ -59,7 +69,12 @@ fn any(_: Kind) -> bool {
 
 /// The key exchange shows in connection rates and nowhere else.
 fn new_connections(kind: Kind) -> bool {
-    matches!(kind, Kind::Connect(_))
+    matches!(kind, Kind::Connect(_) | Kind::Far(_))
+}
+
+/// What CPU time per unit and rates are told of: enough for a peer that stands here for comparison.
+fn no_storm_and_no_rest(kind: Kind) -> bool {
+    !matches!(kind, Kind::Storm(_) | Kind::MildStorm(_) | Kind::Idle(_))
 }
 
 /// Every idle connection is a process at each end: thousands of them are not worth the wait.
@@ -73,7 +88,7 @@ fn no_memory(kind: Kind) -> bool {
 }
 
 /// All of them, in the order in which they are shown.
-pub(crate) static ALL: [Peer; 11] = [
+pub(crate) static ALL: [Peer; 14] = [
     Peer {
         name: "ours",
         title: "this spiped",
@@ -84,13 +99,40 @@ pub(crate) static ALL: [Peer; 11] = [
         start: spiped::ours,
     },
     Peer {
+        name: "ours-v1",
+        title: "this spiped, v1",
+        class: Class::Ours,
+        programs: &[],
+        version: "-v",
+        takes_part: any,
+        start: spiped::ours_v1,
+    },
+    Peer {
         name: "ours-f",
-        title: "this spiped -f",
+        title: "this spiped, v1 -f",
         class: Class::Ours,
         programs: &[],
         version: "-v",
         takes_part: new_connections,
-        start: spiped::ours_fast,
+        start: spiped::ours_v1_fast,
+    },
+    Peer {
+        name: "ours-c",
+        title: "this spiped → C",
+        class: Class::Mixed(Side::Front),
+        programs: &["spiped"],
+        version: "-v",
+        takes_part: no_storm_and_no_rest,
+        start: spiped::ours_to_original,
+    },
+    Peer {
+        name: "c-ours",
+        title: "C → this spiped",
+        class: Class::Mixed(Side::Back),
+        programs: &["spiped"],
+        version: "-v",
+        takes_part: no_storm_and_no_rest,
+        start: spiped::original_to_ours,
     },
     Peer {
         name: "spiped-c",
@@ -175,6 +217,13 @@ pub(crate) static ALL: [Peer; 11] = [
     },
 ];
 
+impl Class {
+    /// Whether our spiped takes part.
+    pub(crate) fn has_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::Mixed(_))
+    }
+}
+
 impl Peer {
     /// Whether it is measured at this kind of work.
     pub(crate) fn takes_part(&self, kind: Kind) -> bool {
@@ -183,7 +232,7 @@ impl Peer {
 
     /// Why it can't be measured on this machine, if so.
     pub(crate) fn missing(&self, site: &Site) -> Option<String> {
-        if self.class == Class::Ours && site.ours.is_none() {
+        if self.class.has_ours() && site.ours.is_none() {
             return Some("no spiped beside this program, and no --ours".into());
         }
         let absent = self
@@ -193,24 +242,32 @@ impl Peer {
         absent.map(|name| format!("{name} is not installed"))
     }
 
-    /// The line in which it tells its version, or nothing where it has none.
+    /// The lines in which its programs tell their versions, or nothing where they have none.
     pub(crate) fn version(&self, site: &Site) -> Option<String> {
-        let program = match self.class {
-            Class::Ours => site.ours.clone(),
-            _ => find_program(self.programs.first()?),
-        };
-        let output = Command::new(program?).arg(self.version).output().ok()?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        said.lines()
-            .find(|line| has_version(line))
-            .map(|line| line.trim().to_owned())
+        let ours = site.ours.clone().filter(|_| self.class.has_ours());
+        let other = self.programs.first().and_then(|name| find_program(name));
+        let told: Vec<String> = [ours, other]
+            .into_iter()
+            .flatten()
+            .filter_map(|program| version_of(&program, self.version))
+            .collect();
+        (!told.is_empty()).then(|| told.join(", "))
     }
 
     /// Starts both ends in front of `target` and waits until they accept.
     pub(crate) fn start(&self, site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
         (self.start)(site, target)
     }
+}
+
+/// The first line with a version in what `program` says.
+fn version_of(program: &Path, option: &str) -> Option<String> {
+    let output = Command::new(program).arg(option).output().ok()?;
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    said.lines()
+        .find(|line| has_version(line))
+        .map(|line| line.trim().to_owned())
 }
 
 /// Whether there is a dot between digits.
@@ -258,25 +315,22 @@ impl Tunnel {
 /// connect to.
 fn pair<B, F>(site: &mut Site, target: SocketAddr, back: B, front: F) -> Result<Tunnel>
 where
-    B: FnOnce(&mut Site, u16, SocketAddr) -> Result<Command>,
-    F: FnOnce(&mut Site, u16, SocketAddr) -> Result<Command>,
+    B: FnOnce(&mut Site, SocketAddr, SocketAddr) -> Result<Command>,
+    F: FnOnce(&mut Site, SocketAddr, SocketAddr) -> Result<Command>,
 {
     let port = site.port()?;
-    let command = back(site, port, target)?;
-    let back = site.launch("back", command, port)?;
-    let between = loopback(port);
-    let port = site.port()?;
-    let command = front(site, port, between)?;
-    let front = site.launch("front", command, port)?;
+    let listen = (site.hop.listen, port).into();
+    let command = back(site, listen, target)?;
+    let back = site.launch("back", command, listen)?;
+    let between = (site.hop.reach, port).into();
+    let address = (Ipv4Addr::LOCALHOST, site.port()?).into();
+    let command = front(site, address, between)?;
+    let front = site.launch("front", command, address)?;
     Ok(Tunnel {
-        address: loopback(port),
+        address,
         front: Some(front),
         back: Some(back),
     })
-}
-
-fn loopback(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 /// A program that [`Peer::missing`] has found before.

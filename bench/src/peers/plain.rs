@@ -7,20 +7,23 @@ use super::{Tunnel, pair, program};
 use crate::error::Result;
 use crate::site::Site;
 
-pub(super) fn bare(_: &mut Site, target: SocketAddr) -> Result<Tunnel> {
+pub(super) fn bare(site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
     Ok(Tunnel {
-        address: target,
+        // What a peer has between its ends is here between client and target.
+        address: (site.hop.reach, target.port()).into(),
         front: None,
         back: None,
     })
 }
 
 pub(super) fn socat(site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
-    let end = |_: &mut Site, port: u16, to: SocketAddr| {
+    let end = |_: &mut Site, at: SocketAddr, to: SocketAddr| {
         let mut command = Command::new(program("socat"));
         command.args(["-b", "65536"]);
         command.arg(format!(
-            "TCP4-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,nodelay,backlog=1024"
+            "TCP4-LISTEN:{},bind={},reuseaddr,fork,nodelay,backlog=1024",
+            at.port(),
+            at.ip()
         ));
         command.arg(format!("TCP4:{to},nodelay"));
         Ok(command)
@@ -32,8 +35,8 @@ pub(super) fn haproxy(site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
     pair(
         site,
         target,
-        |site, port, to| haproxy_end(site, "back", port, "", to, ""),
-        |site, port, to| haproxy_end(site, "front", port, "", to, ""),
+        |site, at, to| haproxy_end(site, "back", at, "", to, ""),
+        |site, at, to| haproxy_end(site, "front", at, "", to, ""),
     )
 }
 
@@ -42,7 +45,7 @@ pub(super) fn haproxy(site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
 pub(super) fn haproxy_end(
     site: &Site,
     name: &str,
-    port: u16,
+    at: SocketAddr,
     bind: &str,
     to: SocketAddr,
     server: &str,
@@ -55,7 +58,7 @@ pub(super) fn haproxy_end(
             "global\n  maxconn {connections}\n\
              defaults\n  mode tcp\n  maxconn {connections}\n  timeout connect 10s\n  \
              timeout client 1h\n  timeout server 1h\n\
-             listen bench\n  bind 127.0.0.1:{port} {bind}\n  server next {to} {server}\n"
+             listen bench\n  bind {at} {bind}\n  server next {to} {server}\n"
         ),
     )?;
     let mut command = Command::new(program("haproxy"));

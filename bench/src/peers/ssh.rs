@@ -26,8 +26,8 @@ pub(super) fn start(site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
     pair(
         site,
         target,
-        |site, port, _| sshd(site, port),
-        move |site, port, to| {
+        |site, at, _| sshd(site, at),
+        move |site, at, to| {
             let mut command = Command::new(program("ssh"));
             command
                 .args(["-N", "-F", "/dev/null", "-i"])
@@ -45,14 +45,15 @@ pub(super) fn start(site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
                 command.args(["-o", option]);
             }
             command.arg("-o").arg(format!("Ciphers={CIPHER}"));
-            command.arg("-L").arg(format!("127.0.0.1:{port}:{target}"));
-            command.args(["-l", &user, "-p", &to.port().to_string(), "127.0.0.1"]);
+            command.arg("-L").arg(format!("{at}:{target}"));
+            command.args(["-l", &user, "-p", &to.port().to_string()]);
+            command.arg(to.ip().to_string());
             Ok(command)
         },
     )
 }
 
-fn sshd(site: &Site, port: u16) -> Result<Command> {
+fn sshd(site: &Site, at: SocketAddr) -> Result<Command> {
     if nix::unistd::geteuid().is_root() && !Path::new(PRIVILEGE_SEPARATION).exists() {
         std::fs::create_dir(PRIVILEGE_SEPARATION)
             .map_err(Error::system(format!("cannot make {PRIVILEGE_SEPARATION}")))?;
@@ -60,7 +61,7 @@ fn sshd(site: &Site, port: u16) -> Result<Command> {
     let config = site.write(
         "sshd.conf",
         &format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\n\
+            "ListenAddress {at}\nHostKey {}\nAuthorizedKeysFile {}\n\
              Ciphers {CIPHER}\nPidFile none\nStrictModes no\nUsePAM no\nUseDNS no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
              PermitRootLogin prohibit-password\nAllowTcpForwarding yes\nLogLevel ERROR\n",

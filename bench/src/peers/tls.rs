@@ -18,12 +18,18 @@ pub(super) fn stunnel(site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
     pair(
         site,
         target,
-        |site, port, to| stunnel_end(site, "back", port, to, "client = no"),
-        |site, port, to| stunnel_end(site, "front", port, to, "client = yes\nPSKidentity = bench"),
+        |site, at, to| stunnel_end(site, "back", at, to, "client = no"),
+        |site, at, to| stunnel_end(site, "front", at, to, "client = yes\nPSKidentity = bench"),
     )
 }
 
-fn stunnel_end(site: &Site, name: &str, port: u16, to: SocketAddr, role: &str) -> Result<Command> {
+fn stunnel_end(
+    site: &Site,
+    name: &str,
+    at: SocketAddr,
+    to: SocketAddr,
+    role: &str,
+) -> Result<Command> {
     let key = site.key()?;
     let key = std::fs::read_to_string(&key).map_err(Error::system("cannot read the key"))?;
     let secrets = site.write("stunnel.psk", &format!("bench:{key}\n"))?;
@@ -32,7 +38,7 @@ fn stunnel_end(site: &Site, name: &str, port: u16, to: SocketAddr, role: &str) -
         &format!(
             "foreground = yes\npid =\ndebug = err\n\
              socket = l:TCP_NODELAY=1\nsocket = r:TCP_NODELAY=1\n\
-             [bench]\naccept = 127.0.0.1:{port}\nconnect = {to}\n{role}\n\
+             [bench]\naccept = {at}\nconnect = {to}\n{role}\n\
              sslVersion = TLSv1.3\n\
              PSKsecrets = {}\nlibwrap = no\n",
             secrets.display()
@@ -47,9 +53,9 @@ pub(super) fn haproxy(site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
     pair(
         site,
         target,
-        |site, port, to| {
+        |site, at, to| {
             let bind = format!("ssl crt {} {SUITE}", certificate(site)?.display());
-            haproxy_end(site, "back", port, &bind, to, "")
+            haproxy_end(site, "back", at, &bind, to, "")
         },
         haproxy_front,
     )
@@ -59,15 +65,17 @@ pub(super) fn hitch(site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
     pair(
         site,
         target,
-        |site, port, to| {
+        |site, at, to| {
             let workers = std::thread::available_parallelism().map_or(1, usize::from);
             let config = site.write(
                 "hitch.conf",
                 &format!(
-                    "frontend = \"[127.0.0.1]:{port}\"\nbackend = \"[{}]:{}\"\n\
+                    "frontend = \"[{}]:{}\"\nbackend = \"[{}]:{}\"\n\
                      pem-file = \"{}\"\nworkers = {workers}\nbacklog = 1024\n\
                      tls-protos = TLSv1.3\nciphersuites = \"TLS_AES_256_GCM_SHA384\"\n\
                      daemon = off\nwrite-proxy-v2 = off\n{}",
+                    at.ip(),
+                    at.port(),
                     to.ip(),
                     to.port(),
                     certificate(site)?.display(),
@@ -89,12 +97,12 @@ pub(super) fn hitch(site: &mut Site, target: SocketAddr) -> Result<Tunnel> {
 
 const SUITE: &str = "ssl-min-ver TLSv1.3 ciphersuites TLS_AES_256_GCM_SHA384";
 
-fn haproxy_front(site: &mut Site, port: u16, to: SocketAddr) -> Result<Command> {
+fn haproxy_front(site: &mut Site, at: SocketAddr, to: SocketAddr) -> Result<Command> {
     let server = format!(
         "ssl verify required ca-file {} {SUITE}",
         certificate(site)?.display()
     );
-    haproxy_end(site, "front", port, "", to, &server)
+    haproxy_end(site, "front", at, "", to, &server)
 }
 
 /// A certificate for 127.0.0.1 and its key in one file.

@@ -3,7 +3,9 @@
 use super::show;
 use super::table::Table;
 use crate::peers::{self, Peer};
-use crate::results::{self, Metric, Results, START, bulk, connect, idle, ping, storm};
+use crate::results::{
+    self, Metric, OURS_TO_C, Results, START, bulk, connect, far, idle, ping, storm,
+};
 use crate::workload::Workload;
 
 /// One or two metrics of a workload that belong side by side.
@@ -37,7 +39,7 @@ const fn two(
 const ENDS: &str = "front / back end";
 
 /// In the order in which they are shown.
-pub(crate) static PANELS: [Panel; 20] = [
+pub(crate) static PANELS: [Panel; 24] = [
     one("1 stream up", "up-1", &[bulk::RATE]),
     one("8 streams up", "up-8", &[bulk::RATE]),
     one("64 streams up", "up-64", &[bulk::RATE]),
@@ -46,6 +48,12 @@ pub(crate) static PANELS: [Panel; 20] = [
     one("64 streams down", "down-64", &[bulk::RATE]),
     two("CPU time, 1 stream up", "up-1", &bulk::CPU, ENDS),
     two("CPU time, 8 streams up", "up-8", &bulk::CPU, ENDS),
+    one("The same, ours ÷ C's, 1 stream up", "up-1", &[OURS_TO_C]),
+    one(
+        "The same, ours ÷ C's, 1 stream down",
+        "down-1",
+        &[OURS_TO_C],
+    ),
     one("Ping-pong, 64 clients", "ping-64", &[ping::RATE]),
     two(
         "Ping-pong, 1 client",
@@ -81,10 +89,16 @@ pub(crate) static PANELS: [Panel; 20] = [
         &connect::CPU,
         ENDS,
     ),
+    one("The same, ours ÷ C's", "connect-32", &[OURS_TO_C]),
     one(
         "Connect and first answer, 1 client: p50",
         "connect-1",
         &[connect::P50],
+    ),
+    one(
+        "Connect and first answer, 20 ms each way",
+        "connect-far",
+        &[far::ROUND_TRIPS],
     ),
     two(
         "Memory, 1,000 idle connections",
