@@ -48,9 +48,9 @@ pub(crate) static PANELS: [Panel; 24] = [
     one("64 streams down", "down-64", &[bulk::RATE]),
     two("CPU time, 1 stream up", "up-1", &bulk::CPU, ENDS),
     two("CPU time, 8 streams up", "up-8", &bulk::CPU, ENDS),
-    one("The same, ours ÷ C's, 1 stream up", "up-1", &[OURS_TO_C]),
+    one("CPU time, ours ÷ C's, 1 stream up", "up-1", &[OURS_TO_C]),
     one(
-        "The same, ours ÷ C's, 1 stream down",
+        "CPU time, ours ÷ C's, 1 stream down",
         "down-1",
         &[OURS_TO_C],
     ),
@@ -89,7 +89,11 @@ pub(crate) static PANELS: [Panel; 24] = [
         &connect::CPU,
         ENDS,
     ),
-    one("The same, ours ÷ C's", "connect-32", &[OURS_TO_C]),
+    one(
+        "CPU time, ours ÷ C's, new connections",
+        "connect-32",
+        &[OURS_TO_C],
+    ),
     one(
         "Connect and first answer, 1 client: p50",
         "connect-1",
