@@ -139,7 +139,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
         log::show_pipes();
     }
     // Before anything that may block, so that a signal ends it.
-    signals::starting()?;
+    signals::block_reload()?;
     let settings = config_source.read()?;
     let identity = process.user.as_deref().map(Identity::parse).transpose()?;
     let pipes = bind::read_keys(settings)?;
@@ -152,7 +152,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
         existing.look_up(&pipes)?;
     }
     // Before the first socket is bound. From here on only what is `interruptible` may block for long.
-    signals::hold()?;
+    signals::block_all()?;
     let plan = Plan {
         identity,
         pipes,
@@ -235,7 +235,7 @@ impl Plan {
         let sandbox = self.process.sandbox;
         // Before the user is changed, as the process for look-ups becomes `nobody`; and after keys are
         // locked, as it must not have them.
-        let lookups = match permissions.names && sandbox.is_for_lookups() {
+        let lookups = match permissions.names && sandbox.needs_lookup_process() {
             false => None,
             true => {
                 match lookup_process::start().map_err(cannot("start a process for look-ups"))? {

@@ -1,4 +1,4 @@
-//! What the operating system gives: all that is unix or Linux alone, and all that is `unsafe`.
+//! The calls of the operating system: everything that only unix or Linux has, and everything `unsafe`.
 
 pub mod daemonize;
 pub(crate) mod event_loop;

@@ -367,5 +367,5 @@ impl ExistingState {
 }
 
 fn adopt(passed: &InheritedSocket, endpoint: &Endpoint) -> io::Result<BoundListener> {
-    BoundListener::adopt(passed.socket.try_clone()?, endpoint)
+    BoundListener::adopt(passed.fd.try_clone()?, endpoint)
 }

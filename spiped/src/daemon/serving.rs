@@ -82,7 +82,7 @@ impl Daemon {
         let drained = self.pipes.drain(self.process.drain.map(Seconds::get));
         let left = tokio::select! {
             left = drained => left,
-            () = requests.end() => requests.obey(),
+            () = requests.end() => requests.die_of_sigterm(),
         };
         if left > 0 {
             let connections = if left == 1 {

@@ -1,5 +1,5 @@
-//! Going into the background: one fork, a session of its own, and a parent that returns only when
-//! the daemon is up.
+//! Puts the daemon into the background: one fork, a session of its own, and a parent that returns only when
+//! the daemon is ready.
 //!
 //! The caller binds and reads keys before it forks, and runs the daemon after. The working
 //! directory and the umask stay what they were, so relative paths keep their meaning.
@@ -15,16 +15,16 @@ use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid}
 
 use super::system_error::{SystemError, cannot};
 
-/// Which of the two processes this is after [`fork`].
+/// The process that [`fork`] returns in.
 #[derive(Debug)]
 pub enum Role {
-    /// The process that the user started; it only waits.
+    /// The process that the user started, which waits for the daemon.
     Parent(Waiting),
-    /// The daemon to be.
+    /// The process that becomes the daemon.
     Child(Readiness),
 }
 
-/// The parent's end of the wait.
+/// The parent's wait for the daemon.
 #[derive(Debug)]
 pub struct Waiting {
     daemon: Pid,
@@ -34,15 +34,15 @@ pub struct Waiting {
 /// How the daemon's start ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It runs. The parent exits with status 0.
+    /// The daemon runs. The parent exits with status 0.
     Ready,
-    /// It gave up and has said why. The parent adds nothing and exits with status 1.
+    /// The daemon gave up and has printed why. The parent prints nothing and exits with status 1.
     Failed,
-    /// A signal ended it, so that it could not say why.
+    /// A signal ended the daemon, so it could not print why.
     Killed(Signal),
 }
 
-/// The daemon's duty to say that it runs. A daemon that drops this instead must exit at once.
+/// The daemon's duty to tell its parent that it runs. A daemon that drops this instead must exit at once.
 #[derive(Debug)]
 #[must_use = "the parent waits until the daemon is ready or gone"]
 pub struct Readiness {
@@ -51,21 +51,21 @@ pub struct Readiness {
     null: File,
 }
 
-/// What forking is for.
+/// The purpose of the fork, as the end of an error that begins with "cannot".
 const BACKGROUND: &str = "go into the background (-F stays in the foreground)";
 
-/// Splits the process in two; the child is the leader of a session of its own.
+/// Forks. The child leads a session of its own.
 ///
 /// # Errors
 ///
-/// The process has other threads already, `/dev/null` is unusable, or the system refuses.
+/// The process has other threads already, `/dev/null` cannot be opened, or the system refuses.
 pub fn fork() -> Result<Role, SystemError> {
     if threads().is_some_and(|count| count > 1) {
         return Err(cannot(BACKGROUND)(io::Error::other(
             "other threads are running",
         )));
     }
-    // Text still buffered here would otherwise be printed by both.
+    // Otherwise both processes would print the text that is still buffered.
     io::stdout()
         .flush()
         .map_err(cannot("write standard output"))?;
@@ -78,11 +78,11 @@ pub fn fork() -> Result<Role, SystemError> {
             "open /dev/null, which standard streams lead to in the background (-F stays in the \
              foreground)",
         ))?;
-    // Whoever started this may ignore the end of children, which then leave nothing to wait for.
-    // SAFETY: no handler is installed, and none of ours is replaced.
+    // The parent process may have set SIGCHLD to be ignored; then waitpid(2) would find no child.
+    // SAFETY: this restores the default action; no handler is installed or replaced.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map_err(cannot("watch for its end"))?;
-    // SAFETY: the process has one thread (checked above where the system can tell, and before any
-    // runtime starts elsewhere), so no lock is held by a thread that the child lacks.
+    // SAFETY: the process has one thread, so no thread that the child lacks holds a lock. That is checked
+    // above where /proc tells; on other systems no runtime has been started yet.
     match unsafe { nix::unistd::fork() }.map_err(cannot(BACKGROUND))? {
         ForkResult::Parent { child } => Ok(Role::Parent(Waiting {
             daemon: child,
@@ -98,7 +98,7 @@ pub fn fork() -> Result<Role, SystemError> {
     }
 }
 
-/// What the parent does.
+/// The part of the parent.
 const WAIT: &str = "wait for the daemon in the background";
 
 impl Waiting {
@@ -106,7 +106,7 @@ impl Waiting {
     ///
     /// # Errors
     ///
-    /// The wait itself failed; what became of the daemon is unknown.
+    /// The wait failed, so it is unknown whether the daemon runs.
     pub fn wait(mut self) -> Result<Outcome, SystemError> {
         match self.ready.read_exact(&mut [0]) {
             Ok(()) => return Ok(Outcome::Ready),
@@ -121,15 +121,15 @@ impl Waiting {
 }
 
 impl Readiness {
-    /// Lets go of the caller's terminal and pipes, then lets the parent exit with status 0.
+    /// Closes the caller's terminal and pipes, then lets the parent exit with status 0.
     ///
-    /// Standard input becomes `/dev/null`. So do standard output and standard error, unless they
-    /// are kept by the rule of [`stderr_is_kept`].
+    /// Standard input becomes `/dev/null`. So do standard output and standard error, unless
+    /// [`stderr_is_kept`] says that they stay.
     ///
     /// # Errors
     ///
-    /// `BrokenPipe` if the parent is gone, which means that whoever started this daemon gave up on
-    /// it; otherwise the system refuses. The daemon should end either way.
+    /// `BrokenPipe` if the parent is gone, so the caller has given the daemon up; another error if the
+    /// system refuses. The daemon should end in both cases.
     pub fn ready(self) -> Result<(), SystemError> {
         self.detach()
             .map_err(cannot("tell who waits for the daemon that it runs"))
@@ -147,9 +147,8 @@ impl Readiness {
     }
 }
 
-/// Whether standard error survives [`Readiness::ready`]: it is a file (a log that the caller
-/// chose), or the stream to the systemd journal. A terminal or a pipe would keep its owner
-/// waiting.
+/// Whether standard error stays open in [`Readiness::ready`]: if it is a file, which is a log that the
+/// caller chose, or the stream to the systemd journal. A terminal or a pipe would keep its owner waiting.
 #[must_use]
 pub fn stderr_is_kept() -> bool {
     is_kept(io::stderr().as_fd())
@@ -175,7 +174,7 @@ fn is_journal(metadata: &Metadata) -> bool {
     journal.is_ok_and(|id| id == format!("{}:{}", metadata.dev(), metadata.ino()))
 }
 
-/// How many threads this process has, where `/proc` tells.
+/// Returns the number of threads of this process; `None` where `/proc` does not tell.
 pub(crate) fn threads() -> Option<usize> {
     Some(std::fs::read_dir("/proc/self/task").ok()?.count())
 }

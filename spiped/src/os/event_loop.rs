@@ -7,16 +7,20 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::system_error::{SystemError, cannot};
 
-/// More pairs of descriptors than an event loop begins with.
+/// Pairs of descriptors to try for; an event loop begins with fewer.
 const PAIRS: usize = 4;
 
-/// Makes one with all drivers.
+/// Makes an event loop with all drivers.
+///
+/// # Errors
+///
+/// The system lacks descriptors or memory.
 pub(crate) fn event_loop() -> Result<Runtime, SystemError> {
     build().map_err(cannot("start an event loop"))
 }
 
 fn build() -> io::Result<Runtime> {
-    // tokio panics if it finds no descriptors for its signals, so it is seen to that there are.
+    // tokio panics if it finds no descriptors for its signals, so check first that there are enough.
     let spare: io::Result<Vec<_>> = (0..PAIRS).map(|_| UnixStream::pair()).collect();
     drop(spare?);
     Builder::new_current_thread().enable_all().build()

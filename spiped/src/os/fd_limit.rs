@@ -1,4 +1,4 @@
-//! How many file descriptors the process may have open, and how many connections that carries.
+//! The limit on open file descriptors, and the number of connections that it allows.
 
 use std::io;
 
@@ -7,29 +7,31 @@ use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
 use super::system_error::{SystemError, cannot};
 
-/// A connection is two sockets.
+/// Descriptors of one connection: its two sockets.
 const PER_CONNECTION: u64 = 2;
-/// For everything that is no connection: standard streams, listener, resolver and log.
+/// Descriptors that are kept for everything but connections: standard streams, listener, resolver, log.
 const RESERVE: u64 = 64;
-/// What the event loop of a worker takes for itself.
+/// Descriptors of the event loop of one worker.
 const PER_WORKER: u64 = 4;
-/// Workers take no more than a quarter of all.
+/// Workers take at most one descriptor in this many.
 const WORKERS_SHARE: u64 = 4;
-/// `OPEN_MAX` of macOS, which sets no soft limit above it where the hard one is infinite.
+/// `OPEN_MAX` of macOS, which refuses a soft limit above it if the hard limit is infinite.
 const OPEN_MAX: rlim_t = 10_240;
 
 /// The limit on open file descriptors (`RLIMIT_NOFILE`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FdLimit {
+    /// The limit, in descriptors.
     all: u64,
+    /// The number of workers that there will be.
     workers: u64,
 }
 
 impl FdLimit {
-    /// Raises the soft limit as far as the hard one allows, and returns what is then in force. A
-    /// worker for each processor takes some, as far as there are many.
+    /// Raises the soft limit to the hard limit, and returns the limit that is then in force. There will be
+    /// a worker for each of `processors`, or fewer if the limit is low.
     ///
-    /// A system that refuses to raise it keeps its old limit; that alone is no error.
+    /// If the system refuses to raise the limit, the old limit stays; that is no error.
     ///
     /// # Errors
     ///
@@ -52,19 +54,20 @@ impl FdLimit {
         }
     }
 
-    /// How many workers there are to be.
+    /// Returns the number of workers that there will be.
     #[must_use]
     pub fn workers(self) -> usize {
         usize::try_from(self.workers).unwrap_or(usize::MAX)
     }
 
+    /// Returns the number of descriptors that connections cannot have.
     fn reserve(self) -> u64 {
         self.workers
             .saturating_mul(PER_WORKER)
             .saturating_add(RESERVE)
     }
 
-    /// A limit of so many.
+    /// Makes a limit of so many descriptors, without workers.
     #[cfg(test)]
     pub(crate) fn of(descriptors: u64) -> Self {
         Self {
@@ -73,14 +76,14 @@ impl FdLimit {
         }
     }
 
-    /// How many connections fit at a time, two descriptors each and a reserve.
+    /// Returns how many connections may be open at a time, with two descriptors each.
     #[must_use]
     pub fn connections(self) -> u64 {
         self.all.saturating_sub(self.reserve()) / PER_CONNECTION
     }
 
-    /// How many descriptors are left for connections that are not served, beside as many as may be
-    /// (`None` for no limit): an eighth of all at least.
+    /// Returns how many descriptors are left for connections that are not served yet, if `connections`
+    /// are served (`None` for no limit). At least an eighth of all is left.
     #[must_use]
     pub fn beside(self, connections: Option<u64>) -> u64 {
         let all = self.all.saturating_sub(self.reserve());
@@ -88,33 +91,34 @@ impl FdLimit {
         all.saturating_sub(taken).max(all / 8)
     }
 
-    /// Whether that many connections fit at a time.
+    /// Whether so many connections may be open at a time.
     #[must_use]
     pub fn suffices_for(self, connections: u64) -> bool {
         connections <= self.connections()
     }
 }
 
-/// The bare number of descriptors.
+/// Writes the number of descriptors.
 impl std::fmt::Display for FdLimit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.all.fmt(f)
     }
 }
 
-/// The soft limit that is in force once `set` has been tried with those above `soft`, highest first.
+/// Raises a soft limit by `set`, which says whether it worked. Tries the hard limit first, then `OPEN_MAX`.
+/// Returns the soft limit that is then in force.
 fn highest(soft: rlim_t, hard: rlim_t, set: impl FnMut(&rlim_t) -> bool) -> rlim_t {
     let higher = [hard, OPEN_MAX.min(hard)].into_iter();
     let mut higher = higher.filter(|&limit| limit > soft);
     higher.find(set).unwrap_or(soft)
 }
 
-/// A limit as the same type on all systems: `rlim_t` has 32 or 64 bits, with a sign or without.
+/// Converts a limit to one type for all systems: `rlim_t` has 32 or 64 bits, with a sign or without.
 fn count(limit: impl TryInto<u64>) -> u64 {
     limit.try_into().unwrap_or(u64::MAX)
 }
 
-/// Whether something failed for want of what another connection has.
+/// Whether a call failed because the system lacks descriptors or memory, which other connections have.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(

@@ -1,8 +1,8 @@
-//! Memory for keys: pages of their own that are never swapped out, are in no core file and are
-//! empty in a child process.
+//! Locked memory for keys: pages that are never swapped out, are left out of core files, and are empty in a
+//! child process.
 //!
-//! Keys of connections are not kept here: each lives as long as its connection, and locked memory
-//! is scarce (8 MiB by default) where connections are many.
+//! The keys of connections are not kept here, because locked memory is scarce (8 MiB by default) and
+//! connections may be many. Each lives as long as its connection.
 
 use std::ffi::c_void;
 use std::io;
@@ -17,7 +17,7 @@ use nix::sys::mman::MmapAdvise;
 use nix::sys::mman::{self, MapFlags, ProtFlags};
 use spiped_proto::{HeldKey, Keyring};
 
-/// Returns the keys in locked memory, side by side.
+/// Returns copies of the keys in locked memory, side by side.
 ///
 /// # Errors
 ///
@@ -32,60 +32,60 @@ pub fn lock(keys: &Keyring) -> io::Result<Keyring> {
     Ok(locked.collect())
 }
 
-/// How memory for keys is mapped.
+/// The flags of the mapping for keys.
 #[cfg(not(target_os = "openbsd"))]
 const MAPPING: MapFlags = MapFlags::MAP_PRIVATE;
-/// How memory for keys is mapped: left out of core files from the start.
+/// The flags of the mapping for keys. `MAP_CONCEAL` leaves it out of core files.
 #[cfg(target_os = "openbsd")]
 const MAPPING: MapFlags =
     MapFlags::MAP_PRIVATE.union(MapFlags::from_bits_retain(libc::MAP_CONCEAL));
 
-/// Memory for any number of keys.
+/// A mapping that has room for any number of keys.
 struct Area {
     start: NonNull<HeldKey>,
     size: NonZeroUsize,
 }
 
-// SAFETY: it owns its memory as a Box does, and gives it away in places that do not overlap.
+// SAFETY: an area owns its memory as a Box does, and gives it away in places that do not overlap.
 unsafe impl Send for Area {}
-// SAFETY: as above; a shared reference to it reads nothing of the memory.
+// SAFETY: a shared reference to an area reads nothing of its memory.
 unsafe impl Sync for Area {}
 
 impl Area {
     fn new(size: NonZeroUsize) -> io::Result<Self> {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a new mapping, anonymous and at an address of the system's choice, touches
-        // nothing that exists.
+        // SAFETY: the mapping is new, anonymous and at an address of the system's choice, so it touches
+        // no memory that is in use.
         let start = unsafe { mman::mmap_anonymous(None, size, protection, MAPPING) }?;
         let area = Self {
             start: start.cast(),
             size,
         };
-        // SAFETY: the range is the mapping that has just been made; whole pages, zeroed.
+        // SAFETY: the range is the mapping that has just been made.
         unsafe { mman::mlock(start, size.get()) }?;
-        // SAFETY: as above.
-        unsafe { keep_here(start, size.get()) }?;
+        // SAFETY: the range is that mapping: whole pages, all zero, which nobody else has.
+        unsafe { leave_out_of_copies(start, size.get()) }?;
         Ok(area)
     }
 
-    /// All places for keys, each once: nobody else has the area.
+    /// Returns all places for keys, each once.
     fn places(self: Arc<Self>) -> impl Iterator<Item = EmptyPlace> {
         let count = self.size.get() / size_of::<HeldKey>();
         (0..count).map(move |index| EmptyPlace {
-            // SAFETY: so many keys fit into the mapping.
+            // SAFETY: `count` keys fit into the mapping, and `index` is less.
             key: unsafe { self.start.add(index) },
             area: Arc::clone(&self),
         })
     }
 }
 
-/// Leaves pages out of core files and empty in child processes: both on Linux and FreeBSD, and on
-/// OpenBSD, where [`MAPPING`] does the first; the second on NetBSD; neither elsewhere.
+/// Leaves pages out of core files (on Linux and FreeBSD; on OpenBSD, [`MAPPING`] has done so), and makes them
+/// empty in child processes (on Linux, FreeBSD, OpenBSD and NetBSD). Does nothing on other systems.
 ///
 /// # Safety
 ///
-/// The range is whole pages of a mapping that is nobody else's, all zero.
-unsafe fn keep_here(start: NonNull<c_void>, size: usize) -> io::Result<()> {
+/// The range has to be whole pages of a mapping that nobody else has, all zero.
+unsafe fn leave_out_of_copies(start: NonNull<c_void>, size: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     const ADVICE: &[MmapAdvise] = &[MmapAdvise::MADV_DONTDUMP, MmapAdvise::MADV_WIPEONFORK];
     #[cfg(target_os = "freebsd")]
@@ -97,11 +97,11 @@ unsafe fn keep_here(start: NonNull<c_void>, size: usize) -> io::Result<()> {
 
     #[cfg(any(target_os = "linux", target_os = "freebsd"))]
     for &advice in ADVICE {
-        // SAFETY: as the caller says; none changes what this process reads there.
+        // SAFETY: the caller owns the pages, and no advice changes what this process reads there.
         unsafe { mman::madvise(start, size, advice) }?;
     }
     #[cfg(any(target_os = "freebsd", target_os = "openbsd", target_os = "netbsd"))]
-    // SAFETY: as the caller says; this process reads the same there.
+    // SAFETY: the caller owns the pages, and the call changes only what child processes read there.
     nix::errno::Errno::result(unsafe { libc::minherit(start.as_ptr(), size, EMPTY) })?;
     let _ = (start, size);
     Ok(())
@@ -109,12 +109,12 @@ unsafe fn keep_here(start: NonNull<c_void>, size: usize) -> io::Result<()> {
 
 impl Drop for Area {
     fn drop(&mut self) {
-        // SAFETY: this is the mapping, and no place in it is left.
+        // SAFETY: the range is the mapping, and each place keeps the area, so none is left.
         let _ = unsafe { mman::munmap(self.start.cast(), self.size.get()) };
     }
 }
 
-/// Memory for one key, which has none yet.
+/// The memory for one key, before the key is in it.
 struct EmptyPlace {
     key: NonNull<HeldKey>,
     area: Arc<Area>,
@@ -122,9 +122,8 @@ struct EmptyPlace {
 
 impl EmptyPlace {
     fn fill(self, key: &HeldKey) -> Place {
-        // SAFETY: it lies in the area, which still exists, is aligned as a key is because the
-        // mapping is as pages are, and nobody else has it. No key is there that would have to be
-        // dropped.
+        // SAFETY: the place lies in the area, which still exists, and nobody else has it. It is aligned
+        // for a key, because the mapping begins with a page. No key is there that had to be dropped.
         unsafe { self.key.write(key.clone()) };
         Place {
             key: self.key,
@@ -133,27 +132,28 @@ impl EmptyPlace {
     }
 }
 
-/// One key's memory and the key in it, which it owns.
+/// The memory for one key and the key in it, which the place owns.
 struct Place {
     key: NonNull<HeldKey>,
     _area: Arc<Area>,
 }
 
-// SAFETY: it owns its memory as a Box does; the pointer is nowhere else.
+// SAFETY: a place owns its key as a Box does; the pointer is nowhere else.
 unsafe impl Send for Place {}
-// SAFETY: shared references to it only read.
+// SAFETY: shared references to a place only read.
 unsafe impl Sync for Place {}
 
 impl AsRef<HeldKey> for Place {
     fn as_ref(&self) -> &HeldKey {
-        // SAFETY: a key has been written there, and only the place's end drops it.
+        // SAFETY: `fill` has written a key there, which is dropped only with the place.
         unsafe { self.key.as_ref() }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // SAFETY: as above; nobody has a reference to it any more. A key wipes itself when dropped.
+        // SAFETY: `fill` has written a key there, and nobody has a reference to it any more. A key wipes
+        // itself when dropped.
         unsafe { self.key.drop_in_place() };
     }
 }
@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
 
-    /// What the system says of the mapping that an address lies in.
+    /// Returns what /proc/self/smaps says of the mapping that an address lies in.
     fn flags(maps: &str, address: *const u8) -> String {
         let mut inside = false;
         for line in maps.lines() {
@@ -233,7 +233,7 @@ mod tests {
         assert!(last.is_same(keyring(3).get(2).unwrap()));
     }
 
-    /// Where a secret lies.
+    /// Returns the address of a secret.
     fn address(secret: &Secret) -> *const u8 {
         let mut address = std::ptr::null();
         let _ = secret.placed(|key| {

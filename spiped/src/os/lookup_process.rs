@@ -1,13 +1,13 @@
-//! A process of its own that looks names up, for a daemon in the sandbox.
+//! The look-up process, which looks names up for a daemon in the sandbox.
 //!
-//! A resolver reads files that may lie anywhere by tomorrow, loads code, and believes what the network
-//! says. So it has no key, no connection and no file descriptor of the daemon's, may read whatever
-//! everybody may, and lives as long as the daemon's end of a socket is open.
+//! The system's resolver reads files that may move to any place, loads code, and parses what the network
+//! answers. So this process has no key, no connection and no file descriptor of the daemon. It may read
+//! every file that all users may read. It ends when the daemon closes its end of a socket.
 //!
-//! Over the socket go frames: a number and a length, of 4 bytes each in the machine's order, and a text
-//! of so many bytes. The text of a request is an address; that of an answer has an endpoint a line, or
-//! `!` and what went wrong. An answer has the number of its request. The first frame is the process's
-//! own report of its sandbox.
+//! The two processes exchange frames over the socket: a number and a length, each of 4 bytes in the
+//! machine's byte order, and a text of so many bytes. The text of a request is an address. The text of an
+//! answer has one endpoint a line, or `!` and an error. An answer has the number of its request. The first
+//! frame reports which measures of the process's own sandbox are missing.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
@@ -26,26 +26,26 @@ use super::daemonize;
 use super::os_error::os_error;
 use super::sandbox::{Permissions, Sandbox};
 
-/// Look-ups that may hang at the same time.
+/// The most look-ups that may be under way at the same time.
 const LOOKUPS_MAX: usize = 64;
-/// A longer text is no address and no list of some.
+/// The most bytes of a text; no address and no list of endpoints is longer.
 const TEXT_MAX: usize = 256 * 1024;
 
-/// Which of the two processes this is.
+/// The process that [`start`] returns in.
 #[derive(Debug)]
 pub enum Role {
-    /// The daemon, and its end of the socket, which does not block.
+    /// The daemon, with its end of the socket, which is non-blocking.
     Daemon(UnixStream),
-    /// The one that looks up.
+    /// The look-up process.
     Resolver(Resolver),
 }
 
-/// The process that looks up, before it begins.
+/// The look-up process before it runs, with its end of the socket.
 #[derive(Debug)]
 pub struct Resolver(UnixStream);
 
-/// Makes the process. Call it once keys are locked, which keeps them out of it, and while the daemon is
-/// still root if it was: then the process reads files as nobody.
+/// Starts the look-up process. Call it after the keys were locked, as locked memory is empty in a child. Call
+/// it before the daemon gives up root: a look-up process that is root reads files as the user nobody.
 ///
 /// # Errors
 ///
@@ -63,22 +63,22 @@ pub fn start() -> io::Result<Role> {
 }
 
 impl Resolver {
-    /// Enters the sandbox, says how that went, and looks up until the daemon is gone. Whatever holds a
-    /// secret has to be dropped before.
+    /// Enters the sandbox, reports that, and looks names up until the daemon is gone. Drop every secret
+    /// before you call it.
     pub fn run(self, sandbox: Sandbox) -> ! {
         let _ = self.serve(sandbox);
-        // SAFETY: it ends the process, and runs nothing that belongs to the daemon.
+        // SAFETY: _exit(2) ends the process and runs no code of the daemon.
         unsafe { libc::_exit(0) }
     }
 
     fn serve(&self, sandbox: Sandbox) -> io::Result<()> {
-        // Who ends the daemon by its process group or service ends this through it.
+        // A signal to the process group or the service also ends the daemon, and so this process.
         for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-            // SAFETY: to ignore a signal installs no handler.
+            // SAFETY: this ignores the signal and installs no handler.
             unsafe { signal(number, SigHandler::SigIgn) }?;
         }
         let _ = setsid();
-        let mut socket = self.alone()?;
+        let mut socket = self.close_inherited()?;
         let permissions = Permissions {
             names: true,
             ..Permissions::default()
@@ -113,15 +113,15 @@ impl Resolver {
         }
     }
 
-    /// Lets go of all descriptors of the daemon, and gives its own.
-    fn alone(&self) -> io::Result<UnixStream> {
+    /// Closes all descriptors that came from the daemon, and returns the socket.
+    fn close_inherited(&self) -> io::Result<UnixStream> {
         let null = std::fs::File::options()
             .read(true)
             .write(true)
             .open("/dev/null")?;
         let socket = self.0.as_raw_fd();
-        // SAFETY: nothing of the daemon runs in this process any more that would use what is replaced
-        // and closed here; the number 3 is then the socket's and nobody else's.
+        // SAFETY: no code of the daemon runs in this process any more that could use the descriptors that
+        // are closed here. Descriptor 3 is then the socket, and nothing else owns it.
         unsafe {
             for number in 0..3 {
                 libc::dup2(null.as_raw_fd(), number);
@@ -162,11 +162,11 @@ fn look_up(text: &str) -> String {
 
 fn answer(socket: &Mutex<UnixStream>, number: u32, text: &str) {
     let mut socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
-    // Nobody is there to be told when the daemon is gone.
+    // This fails if the daemon is gone; then nobody waits for the answer.
     let _ = write_frame(&mut *socket, number, text);
 }
 
-/// Makes a frame.
+/// Returns the bytes of a frame.
 #[must_use]
 pub fn frame(number: u32, text: &str) -> Vec<u8> {
     let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
@@ -174,7 +174,7 @@ pub fn frame(number: u32, text: &str) -> Vec<u8> {
     [head.as_flattened(), text.as_bytes()].concat()
 }
 
-/// The number of a frame and the length of its text, if that is one.
+/// Returns the number of a frame and the length of its text in bytes; `None` if the text is too long.
 #[must_use]
 pub fn head(bytes: [u8; 8]) -> Option<(u32, usize)> {
     let [a, b, c, d, e, f, g, h] = bytes;
@@ -186,11 +186,11 @@ fn write_frame(socket: &mut impl Write, number: u32, text: &str) -> io::Result<(
     socket.write_all(&frame(number, text))
 }
 
-/// Reads a frame; blocks.
+/// Reads a frame, and blocks until it is whole. Returns its number and its text.
 ///
 /// # Errors
 ///
-/// The other end is gone, or does not keep to the form.
+/// The other end is gone, or its frame is too long or not UTF-8.
 pub fn read_frame(socket: &mut impl Read) -> io::Result<(u32, String)> {
     let mut bytes = [0; 8];
     socket.read_exact(&mut bytes)?;

@@ -1,10 +1,10 @@
-//! What the operating system says of a failure, in words for one line.
+//! Errors of the operating system as text for one line.
 
 use std::io;
 
 use nix::errno::Errno;
 
-/// The system's reason without its number, begun in lower case so that it ends a sentence:
+/// Returns the system's reason without its number. It begins in lower case, so that it can end a sentence:
 /// "permission denied" where [`io::Error`] prints "Permission denied (os error 13)".
 #[must_use]
 pub fn os_error(error: &io::Error) -> String {

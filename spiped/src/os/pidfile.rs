@@ -1,4 +1,4 @@
-//! The file that tells scripts which process the daemon is.
+//! The pidfile, which tells scripts the process id of the daemon.
 //!
 //! It holds the process id in decimal with no newline, as C spiped writes it, and stays where it
 //! is when the daemon ends.
@@ -15,7 +15,7 @@ use crate::os::os_error::os_error;
 /// Why a pidfile was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum PidfileError {
-    /// The system refuses to open or write it.
+    /// The system refuses to open or write the pidfile.
     #[error("cannot write pidfile {}: {}", .path.display(), os_error(.error))]
     Write {
         /// The pidfile.
@@ -23,12 +23,12 @@ pub enum PidfileError {
         /// Why not.
         error: io::Error,
     },
-    /// It would be written somewhere else than it seems, or never be read.
+    /// The path leads elsewhere, or is not a file that can be read back.
     #[error("refusing to write pidfile {}: it is {what}", .path.display())]
     Unsafe {
         /// The pidfile.
         path: PathBuf,
-        /// What stands there in place of a file.
+        /// The kind of thing that the path is, with an article.
         what: &'static str,
     },
 }
@@ -51,7 +51,7 @@ pub fn write(path: &Path) -> Result<(), PidfileError> {
         path: path.to_owned(),
         what,
     };
-    // O_NONBLOCK: opening a FIFO that nobody reads must fail, not wait.
+    // With O_NONBLOCK, opening a FIFO that nobody reads fails instead of waiting.
     let opened = OpenOptions::new()
         .write(true)
         .create(true)
@@ -75,7 +75,7 @@ pub fn write(path: &Path) -> Result<(), PidfileError> {
         }
         file.set_len(0).map_err(failed)?;
     }
-    // One write, so that no reader sees half a number.
+    // This is one write, so that no reader sees half a number.
     file.write_all(std::process::id().to_string().as_bytes())
         .map_err(failed)
 }

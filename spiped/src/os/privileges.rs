@@ -1,7 +1,7 @@
-//! Giving up the user and group that the daemon was started with (`-u`).
+//! Changes the user and group of the process (`-u`).
 //!
-//! The identity is looked up early, so that a wrong name is a start-up error; it is assumed once
-//! everything that needs the old one (ports, keys, the pidfile) is done.
+//! The new identity is looked up early, so that a wrong name is a start-up error. The process assumes it
+//! once it has done everything that needs the old identity: ports, keys and the pidfile.
 
 use std::io;
 
@@ -22,42 +22,42 @@ pub struct Identity {
 /// Why a `-u` argument names nobody.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// There is nothing in it.
+    /// The argument is empty.
     #[error("no user or group given")]
     Empty,
-    /// A colon with nothing after it.
+    /// The argument ends with a colon.
     #[error("no group given after the colon in {0:?}")]
     EmptyGroup(String),
-    /// Neither a name that the system knows nor a number.
+    /// The user is neither a name that the system knows nor a number.
     #[error("no such user: {0:?}")]
     NoUser(String),
-    /// Neither a name that the system knows nor a number.
+    /// The group is neither a name that the system knows nor a number.
     #[error("no such group: {0:?}")]
     NoGroup(String),
-    /// The system's database failed, or there is none.
+    /// The system's user database failed, or there is none.
     #[error("cannot look up {what} {name:?}: {}; numbers (-u UID:GID) need no look-up", os_error(.error))]
     Lookup {
-        /// Of which kind it is.
+        /// The kind of the name: a user or a group.
         what: &'static str,
-        /// The user or group.
+        /// The name of the user or group.
         name: String,
         /// Why not.
         error: io::Error,
     },
 }
 
-/// Why the process is not who it should be. It must exit.
+/// Why the process does not have the user and group that it should have. It must exit.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
-    /// A step was refused.
+    /// The system refused a step.
     #[error("cannot {step}: {}", os_error(.error))]
     Refused {
-        /// What was tried.
+        /// The step that was tried.
         step: &'static str,
         /// Why not.
         error: io::Error,
     },
-    /// Every step worked, and yet the old identity is within reach.
+    /// Every step worked, but the process could take the old identity back.
     #[error("dropped privileges, but they can be regained")]
     Regained,
 }
@@ -65,14 +65,13 @@ pub enum PrivilegeError {
 impl Identity {
     /// Reads `USER`, `:GROUP` or `USER:GROUP`; each is a name or else a number.
     ///
-    /// A user without a group brings the primary group that the system's database gives it. A
-    /// number that the database does not know, or where there is none, brings none, and the group
-    /// stays what it was.
+    /// A user without a group gets its primary group from the system's user database. The group stays as
+    /// it was for a number that the database does not know, or where there is no database.
     ///
     /// # Errors
     ///
-    /// A name is missing or unknown, or the database does not answer for a name or for the primary
-    /// group of a number.
+    /// A name is missing or unknown, or the database does not answer when a name or the primary group of a
+    /// number is looked up.
     pub fn parse(text: &str) -> Result<Self, IdentityError> {
         if text.is_empty() {
             return Err(IdentityError::Empty);
@@ -95,7 +94,8 @@ impl Identity {
         Ok(Self { uid, gid })
     }
 
-    /// Becomes this user and group, in all threads and for good, with no supplementary groups.
+    /// Changes the process to this user and group, in all threads and for good, and gives up all
+    /// supplementary groups.
     ///
     /// # Errors
     ///
@@ -120,10 +120,10 @@ impl Identity {
             return Err(PrivilegeError::Regained);
         }
         if uid.is_root() {
-            // Root may become anybody; there is nothing to rule out.
+            // Root may become any user, so there is nothing to check.
             return Ok(());
         }
-        // Real and effective ids are right; a saved one or a capability would show here.
+        // The real and effective ids are right; these calls find a saved id or a capability that is left.
         let root = Uid::from_raw(0);
         let user_regained = [root, old_uid]
             .into_iter()
@@ -138,14 +138,15 @@ impl Identity {
     }
 }
 
-/// A user as the command line has it.
+/// The user that the command line names.
 enum FoundUser {
     Entry(User),
     Number(Uid),
 }
 
 impl FoundUser {
-    /// A name comes before a number, as POSIX has it for chown; a number needs no database.
+    /// Looks a user up. A text of digits is first looked up as a name, as POSIX requires of chown, then
+    /// taken as a number, which needs no database.
     fn find(name: &str) -> Result<Self, IdentityError> {
         match (User::from_name(name), number(name)) {
             (Ok(Some(user)), _) => Ok(Self::Entry(user)),
@@ -167,8 +168,8 @@ impl FoundUser {
             Self::Entry(user) => Ok(Some(user.gid)),
             Self::Number(uid) => match User::from_uid(*uid) {
                 Ok(user) => Ok(user.map(|user| user.gid)),
-                // There is no database. Another failure may hide a group, and the one that the
-                // daemon has must not be kept by mistake.
+                // There is no database. After any other failure the user might have a group, and the
+                // daemon must not keep its old group by mistake.
                 Err(Errno::ENOENT) => Ok(None),
                 Err(error) => Err(lookup("the group of user", &uid.to_string(), error)),
             },
@@ -193,7 +194,7 @@ fn lookup(what: &'static str, name: &str, error: Errno) -> IdentityError {
     }
 }
 
-/// A numeric id. All ones is none: the system reads it as "leave unchanged".
+/// Reads a numeric id. Returns none for the id of all ones, which the system takes as "leave unchanged".
 fn number(text: &str) -> Option<u32> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -201,18 +202,18 @@ fn number(text: &str) -> Option<u32> {
     text.parse().ok().filter(|&id| id != u32::MAX)
 }
 
-/// Leaves no group but `gid`, which the process is about to have for its own.
+/// Gives up all supplementary groups. The process gets `gid` as its group next.
 #[cfg(not(target_vendor = "apple"))]
 fn clear_groups(_gid: Gid) -> nix::Result<()> {
     nix::unistd::setgroups(&[])
 }
 
-/// Leaves no group but `gid`. macOS takes an empty list for a list of group 0, `wheel`, so it gets one
-/// of the group that is wanted. From then on it asks no directory for further groups of the user.
+/// Gives up all supplementary groups but `gid`. macOS reads an empty list as group 0, `wheel`, so the list
+/// holds the one group that is wanted. With a list set, macOS asks no directory for further groups.
 #[cfg(target_vendor = "apple")]
 fn clear_groups(gid: Gid) -> nix::Result<()> {
     let groups = [gid.as_raw()];
-    // SAFETY: the system reads one group, and the list has one.
+    // SAFETY: the system reads one group from the list, which has one.
     Errno::result(unsafe { nix::libc::setgroups(1, groups.as_ptr()) }).map(drop)
 }
 

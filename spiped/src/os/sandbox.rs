@@ -1,9 +1,8 @@
-//! What the process gives up before it meets a stranger, so that whoever breaks into it finds
-//! little: no new privileges, no core dump, no file, no port and no system call that it does not
-//! need. docs/hardening.md has the rules and their reasons.
+//! The sandbox, which the process enters before it accepts a connection, so that an intruder can do little.
+//! It gives up new privileges, core dumps, and all files, ports and system calls that it does not need.
+//! docs/hardening.md has the rules and their reasons.
 //!
-//! The process has one thread when it enters the sandbox, which holds for every thread that it
-//! starts.
+//! The process has one thread when it enters the sandbox, so every later thread is in it too.
 
 #[cfg(target_os = "linux")]
 mod access;
@@ -38,37 +37,36 @@ use spiped_tokio::Endpoint;
 
 use crate::os::os_error::os_error;
 
-/// How much of the sandbox is wanted.
+/// The value of `--sandbox`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sandbox {
-    /// None of it.
+    /// No measure is taken.
     Off,
-    /// As much as the system has.
+    /// The measures that the system has are taken.
     #[default]
     On,
-    /// All of it, or no start.
+    /// The process does not start unless all measures are taken.
     Require,
 }
 
-/// What the process may do once it is in the sandbox.
+/// The permissions of the process in the sandbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permissions {
-    /// Whether it asks the system's resolver.
+    /// Whether it may use the system's resolver.
     pub names: bool,
-    /// Whether it connects to unix sockets: its target, syslog or the journal.
+    /// Whether it may connect to unix sockets: its target, syslog or the journal.
     pub unix_sockets: bool,
-    /// The TCP ports it connects to.
+    /// The TCP ports that it may connect to.
     pub connect: BTreeSet<u16>,
-    /// The TCP ports that its connections start from, or that it listens on; 0 leaves each to the
-    /// system.
+    /// The TCP ports that it may bind, to connect from or to listen on; 0 lets the system choose a port.
     pub bind: BTreeSet<u16>,
-    /// Whether it listens on further sockets.
+    /// Whether it may listen on further sockets.
     pub listen: bool,
-    /// The folders of the files that it reads again when it reloads.
+    /// The folders of the files that it may read, for a reload.
     pub reads: BTreeSet<PathBuf>,
-    /// The folders in which it makes unix sockets to listen on.
+    /// The folders in which it may make unix sockets to listen on.
     pub makes: BTreeSet<PathBuf>,
-    /// Whether nobody can say yet which ports it will connect to and listen on.
+    /// Whether it may use all ports, because a reload can name others.
     pub any_port: bool,
 }
 
@@ -97,20 +95,20 @@ impl Permissions {
     }
 }
 
-/// The measures that are in force, and those that could not be taken, each with the reason.
+/// The measures that are in force, and the measures that are missing, each with the reason.
 #[derive(Debug, Default)]
 pub struct SandboxReport {
     applied: Vec<String>,
     missing: Vec<(&'static str, io::Error)>,
 }
 
-/// Measures that could not be taken, where all were required (`--sandbox require`).
+/// The error of `--sandbox require`: the measures that are missing, each with the reason.
 #[derive(Debug)]
 pub struct SandboxError(Vec<(&'static str, io::Error)>);
 
 impl std::error::Error for SandboxError {}
 
-/// One line that names each measure with the reason.
+/// Writes one line that names each measure with the reason.
 impl fmt::Display for SandboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("cannot put up the whole sandbox")?;
@@ -126,11 +124,11 @@ impl fmt::Display for SandboxError {
 /// Whether this process has entered the sandbox.
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
-/// Why a file or a folder cannot be read, and what to do if the sandbox is the reason.
+/// Returns the reason why the file or folder at `path` cannot be read, with advice if it is the sandbox.
 #[must_use]
 pub fn file_error(path: &Path, error: &io::Error) -> String {
     let why = os_error(error);
-    // Landlock refuses to open what the file's mode allows to read.
+    // The sandbox is the reason if the file's mode allows to read it: Landlock refuses only to open it.
     let by_sandbox = error.kind() == io::ErrorKind::PermissionDenied
         && ENTERED.load(Ordering::Relaxed)
         && access(path, AccessFlags::R_OK).is_ok();
@@ -144,19 +142,20 @@ pub fn file_error(path: &Path, error: &io::Error) -> String {
 }
 
 impl Sandbox {
-    /// Whether names are looked up by a process of its own: where this one is shut in, so that it could
-    /// not read what the resolver reads.
+    /// Whether names have to be looked up in another process, because this one could not read the files
+    /// of the resolver.
     #[must_use]
-    pub fn is_for_lookups(self) -> bool {
+    pub fn needs_lookup_process(self) -> bool {
         cfg!(target_os = "linux") && self != Self::Off
     }
 
-    /// Gives up for good all that `permissions` do not name, as far as the system can. `key` is the
-    /// outcome of locking the keys in memory. Returns `None` if no sandbox is wanted.
+    /// Enters the sandbox for good: the process keeps only `permissions`, as far as the system can take the
+    /// others away. `key` is the outcome of locking the keys in memory, which is one of the measures.
+    /// Returns `None` if no sandbox is wanted.
     ///
     /// # Errors
     ///
-    /// All are required, and one is missing. The process must exit.
+    /// All measures are required, and one is missing. The process must exit.
     pub fn enter(
         self,
         permissions: &Permissions,
@@ -177,12 +176,12 @@ impl Sandbox {
 }
 
 impl SandboxReport {
-    /// Adds what another process, which does a part of the work, says of its own sandbox: what is
-    /// missing there, or nothing.
+    /// Adds the report of another process, which does the part of the work that `what` names. `missing`
+    /// lists the measures that are missing there; it is empty if none is.
     ///
     /// # Errors
     ///
-    /// All measures are required, and one is missing there.
+    /// `sandbox` requires all measures, and one is missing there.
     pub fn join(
         &mut self,
         sandbox: Sandbox,
@@ -201,7 +200,7 @@ impl SandboxReport {
         }
     }
 
-    /// Returns what could not be taken, as text.
+    /// Lists the measures that are missing, each with the reason.
     #[must_use]
     pub fn missing(&self) -> String {
         let missing = self.missing.iter();
@@ -216,17 +215,17 @@ impl SandboxReport {
         }
     }
 
-    /// Restricts system calls last, because the other measures take some that are gone then.
+    /// Takes all measures. System calls are restricted last, as the other measures use some of them.
     fn apply(&mut self, permissions: &Permissions) {
         #[cfg(target_os = "linux")]
         if permissions.names {
             resolver::load_modules();
-            // What is read again may be for the process's own user alone.
+            // A file for a reload may be readable by the process's own user alone.
             if permissions.reads.is_empty() {
                 self.note("files as nobody", resolver::read_as_nobody());
             }
         }
-        // On OpenBSD, no program is started at all.
+        // OpenBSD does without, as pledge(2) takes the call that starts a program.
         #[cfg(not(target_os = "openbsd"))]
         self.note("no new privileges", process::no_new_privileges());
         self.note("no core dumps", process::no_core_dumps());
@@ -285,7 +284,7 @@ impl SandboxReport {
     }
 }
 
-/// One line for the log.
+/// Writes one line for the log.
 impl fmt::Display for SandboxReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sandbox: {}", self.applied.join(", "))?;

@@ -1,4 +1,5 @@
-//! The signals that ask the daemon for something: to end, or to read its settings again.
+//! The signals that the daemon obeys: SIGTERM (and at times SIGINT) ends it, SIGHUP reloads its
+//! configuration. A signal that comes before the daemon can obey it is blocked, so the kernel keeps it.
 
 use std::io::{self, IsTerminal};
 
@@ -7,18 +8,22 @@ use tokio::signal::unix::{self, SignalKind};
 
 use super::system_error::{SystemError, cannot};
 
-/// What is asked for.
+/// The request that a signal makes of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// To end once connections have (SIGTERM).
+    /// End once all connections have ended (SIGTERM).
     End,
-    /// To read settings and keys again (SIGHUP).
+    /// Read the configuration and the keys again (SIGHUP).
     Reload,
 }
 
-/// Keeps SIGHUP waiting until [`Requests::watch`], and sees to it that SIGTERM ends a start at once, of
-/// the first process of a container too.
-pub(crate) fn starting() -> Result<(), SystemError> {
+/// Blocks SIGHUP until [`Requests::watch`]. SIGTERM ends the process at once from now on, also where it is
+/// the first process of a container.
+///
+/// # Errors
+///
+/// The system refuses to block a signal or to install a handler.
+pub(crate) fn block_reload() -> Result<(), SystemError> {
     watch_for_end().map_err(cannot("watch for signals"))
 }
 
@@ -34,13 +39,21 @@ fn watch_for_end() -> nix::Result<()> {
     Ok(())
 }
 
-/// Keeps SIGTERM waiting too: who sees the daemon listen may ask it to end as it should.
-pub(crate) fn hold() -> Result<(), SystemError> {
-    held().thread_block().map_err(cannot("hold signals"))
+/// Blocks SIGTERM as well as SIGHUP until [`Requests::watch`]. Call it before the daemon listens: from then
+/// on others may connect, so SIGTERM has to end it in order.
+///
+/// # Errors
+///
+/// The system refuses to block a signal.
+pub(crate) fn block_all() -> Result<(), SystemError> {
+    both().thread_block().map_err(cannot("hold signals"))
 }
 
-/// Does what may take its time while signals are held. SIGTERM ends the process meanwhile, as if nobody
-/// watched.
+/// Runs `work`, which may take long, with SIGTERM unblocked: SIGTERM ends the process meanwhile.
+///
+/// # Errors
+///
+/// The system refuses to change which signals are blocked.
 pub(crate) fn interruptible<T>(work: impl FnOnce() -> T) -> Result<T, SystemError> {
     let end = SigSet::from(Signal::SIGTERM);
     let before = end.thread_swap_mask(SigmaskHow::SIG_UNBLOCK);
@@ -50,40 +63,46 @@ pub(crate) fn interruptible<T>(work: impl FnOnce() -> T) -> Result<T, SystemErro
     Ok(done)
 }
 
-fn held() -> SigSet {
+fn both() -> SigSet {
     [Signal::SIGTERM, Signal::SIGHUP].into_iter().collect()
 }
 
-/// The kernel gives the first process of a container no default action for signals.
+/// Whether this is the first process of a container, for which the kernel ignores a signal that has no
+/// handler.
 fn is_first_process() -> bool {
     std::process::id() == 1
 }
 
 extern "C" fn end_at_once(number: nix::libc::c_int) {
-    // SAFETY: it ends the process and runs nothing of it, whatever the signal interrupted.
+    // SAFETY: _exit(2) may be called in a signal handler; it ends the process and runs none of its code.
     unsafe { nix::libc::_exit(128 + number) }
 }
 
-/// Watches for requests.
+/// The signals that the running daemon waits for.
 #[derive(Debug)]
 pub(crate) struct Requests {
     terminate: unix::Signal,
-    /// SIGINT ends as SIGTERM does where it would have no effect otherwise: the kernel gives the
-    /// first process of a container no default action for it. Others end at once by it, as any
-    /// program in a terminal.
+    /// SIGINT; `Some` in the first process of a container, where it works as SIGTERM does, because the
+    /// kernel would ignore it. SIGINT ends any other process at once, as it ends any program in a terminal.
     interrupt: Option<unix::Signal>,
-    /// SIGHUP says that a terminal is gone where there is one, and ends the process as ever.
+    /// SIGHUP; `None` in the foreground of a terminal, where it says that the terminal is gone and ends
+    /// the process.
     hang_up: Option<unix::Signal>,
 }
 
 impl Requests {
-    /// Starts to watch; from now on SIGTERM does not end the process by itself.
+    /// Starts to wait for signals, and unblocks them. From now on SIGTERM does not end the process by
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses a handler.
     pub(crate) fn watch(foreground: bool) -> io::Result<Self> {
         let first_process = is_first_process();
         if first_process {
-            // tokio's handler would call the one of the start as well.
+            // tokio's handler would also call the handler that `block_reload` installed.
             for number in [Signal::SIGTERM, Signal::SIGINT] {
-                // SAFETY: the default action is no handler of ours.
+                // SAFETY: this restores the default action and installs no handler.
                 unsafe { signal(number, SigHandler::SigDfl) }?;
             }
         }
@@ -96,7 +115,7 @@ impl Requests {
             interrupt: interrupt.transpose()?,
             hang_up: hang_up.transpose()?,
         };
-        held().thread_unblock()?;
+        both().thread_unblock()?;
         Ok(requests)
     }
 
@@ -110,7 +129,7 @@ impl Requests {
         }
     }
 
-    /// Waits for the next request to end; one to reload is kept for [`next`](Self::next).
+    /// Waits for the next request to end. A request to reload is left for [`next`](Self::next).
     pub(crate) async fn end(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -118,12 +137,12 @@ impl Requests {
         }
     }
 
-    /// Ends the process by SIGTERM, as if nobody had watched.
-    pub(crate) fn obey(&self) -> ! {
-        // SAFETY: the default action replaces tokio's handler; no handler of ours is installed.
+    /// Ends the process by SIGTERM, so that its parent sees that signal.
+    pub(crate) fn die_of_sigterm(&self) -> ! {
+        // SAFETY: this restores the default action and installs no handler.
         let _ = unsafe { signal(Signal::SIGTERM, SigHandler::SigDfl) };
         let _ = raise(Signal::SIGTERM);
-        // The first process of a container survives that.
+        // The first process of a container survives the signal.
         std::process::exit(128 + Signal::SIGTERM as i32)
     }
 }

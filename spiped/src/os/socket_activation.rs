@@ -1,6 +1,6 @@
-//! Listening sockets that whoever started the daemon holds for it, as systemd and other supervisors
-//! pass them (sd_listen_fds(3)). Several daemons can have them, so one can follow another without a
-//! moment in which nobody listens. Which pipe takes which is decided in `daemon/bind.rs`.
+//! Takes the listening sockets that systemd or another supervisor passes to the daemon
+//! (sd_listen_fds(3)). The supervisor keeps them open, so the daemon can be replaced without a moment in
+//! which nobody listens. `daemon/bind.rs` decides which pipe gets which socket.
 
 use std::env;
 use std::fmt;
@@ -11,19 +11,21 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::os::os_error::os_error;
 
-/// The first descriptor that is passed.
+/// The number of the first descriptor that is passed.
 const FIRST: RawFd = 3;
 
-/// A socket that was passed to the process.
+/// A file descriptor that was passed to the process.
 #[derive(Debug)]
 pub struct InheritedSocket {
-    /// What it is, or something else.
-    pub socket: OwnedFd,
+    /// The descriptor, which is open. Whether it is a listening socket has not been checked.
+    pub fd: OwnedFd,
+    /// The number of the descriptor when it was passed.
     number: RawFd,
+    /// The name that `LISTEN_FDNAMES` gives it.
     name: Option<String>,
 }
 
-/// As whoever passed it knows it.
+/// Writes the number of the descriptor and its name, by which the supervisor knows it.
 impl fmt::Display for InheritedSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "descriptor {}", self.number)?;
@@ -34,12 +36,12 @@ impl fmt::Display for InheritedSocket {
     }
 }
 
-/// Takes the sockets, if `LISTEN_PID` names this process. Call it once, before any fork and before the
-/// process opens something that stays open.
+/// Takes the sockets that were passed, at most `most`; none unless `LISTEN_PID` names this process. Call it
+/// once, before any fork and before the process opens anything that stays open.
 ///
 /// # Errors
 ///
-/// More than `most` are passed, or fewer than there should be.
+/// More than `most` sockets are passed, or one of `LISTEN_FDS` is not open.
 pub fn take(most: usize) -> io::Result<Vec<InheritedSocket>> {
     let number = |name| env::var(name).ok()?.parse::<u32>().ok();
     if number("LISTEN_PID") != Some(std::process::id()) {
@@ -55,7 +57,7 @@ pub fn take(most: usize) -> io::Result<Vec<InheritedSocket>> {
     let mut names = names.split(':');
     let numbers = (FIRST..).zip(0..count).map(|(number, _)| number);
     let taken = numbers.map(|number| {
-        let socket = own(number).map_err(|error| {
+        let fd = take_one(number).map_err(|error| {
             let why = os_error(&error);
             io::Error::other(format!(
                 "LISTEN_FDS passes {count} sockets, and descriptor {number} is none: {why}"
@@ -63,7 +65,7 @@ pub fn take(most: usize) -> io::Result<Vec<InheritedSocket>> {
         })?;
         let name = names.next().filter(|name| !name.is_empty());
         Ok(InheritedSocket {
-            socket,
+            fd,
             number,
             name: name.map(str::to_owned),
         })
@@ -71,11 +73,12 @@ pub fn take(most: usize) -> io::Result<Vec<InheritedSocket>> {
     taken.collect()
 }
 
-fn own(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: it is used for the next call only, which says whether it is open.
+/// Takes one descriptor.
+fn take_one(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: only the next call uses the descriptor, and checks that it is open.
     let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
     fcntl(descriptor, FcntlArg::F_GETFD)?;
-    // SAFETY: it is open, and who names this process in LISTEN_PID has opened it for the process, in
-    // which nothing else has; it is taken once, at the start.
+    // SAFETY: the descriptor is open. Nothing in this process has opened it, as the supervisor that set
+    // LISTEN_PID did, and it is taken once, at the start.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

@@ -1,4 +1,4 @@
-//! What the system refuses to a program that starts, with what to do about it.
+//! Errors of the system during the start of a program, with advice.
 
 use std::io;
 
@@ -6,7 +6,8 @@ use nix::errno::Errno;
 
 use super::os_error::os_error;
 
-/// What was wanted, why it is not to be had, and what to do where that is known.
+/// The error of an action that the system refused. Its text names the action, the reason, and what to do
+/// if that is known.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what}: {}{}", os_error(.error), advice(.error))]
 pub struct SystemError {
@@ -15,14 +16,15 @@ pub struct SystemError {
 }
 
 impl SystemError {
-    /// Why, for programs.
+    /// Returns the kind of the system's error.
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
         self.error.kind()
     }
 }
 
-/// For `map_err`: what the system refuses, as the end of a sentence that begins with "cannot".
+/// Makes an error for `map_err`. `what` is the action that the system refused; it ends a sentence that begins
+/// with "cannot".
 pub(crate) fn cannot<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> SystemError {
     move |error| SystemError {
         what,
@@ -32,7 +34,7 @@ pub(crate) fn cannot<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -
 
 fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {
-        // fork(2), pthread_create(3): nothing else that is asked for at the start fails so.
+        // During a start only fork(2) and pthread_create(3) fail with EAGAIN.
         Some(Errno::EAGAIN) => {
             " (no more processes or threads are allowed; raise ulimit -u, or TasksMax= of the unit)"
         }

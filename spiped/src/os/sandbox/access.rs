@@ -1,4 +1,4 @@
-//! Files and ports, by Landlock.
+//! Restricts files, ports and signals by Landlock.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,20 +14,22 @@ use landlock::{
 use super::Permissions;
 use crate::os::daemonize;
 
-/// What this module knows to ask for: the first with scopes.
+/// The version of Landlock that has everything used here; the first with scopes.
 const KNOWN: ABI = ABI::V6;
 
-/// DNS over TCP, for answers that are too long for UDP.
+/// The port of DNS over TCP, for answers that are too long for UDP.
 const DNS: u16 = 53;
 
-/// How much the kernel's Landlock can do, and what of it is put to use.
+/// The restrictions that are in force.
 pub(super) struct Restricted {
+    /// The version of Landlock that the kernel has.
     abi: ABI,
+    /// Whether ports are left alone.
     any_port: bool,
 }
 
 impl Restricted {
-    /// What it cannot.
+    /// Returns the restrictions that the kernel lacks; `None` if it has all.
     pub(super) fn missing(&self) -> Option<&'static str> {
         match self.abi {
             abi if abi < ABI::V4 => Some("landlock for ports and signals"),
@@ -50,12 +52,12 @@ impl fmt::Display for Restricted {
     }
 }
 
-/// Takes away all files and ports but those needed, and contact to other processes by signal or
-/// abstract unix socket, as far as the kernel can.
+/// Restricts the process to the files and ports that `permissions` name, and keeps it from other processes:
+/// from signals to them and from their abstract unix sockets. A kernel may lack some of that.
 ///
 /// # Errors
 ///
-/// The kernel has no Landlock, or other threads run, which would go free.
+/// The kernel has no Landlock, or other threads run, which it would not restrict.
 pub(super) fn restrict(permissions: &Permissions) -> io::Result<Restricted> {
     if daemonize::threads().is_some_and(|count| count > 1) {
         return Err(io::Error::other("other threads are running"));
@@ -72,9 +74,9 @@ pub(super) fn restrict(permissions: &Permissions) -> io::Result<Restricted> {
 }
 
 fn apply(permissions: &Permissions) -> Result<landlock::RestrictionStatus, RulesetError> {
-    let reads = with_what_they_link_to(&permissions.reads);
+    let reads = with_link_targets(&permissions.reads);
     let listing = AccessFs::ReadFile | AccessFs::ReadDir;
-    // The resolver's files may be links to anywhere by tomorrow.
+    // The resolver's files may be links, which may later lead to any place.
     let resolver = permissions.names.then_some("/");
     let makes = AccessFs::MakeSock | AccessFs::RemoveFile;
     let ruleset = Ruleset::default()
@@ -93,7 +95,7 @@ fn apply(permissions: &Permissions) -> Result<landlock::RestrictionStatus, Rules
         .restrict_self()
 }
 
-/// The rules for ports, where there are any.
+/// Returns the rules for ports; none if all ports are permitted.
 fn ports(permissions: &Permissions) -> Vec<Result<NetPort, RulesetError>> {
     if permissions.any_port {
         return Vec::new();
@@ -106,8 +108,8 @@ fn ports(permissions: &Permissions) -> Vec<Result<NetPort, RulesetError>> {
     connect.chain(bind).collect()
 }
 
-/// A folder may be reached by a link.
-fn with_what_they_link_to(folders: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+/// Returns the folders and, for each that is a link, the folder that it leads to.
+fn with_link_targets(folders: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let real = folders.iter().flat_map(fs::canonicalize);
     folders.iter().cloned().chain(real).collect()
 }

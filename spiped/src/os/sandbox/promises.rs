@@ -1,11 +1,11 @@
-//! What pledge(2) and unveil(2) of OpenBSD are asked to leave.
+//! Turns permissions into arguments of pledge(2) and unveil(2) of OpenBSD.
 
 use std::path::{Path, PathBuf};
 
 use super::Permissions;
 
-/// Promises, with a space between two. With `error`, a call that is not among them fails (ENOSYS), as
-/// on Linux, so that a new version of the C library does not kill the daemon.
+/// Returns the promises, separated by spaces. With `error`, a call outside them fails with ENOSYS, as on
+/// Linux, so that a new version of the C library does not kill the daemon.
 pub(super) fn promises(permissions: &Permissions) -> String {
     let reads = permissions.names || permissions.listen || !permissions.reads.is_empty();
     let further = [
@@ -15,7 +15,7 @@ pub(super) fn promises(permissions: &Permissions) -> String {
             permissions.unix_sockets || !permissions.makes.is_empty(),
         ),
         ("rpath", reads),
-        // A unix socket that nobody listens on any more is removed.
+        // The daemon removes a unix socket that nobody listens on any more.
         ("cpath", permissions.listen),
     ];
     let further = further.iter().filter(|(_, wanted)| *wanted);
@@ -27,12 +27,12 @@ pub(super) fn promises(permissions: &Permissions) -> String {
     all.join(" ")
 }
 
-/// Paths that are left, and for what: `r` to read, `w` to connect to a unix socket, `c` to make or
-/// remove one. Without the promises `wpath` and `fattr`, `w` and `c` are good for nothing else.
+/// Returns the paths with their permissions: `r` to read, `w` to connect to a unix socket, `c` to make or
+/// remove one. Without the promises `wpath` and `fattr`, `w` and `c` allow nothing else.
 pub(super) fn paths(permissions: &Permissions) -> Vec<(PathBuf, &'static str)> {
     let mut paths = Vec::new();
     if permissions.unix_sockets {
-        // Those of targets may be anywhere, and that of syslog may be replaced.
+        // The socket of a target may be anywhere, and the socket of syslog may be replaced.
         paths.push((Path::new("/").to_owned(), "w"));
     }
     // The files of the resolver come with the promise `dns`.
@@ -42,7 +42,7 @@ pub(super) fn paths(permissions: &Permissions) -> Vec<(PathBuf, &'static str)> {
         paths.push((path.clone(), "rwc"));
     }
     if permissions.unix_sockets {
-        // A path of its own hides what the root allows, so each allows that as well.
+        // The permissions of a path replace those of the root, so each path needs `w` too.
         for (_, permissions) in &mut paths {
             if *permissions == "r" {
                 *permissions = "rw";

@@ -1,30 +1,30 @@
-//! What the system's resolver needs inside the sandbox: its modules, which are code, beforehand,
-//! and its configuration as whoever reads it now.
+//! Prepares the system's resolver for the sandbox: loads its modules, and has the process read files as the
+//! user nobody.
 
 use std::io;
 
 use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid, setgroups};
 
-/// The user and group of nobody, as the kernel has it.
+/// The ids of the user and the group nobody in the kernel.
 const NOBODY: u32 = 65534;
 
-/// Loads the modules that the resolver would load with the first name that it cannot find otherwise:
-/// nothing becomes code later. It asks nobody for a name, which might take its time.
+/// Loads the modules that the resolver would otherwise load at its first look-up, as in the sandbox no memory
+/// can become code. It looks no name up, which might take long.
 ///
-/// A module that cannot be loaded is one that the resolver does without, too.
+/// A module that cannot be loaded is skipped, as the resolver skips it too.
 pub(super) fn load_modules() {
     #[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
     for module in modules(&std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default()) {
         let Ok(library) = std::ffi::CString::new(format!("libnss_{module}.so.2")) else {
             continue;
         };
-        // SAFETY: the name is a C string. Loading runs code of the library, the same that a look-up
-        // runs; there is no other thread.
+        // SAFETY: the name is a C string. Loading runs code of the library that a look-up would run as
+        // well, and there is no other thread.
         unsafe { nix::libc::dlopen(library.as_ptr(), nix::libc::RTLD_NOW) };
     }
 }
 
-/// The modules for host names, without the conditions in brackets between them.
+/// Returns the modules for host names that nsswitch.conf(5) lists, without the conditions in brackets.
 #[cfg_attr(not(target_env = "gnu"), allow(dead_code))]
 fn modules(nsswitch: &str) -> Vec<&str> {
     let is_name = |word: &&str| {
@@ -49,9 +49,9 @@ fn modules(nsswitch: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Opens files from now on as nobody would, where the process is root: the configuration is for
-/// everybody to read, and what lies beside it is not. The system calls to take that back are gone
-/// later.
+/// Has a process that is root open files as the user nobody from now on: all users may read the
+/// configuration of the resolver, and no other file is needed. The sandbox takes the system calls that could
+/// undo this.
 pub(super) fn read_as_nobody() -> io::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
@@ -59,7 +59,7 @@ pub(super) fn read_as_nobody() -> io::Result<()> {
     setgroups(&[])?;
     setfsgid(Gid::from_raw(NOBODY));
     setfsuid(Uid::from_raw(NOBODY));
-    // They say what was in force before, and nothing of success.
+    // The first calls return the id of before, whether they succeed or not; so call them again.
     let group = setfsgid(Gid::from_raw(NOBODY));
     let user = setfsuid(Uid::from_raw(NOBODY));
     if (user.as_raw(), group.as_raw()) != (NOBODY, NOBODY) {

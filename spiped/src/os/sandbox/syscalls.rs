@@ -1,8 +1,8 @@
-//! System calls, by seccomp: a list of those that are left, some of them for certain arguments only.
+//! Restricts system calls by seccomp to a list, some of them to certain arguments.
 //!
-//! What is not on the list fails as on a kernel that lacks it (ENOSYS), which C libraries are
-//! written to get along with; so a new version of one degrades rather than dies. What only an
-//! intruder would call ends the process at once.
+//! A call that is not on the list fails with ENOSYS, as on a kernel that lacks it. C libraries cope with
+//! that, so a new version of one does not kill the daemon. A call that only an intruder would make ends the
+//! process at once.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +22,7 @@ const ARCH: TargetArch = TargetArch::aarch64;
 #[cfg(target_arch = "riscv64")]
 const ARCH: TargetArch = TargetArch::riscv64;
 
-/// Calls that are left whatever their arguments.
+/// Calls that are allowed with any arguments.
 const ALWAYS: &[&[c_long]] = &[
     // Data.
     &[
@@ -95,7 +95,7 @@ const ALWAYS: &[&[c_long]] = &[
     ],
 ];
 
-/// Older forms of the above, which C libraries still use where there are such.
+/// Older forms of the calls in `ALWAYS`, which C libraries still use on x86-64.
 #[cfg(target_arch = "x86_64")]
 const ALWAYS_OLD: &[c_long] = &[
     libc::SYS_dup2,
@@ -107,7 +107,7 @@ const ALWAYS_OLD: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const ALWAYS_OLD: &[c_long] = &[];
 
-/// What it takes to read files.
+/// Calls that read files.
 const FILES: &[c_long] = &[
     libc::SYS_faccessat,
     libc::SYS_getdents64,
@@ -125,7 +125,7 @@ const FILES_OLD: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const FILES_OLD: &[c_long] = &[];
 
-/// What it takes to listen; and a unix socket that nobody listens on any more is removed.
+/// Calls that listen on a socket, and remove a unix socket that nobody listens on any more.
 const LISTENING: &[c_long] = &[libc::SYS_bind, libc::SYS_listen, libc::SYS_unlinkat];
 
 #[cfg(target_arch = "x86_64")]
@@ -133,7 +133,7 @@ const LISTENING_OLD: &[c_long] = &[libc::SYS_unlink];
 #[cfg(not(target_arch = "x86_64"))]
 const LISTENING_OLD: &[c_long] = &[];
 
-/// What look-ups take besides files.
+/// Calls of the resolver besides those that read files.
 const NAMES: &[c_long] = &[
     libc::SYS_bind,
     libc::SYS_getegid,
@@ -152,7 +152,8 @@ const NAMES_OLD: &[c_long] = &[libc::SYS_select];
 #[cfg(not(target_arch = "x86_64"))]
 const NAMES_OLD: &[c_long] = &[];
 
-/// Nothing here ever calls these: other programs, other processes' memory, mounts, the kernel.
+/// Calls that only an intruder makes: they start programs, or reach other processes' memory, mounts or the
+/// kernel.
 const DEADLY: &[c_long] = &[
     libc::SYS_add_key,
     libc::SYS_bpf,
@@ -198,9 +199,9 @@ const DEADLY_OLD: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const DEADLY_OLD: &[c_long] = &[];
 
-/// Socket types come with flags in higher bits.
+/// The bits of a socket's type; the higher bits are flags.
 const TYPE_MASK: u64 = 0xf;
-/// A new process, or one in a world of its own, has others of these.
+/// The flags of clone(2) that tell a thread from a new process and from a process in new namespaces.
 const CLONE_MASK: c_int = libc::CLONE_THREAD
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
@@ -213,7 +214,7 @@ const CLONE_MASK: c_int = libc::CLONE_THREAD
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-/// Takes away all system calls but those needed, in all threads, and says how many are left.
+/// Restricts all threads to the system calls that `permissions` need. Returns how many calls are allowed.
 ///
 /// # Errors
 ///
@@ -221,12 +222,12 @@ type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 pub(super) fn restrict(permissions: &Permissions) -> io::Result<usize> {
     let deadly = [DEADLY, DEADLY_OLD].concat();
     let deadly: Rules = deadly.into_iter().map(|call| (call, Vec::new())).collect();
-    let left = left(permissions).map_err(io::Error::other)?;
-    let count = left.len();
+    let allowed = allowed(permissions).map_err(io::Error::other)?;
+    let count = allowed.len();
     let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     for (rules, otherwise, action) in [
         (deadly, SeccompAction::Allow, SeccompAction::KillProcess),
-        (left, absent, SeccompAction::Allow),
+        (allowed, absent, SeccompAction::Allow),
     ] {
         let filter = SeccompFilter::new(rules, otherwise, action, ARCH);
         let program: BpfProgram = filter
@@ -244,7 +245,8 @@ fn system_error(error: seccompiler::Error) -> io::Error {
     }
 }
 
-fn left(permissions: &Permissions) -> Result<Rules, seccompiler::BackendError> {
+/// Returns all calls that are allowed, with the rules for their arguments.
+fn allowed(permissions: &Permissions) -> Result<Rules, seccompiler::BackendError> {
     let mut rules = Rules::new();
     let mut always = ALWAYS.concat();
     always.extend(ALWAYS_OLD);
@@ -263,9 +265,9 @@ fn left(permissions: &Permissions) -> Result<Rules, seccompiler::BackendError> {
     }
     rules.extend(always.into_iter().map(|call| (call, Vec::new())));
     rules.insert(libc::SYS_socket, sockets(permissions)?);
-    rules.extend(for_all(permissions)?);
+    rules.extend(with_arguments(permissions)?);
     if opens {
-        rules.extend(for_files()?);
+        rules.extend(opening_files()?);
     }
     Ok(rules)
 }
@@ -274,7 +276,7 @@ fn sockets(permissions: &Permissions) -> Result<Vec<SeccompRule>, seccompiler::B
     let kind = |kind: c_int| masked(1, TYPE_MASK, kind);
     let mut rules = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        // Other protocols of streams, such as MPTCP, would go round Landlock's rules for ports.
+        // Landlock's rules for ports do not cover other protocols of streams, such as MPTCP.
         for protocol in [0, libc::IPPROTO_TCP] {
             let stream = [is(0, family)?, kind(libc::SOCK_STREAM)?, is(2, protocol)?];
             rules.push(all(stream)?);
@@ -290,7 +292,7 @@ fn sockets(permissions: &Permissions) -> Result<Vec<SeccompRule>, seccompiler::B
         rules.push(all([is(0, libc::AF_UNIX)?])?);
     }
     if permissions.names {
-        // The resolver asks which addresses this machine has.
+        // The resolver asks for the addresses of this machine.
         rules.push(all([
             is(0, libc::AF_NETLINK)?,
             is(2, libc::NETLINK_ROUTE)?,
@@ -299,11 +301,11 @@ fn sockets(permissions: &Permissions) -> Result<Vec<SeccompRule>, seccompiler::B
     Ok(rules)
 }
 
-/// Calls that are left for certain arguments.
-fn for_all(permissions: &Permissions) -> Result<Rules, seccompiler::BackendError> {
-    // No new code: what is executable was so at the start.
+/// Returns the calls that are allowed with certain arguments.
+fn with_arguments(permissions: &Permissions) -> Result<Rules, seccompiler::BackendError> {
+    // No memory may become executable.
     let no_code = || Ok(vec![all([masked(2, libc::PROT_EXEC as u64, 0)?])?]);
-    // A datagram or a stream that opens with data connects without Landlock being asked.
+    // Landlock does not check a connection that is made by the first data (MSG_FASTOPEN).
     let no_fast_open = |flags| Ok(vec![all([masked(flags, libc::MSG_FASTOPEN as u64, 0)?])?]);
     let one_of = |argument, values: &[c_int]| {
         let rules = values.iter().map(|&value| all([is(argument, value)?]));
@@ -337,14 +339,14 @@ fn for_all(permissions: &Permissions) -> Result<Rules, seccompiler::BackendError
             one_of(1, &[libc::FIONBIO as c_int, libc::FIONREAD as c_int])?,
         ),
         (libc::SYS_prctl, one_of(0, &[libc::PR_SET_NAME])?),
-        // The key exchange's threads stand behind the others.
+        // The threads of the key exchange lower their own priority.
         (
             libc::SYS_setpriority,
             one_of(0, &[libc::PRIO_PROCESS as c_int])?,
         ),
-        // Limits are read, not set.
+        // Limits may be read and not set.
         (libc::SYS_prlimit64, vec![all([is(0, 0)?, null(2)?])?]),
-        // A process that ends by a signal sends it to itself.
+        // The process may send a signal to itself alone, to end by it.
         (
             libc::SYS_tgkill,
             one_of(0, &[nix::unistd::getpid().as_raw()])?,
@@ -359,8 +361,8 @@ fn for_all(permissions: &Permissions) -> Result<Rules, seccompiler::BackendError
     Ok(rules)
 }
 
-/// Files are opened for reading only.
-fn for_files() -> Result<Rules, seccompiler::BackendError> {
+/// Returns the calls that open files, which are allowed for reading only.
+fn opening_files() -> Result<Rules, seccompiler::BackendError> {
     let writes = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
     let reads_only = |flags| Ok(vec![all([masked(flags, writes as u64, libc::O_RDONLY)?])?]);
     Ok(Rules::from([
@@ -376,7 +378,7 @@ fn all<const N: usize>(
     SeccompRule::new(conditions.into())
 }
 
-/// The kernel looks at the lower half of an `int`, so that is what counts.
+/// Compares an argument of type `int`. The kernel reads only its lower 32 bits, so only these are compared.
 fn is(argument: u8, value: c_int) -> Result<SeccompCondition, seccompiler::BackendError> {
     let value = u64::from(value.cast_unsigned());
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
