@@ -1,15 +1,13 @@
 #![forbid(unsafe_code)]
 
-//! One line an event, to standard error, syslog or the journal, without ever making a connection
-//! wait.
+//! Writes one line for each event to standard error, syslog or the journal. No connection ever waits for it.
 //!
-//! A line has a text for people and [`Fields`] for programs, which JSON and the journal keep. Until
-//! [`start`] each line is written at once, to standard error or to what [`open`] has chosen. From
-//! then on lines pass through a bounded queue to a thread of their own. A full pipe, a full disk or
-//! a dead syslog daemon stalls that thread alone; what finds no room is counted, and the count is
-//! logged when lines get through again. Lines that a stranger can cause come in [`Class`]es, each
-//! with a rate limit. Control characters in a line are escaped, so that no name from outside forges
-//! another line.
+//! A line has a text for people, and [`Fields`] for programs, which JSON and the journal keep. Until
+//! [`start`] is called, each line is written at once, to standard error or to the destination of [`open`].
+//! From then on a bounded queue passes lines to a thread that writes them. A full pipe, a full disk or a dead
+//! syslog daemon stalls that thread alone. Lines that find no room are lost and counted, and the count is
+//! logged when lines get through again. Each [`Class`] of lines that a stranger can cause has a rate limit.
+//! Control characters in a line are escaped, so that no name from outside can forge another line.
 
 mod coded_enum;
 mod datagrams;
@@ -37,25 +35,25 @@ use line::Line;
 use sink::Sink;
 use writer::Log;
 
-/// `LOG_DAEMON` (RFC 3164 section 4.1.1).
+/// The number of the facility `daemon` of syslog (RFC 3164 section 4.1.1).
 const FACILITY_DAEMON: u8 = 3;
 
-/// How grave a line is; syslog and the journal get it as the priority.
+/// The severity of a line, which syslog and the journal get as the priority.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// The daemon cannot do what it is there for.
+    /// The daemon cannot do its work.
     Error,
-    /// A connection failed, or something is unwise.
+    /// A connection failed, or a setting is unwise.
     Warning,
-    /// What the daemon does by itself or is asked to do.
+    /// The daemon did something, by itself or because it was asked to.
     #[default]
     Notice,
-    /// A connection went as it should, or nobody wanted anything of it.
+    /// A connection ended well, or its peer never used it.
     Info,
 }
 
 impl Level {
-    /// The number that syslog has for it (RFC 3164 section 4.1.1).
+    /// Returns the severity's number in syslog (RFC 3164 section 4.1.1).
     fn severity(self) -> u8 {
         match self {
             Self::Error => 3,
@@ -66,7 +64,7 @@ impl Level {
     }
 }
 
-/// In one word.
+/// Writes the level in one word.
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -78,7 +76,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// Where lines go once the daemon runs, and in which form.
+/// The destination of lines once the daemon runs, and their form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
     /// Standard error, each line begun with the program's name.
@@ -91,7 +89,7 @@ pub enum Destination {
     Journal,
 }
 
-/// In one word.
+/// Writes the destination in one word.
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -104,18 +102,19 @@ impl fmt::Display for Destination {
 }
 
 static LOG: Log = Log::new();
-/// Lines that are less grave are not written.
+/// The level of [`set_level`]; less severe lines are not written.
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Notice as u8);
 static JSON: AtomicBool = AtomicBool::new(false);
 static PIPES: AtomicBool = AtomicBool::new(false);
 static PROGRAM: OnceLock<&str> = OnceLock::new();
 
-/// Sets the name that lines begin with, which is otherwise `spiped`. The first call counts.
+/// Sets the name of the program, with which lines begin; otherwise it is `spiped`. Only the first call has an
+/// effect.
 pub fn set_program(name: &'static str) {
     PROGRAM.get_or_init(|| name);
 }
 
-/// Chooses how grave a line has to be; [`Level::Notice`] unless this is called.
+/// Sets the least severe level that is written; [`Level::Notice`] unless this is called.
 pub fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
@@ -124,7 +123,7 @@ fn is_wanted(level: Level) -> bool {
     level as u8 <= LEVEL.load(Ordering::Relaxed)
 }
 
-/// Makes each line on standard error a JSON object, also of [`error_now`] and [`warning_now`].
+/// Writes each line on standard error as a JSON object, also the lines of [`error_now`] and [`warning_now`].
 pub fn set_json() {
     JSON.store(true, Ordering::Relaxed);
 }
@@ -133,8 +132,8 @@ fn is_json() -> bool {
     JSON.load(Ordering::Relaxed)
 }
 
-/// Has lines about a pipe begin with its name, which is the field `pipe`; for a process with
-/// several.
+/// Begins each line about a pipe with the pipe's name, the field `pipe`. Call it in a process that may have
+/// several pipes.
 pub fn show_pipes() {
     PIPES.store(true, Ordering::Relaxed);
 }
@@ -147,11 +146,11 @@ fn program() -> &'static str {
     PROGRAM.get().unwrap_or(&"spiped")
 }
 
-/// Chooses where lines go from now on. They are still written at once, by whoever logs; one that
-/// standard error has no room for is lost and counted.
+/// Sets the destination of lines from now on. The thread that logs a line still writes it at once; a line for
+/// which standard error has no room is lost and counted.
 ///
-/// A daemon that cannot be reached now is reported on standard error, and tried again with every
-/// line.
+/// If syslog or the journal cannot be reached now, that is reported on standard error, and each line tries
+/// again.
 pub fn open(destination: Destination) {
     let (name, opened) = match destination {
         Destination::Stderr => ("standard error", Ok(Sink::stderr())),
@@ -171,13 +170,13 @@ pub fn open(destination: Destination) {
     }));
 }
 
-/// Whether lines could reach systemd's journal with their fields now.
+/// Whether systemd's journal can be reached now.
 #[must_use]
 pub fn has_journal() -> bool {
     Sink::journal().is_ok()
 }
 
-/// Whether a syslog daemon has a socket where this system's does.
+/// Whether a syslog daemon has a socket at one of the usual paths.
 #[must_use]
 pub fn has_syslog() -> bool {
     sink::SYSLOG_SOCKETS
@@ -185,7 +184,7 @@ pub fn has_syslog() -> bool {
         .any(|path| Path::new(path).exists())
 }
 
-/// Starts the queue and its writer, a thread; call it after the fork.
+/// Starts the queue and the thread that writes. Call it after the fork.
 ///
 /// # Errors
 ///
@@ -195,14 +194,14 @@ pub fn start() -> Result<(), SystemError> {
         .map_err(cannot("start the thread that writes the log"))
 }
 
-/// Writes out what is queued and ends the log, waiting for at most `patience`; says whether all of
-/// it was written. Later lines are lost.
+/// Writes the lines that are queued and ends the log. Waits for at most `patience`, and returns whether all
+/// lines were written. Later lines are lost.
 pub fn finish(patience: Duration) -> bool {
     LOG.finish(patience)
 }
 
-/// How many lines were lost so far because they could not be written. Lines held back by a rate
-/// limit are not among them.
+/// Returns how many lines were lost so far because they could not be written. Lines that a rate limit held
+/// back are not counted.
 #[must_use]
 pub fn lost() -> u64 {
     LOG.lost()
@@ -218,12 +217,12 @@ pub fn warning(class: Class, message: fmt::Arguments<'_>) {
     event(Level::Warning, class, message, |_| {});
 }
 
-/// Logs what the daemon does.
+/// Logs an action of the daemon.
 pub fn notice(class: Class, message: fmt::Arguments<'_>) {
     event(Level::Notice, class, message, |_| {});
 }
 
-/// Logs a line with fields. Text and fields are made only if it is to be written.
+/// Logs a line with fields. Its text and fields are made only if the line is written.
 pub fn event(
     level: Level,
     class: Class,
@@ -233,14 +232,14 @@ pub fn event(
     LOG.write(level, class, message, fields);
 }
 
-/// Has a panic logged as an error of one line, in place of being printed; not with `RUST_BACKTRACE`
-/// set, which asks for more than a line.
+/// Logs each panic as an error of one line from now on. Does nothing if `RUST_BACKTRACE` is set, as the
+/// panic is then printed with its backtrace.
 pub fn take_panics() {
     if std::env::var_os("RUST_BACKTRACE").is_some() {
         return;
     }
     std::panic::set_hook(Box::new(|panic| match thread::current().name() {
-        // It may hold the lock of the log.
+        // The thread that writes may hold the lock of the log.
         Some(writer::THREAD) => error_now(panic),
         _ => error(Class::Panic, format_args!("a bug in spiped: {panic}")),
     }));
@@ -257,7 +256,7 @@ pub fn warning_now(message: impl fmt::Display) {
 }
 
 fn now(level: Level, message: &dyn fmt::Display) {
-    // Nobody is left to be told that standard error fails.
+    // There is no other place to report that standard error fails.
     let line = Line::new(level, Class::Daemon, format_args!("{message}"), |_| {});
     let _ = Sink::stderr().write(&line);
 }

@@ -1,17 +1,17 @@
-//! Datagrams to a logging daemon of this machine that may be slow, dead or replaced.
+//! Sends datagrams to a logging daemon of this machine, which may be slow, dead or replaced.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A daemon that takes no line for so long has lost it.
+/// The time that a daemon has to take a line, or the line is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The way to a daemon, whether it is there now or not.
+/// The connection to a daemon, which is made again as needed.
 #[derive(Debug)]
 pub(super) struct Datagrams {
-    /// Where it may listen; the first that exists counts.
+    /// The paths of sockets that the daemon may listen on; the first that exists is used.
     paths: Vec<PathBuf>,
     socket: Option<UnixDatagram>,
 }
@@ -44,12 +44,12 @@ impl Datagrams {
         if let Some(socket) = &self.socket {
             match socket.send(datagram) {
                 Ok(_) => return Ok(()),
-                // It is there, only slow or out of memory. A new socket would not help.
+                // The daemon is slow or the system lacks memory; a new socket would not help.
                 Err(error) if is_congestion(&error) => return Err(error),
                 Err(_) => {}
             }
         }
-        // A daemon that restarts makes a new socket, which the old connection does not reach.
+        // A daemon that was restarted has a new socket, so connect again.
         self.connect()?.send(datagram).map(drop)
     }
 }

@@ -1,37 +1,36 @@
-//! What a line says to programs: names and values beside its text.
+//! The fields of a line: names and values for programs, beside the text for people.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::text::bounded;
 
-/// Names and values, in the order in which they were noted. A name is of lower-case letters and
-/// underscores.
+/// Names and values, in the order in which they were added. A name has lower-case letters and underscores.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(&'static str, Value)>);
 
-/// What a field may hold.
+/// The value of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
-    /// As given, cut as a line's text is: it may hold any character.
+    /// A text, cut to the length of a line's text. It may have any character, control characters too.
     Text(String),
     Count(u64),
     Time(Duration),
 }
 
 impl Fields {
-    /// Notes a text; it may come from outside.
+    /// Adds a text, which may come from outside.
     pub fn text(&mut self, name: &'static str, text: impl fmt::Display) {
         self.0
             .push((name, Value::Text(bounded(format_args!("{text}")))));
     }
 
-    /// Notes a number of something.
+    /// Adds a number.
     pub fn count(&mut self, name: &'static str, count: u64) {
         self.0.push((name, Value::Count(count)));
     }
 
-    /// Notes a time, which programs get in seconds, to the microsecond.
+    /// Adds a time, which programs get in seconds with six decimals.
     pub fn time(&mut self, name: &'static str, time: Duration) {
         self.0.push((name, Value::Time(time)));
     }
@@ -40,7 +39,7 @@ impl Fields {
         self.0.iter().map(|(name, value)| (*name, value))
     }
 
-    /// The text of that name.
+    /// Returns the text of the field called `wanted`, if there is one.
     pub(super) fn find_text(&self, wanted: &str) -> Option<&str> {
         self.iter().find_map(|(name, value)| match value {
             Value::Text(text) if name == wanted => Some(&**text),

@@ -1,14 +1,14 @@
-//! A line as a datagram to systemd's journal, which keeps its fields
+//! Encodes a line as a datagram for systemd's journal, which keeps its fields
 //! (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL>).
 
 use super::line::Line;
 use super::{FACILITY_DAEMON, program};
 
-/// Where the journal listens.
+/// The path of the journal's socket.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// The text for people as `MESSAGE`, what syslog would have got, and the fields of the line, each
-/// as `SPIPED_` and its name in upper case.
+/// Returns the datagram of a line. It has the text as `MESSAGE`, the fields that syslog has too, and each
+/// field of the line as `SPIPED_` and its name in upper case.
 pub(super) fn datagram(line: &Line) -> Vec<u8> {
     let mut datagram = Vec::new();
     for (name, value) in [
@@ -27,7 +27,7 @@ pub(super) fn datagram(line: &Line) -> Vec<u8> {
     datagram
 }
 
-/// A value with a line break in it comes with its length.
+/// Adds a field. A value that has a line break is sent with its length in 8 bytes, little-endian.
 fn push(datagram: &mut Vec<u8>, name: &str, value: &str) {
     datagram.extend(name.bytes());
     if value.contains('\n') {

@@ -1,4 +1,4 @@
-//! A line as a JSON object (RFC 8259), for collectors of logs.
+//! Encodes a line as a JSON object (RFC 8259), for collectors of logs.
 
 use std::fmt::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,7 +7,7 @@ use super::fields::Value;
 use super::line::Line;
 use super::text::deceives;
 
-/// One object without a line break: time, level, class, message, and then the fields of the line.
+/// Returns a line as an object without a line break: time, level, class, message, then the fields.
 pub(super) fn object(line: &Line) -> String {
     let mut object = format!(
         r#"{{"time":"{}","level":"{}","class":"{}","message":{}"#,
@@ -27,7 +27,7 @@ pub(super) fn object(line: &Line) -> String {
     object
 }
 
-/// A string of JSON. What would deceive whoever prints it is escaped, though it need not be.
+/// A text as a string of JSON. Characters that deceive a reader are escaped too, though JSON allows them.
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
@@ -49,7 +49,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// UTC to the millisecond (RFC 3339). The time before 1970 is 1970.
+/// A time in UTC with milliseconds (RFC 3339). A time before 1970 is written as the beginning of 1970.
 struct Timestamp(SystemTime);
 
 impl fmt::Display for Timestamp {
@@ -68,18 +68,18 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Year, month and day of the month, so many days after 1970-01-01.
+/// Returns the year, month and day of the month of the date `days` after 1970-01-01.
 fn date(days: u64) -> (u64, u64, u64) {
-    // Counted in years that begin in March, so that a leap day is the last of its year, from
-    // 0000-03-01. 400 years always have as many days.
+    // Days are counted from 0000-03-01, in years that begin in March, so a leap day is the last day of its
+    // year. Each 400 years have the same number of days.
     const BEFORE_1970: u64 = 719_468;
     const IN_400_YEARS: u64 = 146_097;
     let days = days + BEFORE_1970;
     let (cycle, day) = (days / IN_400_YEARS, days % IN_400_YEARS);
-    // Leap days taken out, each year has 365.
+    // Without its leap days, each year has 365 days.
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
-    // Five months from March or August on have 153 days.
+    // The five months from March on have 153 days, and so have the five months from August on.
     let month = (5 * day + 2) / 153;
     let of_month = day - (153 * month + 2) / 5 + 1;
     let year = 400 * cycle + year;
@@ -102,7 +102,7 @@ mod tests {
         Timestamp(UNIX_EPOCH + Duration::from_millis(milliseconds)).to_string()
     }
 
-    /// Reference values: `date -u -d @SECONDS`.
+    /// The reference values are from `date -u -d @SECONDS`.
     #[test]
     fn timestamps_are_those_of_the_calendar() {
         assert_eq!(at(0), "1970-01-01T00:00:00.000Z");

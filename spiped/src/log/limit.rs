@@ -1,30 +1,30 @@
-//! Rate limits: a token bucket a class, and a count of the lines that it held back.
+//! Limits the rate of lines: each class has a token bucket and a count of the lines that were held back.
 
 use std::time::{Duration, Instant};
 
 use super::Level;
 use super::coded_enum::coded_enum;
 
-/// So many lines of a class may come at once, and then one every so often.
+/// The rate of a class: the lines that may come at once, and the time after which one more may come.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     burst: u32,
     interval: Duration,
 }
 
-/// For lines that anybody can cause.
+/// The rate of lines that a stranger can cause.
 const SELDOM: Rate = Rate {
     burst: 10,
     interval: Duration::from_millis(500),
 };
-/// For lines that only those who hold a key can cause, and only who asks for them gets.
+/// The rate of lines that only a peer with the key can cause, and that only level `info` writes.
 const OFTEN: Rate = Rate {
     burst: 1000,
     interval: Duration::from_millis(5),
 };
-/// The count of lines held back is logged once none has come for this long,
+/// The time after the last line held back after which their count is logged.
 const EBB: Duration = Duration::from_secs(1);
-/// or at the latest after this long.
+/// The time after the first line held back after which their count is logged at the latest.
 const OVERDUE: Duration = Duration::from_secs(5);
 
 coded_enum! {
@@ -84,14 +84,14 @@ pub(super) struct Limiter {
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
-    /// How many lines were admitted that no token has come back for yet.
+    /// The number of tokens that are missing from the full bucket.
     spent: u32,
-    /// When the newest token arrived; `None` before the first line.
+    /// The time at which the last token came back; `None` before the first line.
     filled: Option<Instant>,
     held: Option<Held>,
 }
 
-/// Lines held back since the last count was logged.
+/// The lines that were held back since their count was last logged.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     count: u64,
@@ -111,23 +111,23 @@ impl Limiter {
         }
     }
 
-    /// Whether a line of this class may be written now; otherwise it is counted as held back.
+    /// Returns whether a line of this class may be written now. If not, counts it as held back.
     pub(super) fn admit(&mut self, class: Class, now: Instant) -> bool {
         class == Class::Daemon || self.buckets[class as usize].admit(class.rate(), now)
     }
 
-    /// A class whose count of held-back lines should be logged now, and the count, which starts
-    /// again from nothing.
+    /// Returns a class whose count of lines held back is due to be logged, with that count, and sets the
+    /// count to zero.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<(Class, u64)> {
         self.take_if(|held| held.due() <= now)
     }
 
-    /// As [`take_due`](Self::take_due), without waiting for the storm to end.
+    /// Returns a class and its count as [`take_due`](Self::take_due) does, even if it is not due yet.
     pub(super) fn take_any(&mut self) -> Option<(Class, u64)> {
         self.take_if(|_| true)
     }
 
-    /// When [`take_due`](Self::take_due) will next have something, if no more lines come.
+    /// Returns the time at which a count is next due, if no more lines come; `None` if there is no count.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let held = self.buckets.iter().filter_map(|bucket| bucket.held);
         held.map(Held::due).min()
@@ -167,7 +167,7 @@ impl Bucket {
             self.filled = Some(now);
             return;
         }
-        // Fewer than were spent, so it is a small number.
+        // This is less than `spent`, so it fits.
         let earned = (waited.as_nanos() / rate.interval.as_nanos()) as u32;
         self.spent -= earned;
         self.filled = Some(filled + rate.interval * earned);

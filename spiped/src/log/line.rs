@@ -1,4 +1,4 @@
-//! A line that is to be written.
+//! A line of the log, before it is written.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ pub(super) struct Line {
     pub(super) time: SystemTime,
     pub(super) level: Level,
     pub(super) class: Class,
-    /// The text as it came, cut after [`TEXT_MAX`](super::text::TEXT_MAX) bytes.
+    /// The text as it was given, cut after [`TEXT_MAX`](super::text::TEXT_MAX) bytes.
     pub(super) message: String,
     pub(super) fields: Fields,
 }

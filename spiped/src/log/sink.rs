@@ -1,5 +1,4 @@
-//! Where lines end up. A write may block for as long as the system pleases; the caller sees to it
-//! that nothing waits for it.
+//! Writes lines to their destination. A write may block for any time, so no connection may wait for it.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,12 +10,12 @@ use super::line::Line;
 use super::{FACILITY_DAEMON, is_json, journal, json, program};
 use crate::os::std_streams::Waiting;
 
-/// Where syslog daemons listen: Linux, the BSDs, macOS.
+/// The paths of syslog's socket on Linux, the BSDs and macOS.
 pub(super) const SYSLOG_SOCKETS: [&str; 3] = ["/dev/log", "/var/run/log", "/var/run/syslog"];
 
 pub(super) enum Sink {
     Stream(Stream),
-    /// Daemons, and what a line is to them.
+    /// A logging daemon, and the function that encodes a line for it.
     Datagrams(Datagrams, fn(&Line) -> Vec<u8>),
 }
 
@@ -26,12 +25,20 @@ impl Sink {
         Self::Stream(Stream::new(Box::new(Waiting(Stderr(io::stderr()))), form))
     }
 
-    /// Syslog, and why it is out of reach now if it is.
+    /// Connects to syslog.
+    ///
+    /// # Errors
+    ///
+    /// Syslog cannot be reached now; the sink that comes with the error tries again with each line.
     pub(super) fn syslog() -> Result<Self, (Self, io::Error)> {
         Self::daemon(&SYSLOG_SOCKETS, syslog)
     }
 
-    /// The journal, and why it is out of reach now if it is.
+    /// Connects to the journal.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be reached now; the sink that comes with the error tries again with each line.
     pub(super) fn journal() -> Result<Self, (Self, io::Error)> {
         Self::daemon(&[journal::SOCKET], journal::datagram)
     }
@@ -44,8 +51,8 @@ impl Sink {
         }
     }
 
-    /// Whether a line written to standard error now would not have to wait. A daemon is never
-    /// waited for long.
+    /// Whether a line can be written without waiting long. Standard error is asked; a daemon gets at most a
+    /// second anyway.
     pub(super) fn has_room(&self) -> bool {
         match self {
             Self::Stream(_) => {
@@ -65,20 +72,20 @@ impl Sink {
     }
 }
 
-/// A line on standard error, begun with the program's name.
+/// Returns a line for standard error, which begins with the program's name.
 pub(super) fn plain(line: &Line) -> String {
     format!("{}: {}", program(), line.text())
 }
 
-/// A line for syslog (RFC 3164, with the time left to the daemon).
+/// Returns a line for syslog (RFC 3164), without the time, which the daemon adds.
 fn syslog(line: &Line) -> Vec<u8> {
     let priority = FACILITY_DAEMON << 3 | line.level.severity();
     let id = std::process::id();
     format!("<{priority}>{}[{id}]: {}", program(), line.text()).into_bytes()
 }
 
-/// Standard error without the lock of [`io::stderr`]: a write that blocks must not block a thread
-/// that wants to print a panic.
+/// Standard error, written without the lock of [`io::stderr`], so that a write that blocks does not keep
+/// another thread from printing a panic.
 struct Stderr(io::Stderr);
 
 impl AsFd for Stderr {
@@ -97,11 +104,11 @@ impl Write for Stderr {
     }
 }
 
-/// Lines one after the other.
+/// A stream of bytes that gets one line after the other.
 pub(super) struct Stream {
     output: Box<dyn Write + Send>,
     form: fn(&Line) -> String,
-    /// Whether the last line was cut off in the middle, by a disk that was full, say.
+    /// Whether only a part of the last line was written, as when the disk was full.
     torn: bool,
 }
 
@@ -157,7 +164,7 @@ mod tests {
         }
     }
 
-    /// Takes one write of a few bytes, refuses the next, and takes all after that.
+    /// A pipe that takes a part of the first write, refuses the second, and takes all writes after that.
     struct FullOnce(io::PipeWriter, u8);
 
     impl Write for FullOnce {

@@ -53,7 +53,7 @@ pub(super) fn sanitized(message: &str) -> String {
     text
 }
 
-/// Whether a character, printed as it is, makes the line look like something else.
+/// Whether a character could make the printed line look like another one.
 pub(super) fn deceives(character: char) -> bool {
     character.is_control()
         || matches!(

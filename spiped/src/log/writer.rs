@@ -1,4 +1,4 @@
-//! The queue between those who log and the thread that writes.
+//! The queue between the threads that log and the thread that writes.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,37 +14,37 @@ use super::limit::{Class, Limiter};
 use super::line::Line;
 use super::sink::Sink;
 
-/// Lines that may wait for the writer, a few kilobytes each at most.
+/// The most lines that wait for the writer; each has a few kilobytes at most.
 const QUEUE_MAX: usize = 1024;
 
-/// The writer's name.
+/// The name of the thread that writes, the writer.
 pub(super) const THREAD: &str = "log";
 
 pub(super) struct Log {
     state: Mutex<State>,
-    /// Something is queued or held back, or the log is to end.
+    /// Wakes the writer: a line was queued or held back, or the log is to end.
     work: Condvar,
-    /// The writer has ended.
+    /// Wakes [`finish`](Self::finish): the writer has ended.
     ended: Condvar,
 }
 
 struct State {
     stage: Stage,
-    /// Where lines go; the writer's, once there is one. Standard error if nobody has chosen.
+    /// The destination of lines before the writer starts, which takes it then; `None` is standard error.
     sink: Option<Sink>,
     queue: VecDeque<Line>,
     limiter: Limiter,
     lost: u64,
-    /// How many of the lost lines no line has told of yet.
+    /// The number of lost lines that no line of the log has reported yet.
     untold: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// No writer yet: whoever logs writes.
+    /// There is no writer yet. The thread that logs a line writes it.
     Direct,
     Queued,
-    /// The writer ends once the queue is empty.
+    /// The writer will end once the queue is empty.
     Ending,
     Ended,
 }
@@ -82,7 +82,7 @@ impl Log {
         Ok(())
     }
 
-    /// Fields are asked for only if the line is to be written.
+    /// Logs a line. `fields` adds its fields, and is called only if the line is written.
     pub(super) fn write(
         &self,
         level: Level,
@@ -103,12 +103,12 @@ impl Log {
         let quiet = state.limiter.next_due().is_none();
         if !state.limiter.admit(class, Instant::now()) {
             if quiet {
-                // The writer waits without end while nothing is held back.
+                // While no line was held back, the writer waited without a time limit.
                 self.work.notify_one();
             }
             return;
         }
-        // The lock must not be held while text from elsewhere is formatted.
+        // The lock must not be held here: code of other modules formats the text.
         drop(state);
         let line = Line::new(level, class, message, fields);
         let mut state = self.lock();
@@ -144,7 +144,7 @@ impl Log {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes on after a bug: lines would pile up that nobody writes.
+    /// Runs the writer, again after each panic, as otherwise no further line would be written.
     fn run_on(&self, mut sink: Sink) {
         while panic::catch_unwind(AssertUnwindSafe(|| self.run(&mut sink))).is_err() {
             self.lock().lose();
@@ -152,14 +152,14 @@ impl Log {
     }
 
     fn run(&self, sink: &mut Sink) {
-        // Whether the last line got through.
+        // Whether the last line was written.
         let mut healthy = true;
         let mut state = self.lock();
         loop {
             state.report_held_back();
             let untold = state.untold;
-            // After a failure the count of lost lines goes first, and tries whether writing works
-            // again. Otherwise it waits until what is queued has been written.
+            // After a failure the count of lost lines is written first, to find out whether writing works
+            // again. Otherwise it is written once the queue is empty.
             if untold > 0 && healthy == state.queue.is_empty() {
                 drop(state);
                 healthy = sink.write(&lost_lines(untold)).is_ok();
@@ -217,7 +217,7 @@ impl State {
         self.untold += 1;
     }
 
-    /// Queues the counts that are due; they are few, so they may exceed the queue's bound.
+    /// Queues the counts of lines held back that are due. They are few, so the queue's bound is not checked.
     fn report_held_back(&mut self) {
         loop {
             let due = match self.stage {

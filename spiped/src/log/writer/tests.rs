@@ -9,7 +9,7 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A log that writes to `output`. It lives as long as the process, as the real one does.
+/// Starts a log that writes to `output`. It lives as long as the process, as the real log does.
 fn started(output: impl Write + Send + 'static) -> &'static Log {
     let log = Box::leak(Box::new(Log::new()));
     log.open(Sink::Stream(Stream::new(Box::new(output), plain)));
@@ -56,7 +56,7 @@ fn lines_after_the_end_are_lost() {
 fn a_full_pipe_stops_nobody_and_the_loss_is_told_later() {
     let (reader, writer) = io::pipe().unwrap();
     let log = started(writer);
-    // More than the pipe and the queue hold together.
+    // These are more lines than the pipe and the queue hold together.
     let text = "x".repeat(900);
     let sent = 3 * QUEUE_MAX as u64;
     for _ in 0..sent {
@@ -104,7 +104,7 @@ fn a_full_disk_stops_nobody() {
     assert_eq!(log.lost(), 50);
 }
 
-/// Fails as a full disk does while `full` is set.
+/// A disk, which is full while `full` is set.
 struct Disk {
     full: Arc<AtomicBool>,
     output: io::PipeWriter,
@@ -151,7 +151,7 @@ fn a_storm_is_held_back_and_counted() {
     for _ in 0..5000 {
         warn(log, Class::Handshake, "handshake failed");
     }
-    // The writer wakes by itself once the storm has ebbed.
+    // The writer wakes by itself once no more lines come.
     let lines = BufReader::new(reader).lines().map(Result::unwrap);
     let (mut written, mut held_back) = (0, 0);
     for line in lines {
