@@ -1,14 +1,14 @@
 #![forbid(unsafe_code)]
 
-//! The keys of a pipe: the one of a key file, or those of clients, each in a file that is called after
-//! its client.
+//! The keys of a pipe: one key from a key file, or one key for each client, in a file that has the client's
+//! name.
 //!
-//! They are taken all or not at all: with one that cannot be used there is an error, so that no client
-//! is shut out, and no key kept, by half.
+//! All keys are taken or none: a key that cannot be used is an error, so no reload leaves one client without
+//! its key, or an old key in use beside new ones.
 
-mod again;
 mod folder;
 pub mod keyfile;
+mod reread;
 mod source;
 
 use std::collections::{HashMap, HashSet};
@@ -21,33 +21,34 @@ use tokio::sync::watch;
 
 use crate::os::locked_memory;
 
-pub use folder::Volume;
+pub use folder::MissingFolder;
 pub(crate) use folder::links;
 use keyfile::{KeyFile, KeyWarning};
-pub use source::{EarlierKeys, FoundAgain, KeyCount, KeysError, KeysSource};
+pub use source::{EarlierKeys, KeyCount, KeysError, KeysSource, RereadKeys};
 
 /// The keys that a pipe accepts, or the one that it connects with. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Keys {
     ring: Keyring,
-    /// In the order of the ring.
+    /// The client of each key, in the order of the ring.
     entries: Vec<Arc<Entry>>,
-    /// In the order of the ring.
+    /// The origin of each key, in the order of the ring.
     origins: Vec<Origin>,
 }
 
-/// Where a key was read, as far as it matters when it is read again.
+/// The facts about the source of a key that matter when it is read again.
 #[derive(Clone, Debug)]
 struct Origin {
-    /// The file of a client's key.
+    /// The file of a client's key; `None` for the only key of a pipe.
     file: Option<PathBuf>,
-    /// In bytes.
+    /// The length of the key in bytes.
     length: u64,
-    /// Whether it can be read again.
+    /// Whether the source is a regular file, which can be read again.
     is_regular: bool,
 }
 
-/// One key, as long as anything remembers it.
+/// One key's client, and whether the key was removed. The pipe shares it with the connections that the key
+/// began.
 #[derive(Debug)]
 pub struct Entry {
     client: Option<Arc<str>>,
@@ -60,7 +61,7 @@ impl Entry {
         Arc::new(Self { client, removed })
     }
 
-    /// Whose key it is; the only key of a pipe is nobody's in particular.
+    /// Returns the client that the key belongs to; `None` for the only key of a pipe.
     #[must_use]
     pub fn client(&self) -> Option<&Arc<str>> {
         self.client.as_ref()
@@ -69,11 +70,12 @@ impl Entry {
     /// Waits until the key has been removed.
     pub async fn removed(&self) {
         let mut removed = self.removed.subscribe();
-        // Fails only when the sender is gone, which `self` has.
+        // This fails only when the sender is gone, and `self` owns it.
         let _ = removed.wait_for(|&removed| removed).await;
     }
 
-    /// Ends what waits for that. Says whether it was there until now.
+    /// Marks the key as removed, and wakes everything that waits in [`removed`](Self::removed). Returns
+    /// whether it was not marked before.
     pub fn remove(&self) -> bool {
         !self.removed.send_replace(true)
     }
@@ -84,7 +86,7 @@ impl Entry {
 }
 
 impl From<Secret> for Keys {
-    /// The key of a file.
+    /// Makes the keys of a pipe that has one key, whose length is unknown.
     fn from(secret: Secret) -> Self {
         Self {
             ring: secret.into(),
@@ -99,7 +101,7 @@ impl From<Secret> for Keys {
 }
 
 impl Keys {
-    /// The only key of a pipe.
+    /// Makes the keys of a pipe that has one key. Returns its warnings too.
     fn of_one(key: KeyFile) -> (Self, Vec<KeyWarning>) {
         let origin = Origin {
             file: None,
@@ -113,50 +115,49 @@ impl Keys {
         (keys, key.warnings)
     }
 
-    /// The length of the longest, in bytes.
-    fn length(&self) -> u64 {
+    /// Returns the length of the longest key in bytes.
+    fn max_length(&self) -> u64 {
         let lengths = self.origins.iter().map(|origin| origin.length);
         lengths.max().unwrap_or(0)
     }
 
-    /// The length of each client's key, by its file.
+    /// Returns the file and the length in bytes of each client's key.
     fn lengths(&self) -> impl Iterator<Item = (&Path, u64)> {
         let origins = self.origins.iter();
         origins.filter_map(|origin| Some((origin.file.as_deref()?, origin.length)))
     }
 
-    /// Whether all of them can be read again.
+    /// Whether all keys are from regular files, which can be read again.
     fn is_from_file(&self) -> bool {
         self.origins.iter().all(|origin| origin.is_regular)
     }
 
-    /// Whether they are keys of clients, each with a name.
+    /// Whether the keys belong to clients.
     #[must_use]
     pub fn has_clients(&self) -> bool {
         self.entries.iter().any(|entry| entry.client.is_some())
     }
 
-    /// Whether others hold one of them too, as connections that it began do, also those of earlier
-    /// forms of their pipe.
+    /// Whether a connection or another [`Keys`] still uses one of the keys.
     #[must_use]
     pub fn is_in_use(&self) -> bool {
         let mut entries = self.entries.iter();
         entries.any(|entry| Arc::strong_count(entry) > 1)
     }
 
-    /// All of them.
+    /// Returns the keys for a handshake.
     #[must_use]
     pub fn ring(&self) -> &Keyring {
         &self.ring
     }
 
-    /// What is known of the key at an index of the ring.
+    /// Returns the entry of the key at an index of the ring.
     #[must_use]
     pub fn entry(&self, index: usize) -> Option<&Arc<Entry>> {
         self.entries.get(index)
     }
 
-    /// Whether others are the same, of the same clients and in the same order.
+    /// Whether `others` are the same keys of the same clients in the same order, and none is removed.
     #[must_use]
     pub fn is_same(&self, others: &Self) -> bool {
         let clients = self.entries.iter().map(|entry| &entry.client);
@@ -171,17 +172,17 @@ impl Keys {
         self.entries.iter().any(|entry| entry.is_removed())
     }
 
-    /// Remembers that these keys have been found where the others, which are the same, are from.
-    pub fn found_again(&mut self, others: Self) {
+    /// Takes over the origins of `others`, which are the same keys from another source or a later reading.
+    pub fn set_origins_from(&mut self, others: Self) {
         self.origins = others.origins;
     }
 
-    /// Which of these keys of clients have no file any more. Reads none.
+    /// Returns the clients' keys whose files are gone. Reads no file.
     #[must_use]
-    pub fn without_file(&self, volume: Volume) -> Vec<Arc<Entry>> {
+    pub fn without_file(&self, missing_folder: MissingFolder) -> Vec<Arc<Entry>> {
         let is_gone = |origin: &Origin| {
             let file = origin.file.as_deref();
-            file.is_some_and(|file| folder::is_gone(file, volume))
+            file.is_some_and(|file| folder::is_gone(file, missing_folder))
         };
         let entries = self.entries.iter().zip(&self.origins);
         let gone = entries.filter(|(_, origin)| is_gone(origin));
@@ -192,15 +193,16 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// The system refuses it. The keys stay where they were.
+    /// The system refuses locked memory. The keys stay where they were.
     pub fn lock(&mut self) -> io::Result<()> {
         self.ring = locked_memory::lock(&self.ring)?;
         Ok(())
     }
 
-    /// Takes the place of earlier keys: a client's key that was there before is remembered on as the
-    /// same. Returns those that are gone, to be [removed](Entry::remove) once nobody is accepted with
-    /// them any more. A key that is no client's goes on with the connections that it began.
+    /// Replaces earlier keys by these. A client's key that was there before keeps its entry, so its
+    /// connections go on. Returns the clients' keys that are gone; [remove](Entry::remove) them once no
+    /// connection is accepted with them any more. The only key of a pipe is never among these, as its
+    /// connections may go on.
     #[must_use]
     pub fn replace(&mut self, before: &Self) -> Vec<Arc<Entry>> {
         let mut of_client: HashMap<_, Vec<_>> = HashMap::new();

@@ -162,7 +162,7 @@ fn find_loops(bound: &mut [BoundPipe]) {
 impl BoundPipe {
     /// Warns if a reload will not be able to read the keys.
     pub(crate) fn warn_of_keys(&self) {
-        let Some(error) = self.keys.unreadable(&self.config.key) else {
+        let Some(error) = self.keys.reread_error(&self.config.key) else {
             return;
         };
         let what = match self.keys.has_clients() {

@@ -205,7 +205,7 @@ impl RunningPipes {
                     self.start(new, &state, &[])
                 }
                 Some(mut old) if old.is_same(&new) => {
-                    old.keys.found_again(new.keys);
+                    old.keys.set_origins_from(new.keys);
                     old
                 }
                 Some(old) => {

@@ -17,7 +17,7 @@ use crate::daemon::bind::{self, BoundPipe, ExistingState};
 use crate::daemon::blocking_thread::BlockingThread;
 use crate::daemon::config_source::ConfigSource;
 use crate::daemon::resolver::Resolver;
-use crate::keys::{EarlierKeys, Entry, Keys, KeysSource, Volume};
+use crate::keys::{EarlierKeys, Entry, Keys, KeysSource, MissingFolder};
 use crate::log::{self, Class};
 use crate::os::os_error::os_error;
 
@@ -36,8 +36,8 @@ pub(super) struct Reload {
     pub(super) thread: BlockingThread,
 }
 
-/// The step that a reload is at, for the caller to tell if time runs out; and whether the caller has given the
-/// reload up.
+/// The step that a reload is at, for the caller to tell if time runs out; and whether the caller has given
+/// the reload up.
 #[derive(Clone, Debug, Default)]
 struct Progress(Arc<State>);
 
@@ -123,7 +123,7 @@ impl Reload {
     }
 }
 
-/// Reads settings and keys, and removes keys that are gone.
+/// Reads the configuration and the keys again, and removes the keys that are gone.
 fn read(
     config_source: &ConfigSource,
     running: &[(PipeConfig, Keys)],
@@ -132,31 +132,31 @@ fn read(
 ) -> Result<Vec<(PipeConfig, Keys)>, DaemonError> {
     let current = running.iter().map(|(config, keys)| (&config.key, keys));
     let retired = || retired.iter().map(|(source, keys)| (source, keys));
-    // Before anything else is read, which may take its time.
+    // Keys whose files are gone are removed first, as reading may take long.
     for (source, keys) in current.chain(retired()) {
         progress.is_now(source);
-        remove(keys.without_file(Volume::Returns));
+        remove(keys.without_file(MissingFolder::KeepsKeys));
     }
     progress.is_now(config_source);
     let wanted = config_source.read_again(running);
-    let (names, volume): (HashSet<_>, _) = match &wanted {
+    let (names, missing_folder): (HashSet<_>, _) = match &wanted {
         Ok(wanted) => {
             let names = wanted.iter().map(|pipe| Arc::clone(&pipe.name));
-            (names.collect(), Volume::Removed)
+            (names.collect(), MissingFolder::LosesKeys)
         }
-        Err(_) => (HashSet::new(), Volume::Returns),
+        Err(_) => (HashSet::new(), MissingFolder::KeepsKeys),
     };
-    // Keys of the pipes that are to run on are read below.
+    // The keys of the pipes that stay are read below.
     let unwanted = running
         .iter()
         .filter(|(pipe, _)| !names.contains(&pipe.name));
-    let unwanted = unwanted.map(|(pipe, keys)| (&pipe.key, keys, volume));
-    let retired = retired().map(|(source, keys)| (source, keys, Volume::Removed));
-    for (source, keys, volume) in unwanted.chain(retired) {
+    let unwanted = unwanted.map(|(pipe, keys)| (&pipe.key, keys, missing_folder));
+    let retired = retired().map(|(source, keys)| (source, keys, MissingFolder::LosesKeys));
+    for (source, keys, missing_folder) in unwanted.chain(retired) {
         progress.is_now(source);
-        remove(keys.gone_from(source, volume));
+        remove(keys.gone_from(source, missing_folder));
     }
-    // Each of them, whatever is wrong with another: keys of all are looked after.
+    // All are read, even after an error, so that each pipe's keys that are gone are removed.
     let read = wanted?
         .into_iter()
         .map(|pipe| read_keys(pipe, running, progress));
@@ -179,12 +179,12 @@ fn read_keys(
         same_pipe: earlier(&|pipe| pipe.name == config.name),
     };
     let is_abandoned = || progress.is_abandoned();
-    let again = Keys::read_again(&config.key, config.mode.into(), earlier, &is_abandoned);
-    remove(again.gone);
-    Ok((config, setup::warned(again.keys)?))
+    let reread = Keys::read_again(&config.key, config.mode.into(), earlier, &is_abandoned);
+    remove(reread.gone);
+    Ok((config, setup::warned(reread.keys)?))
 }
 
-/// Shuts clients out whose keys are gone, and ends their connections.
+/// Removes keys that are gone. Their clients cannot connect any more, and their connections end.
 fn remove(keys: Vec<Arc<Entry>>) {
     for key in keys {
         if key.remove()

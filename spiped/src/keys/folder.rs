@@ -1,4 +1,4 @@
-//! Keys of clients: files that are listed, and all those of folders.
+//! Reads the keys of clients from the files and folders that the configuration names.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -11,24 +11,24 @@ use std::sync::Arc;
 
 use super::keyfile::{self, KeyFile, KeySource, KeyWarning};
 use super::source::{KEYS_MAX, KeysError};
-use super::{Entry, Keys, Origin, again};
+use super::{Entry, Keys, Origin, reread};
 
-/// So many warnings about the key files of clients are worth reading.
+/// The most warnings about clients' key files that are shown; the others are counted.
 const WARNINGS_MAX: usize = 3;
-/// What a key file in a folder ends in. Whatever ends otherwise is no key: it may be what an editor
-/// or a package manager left, or a key that somebody took away by renaming it.
+/// The end of the name of a key file in a folder. Other files are no keys: an editor or a package manager may
+/// have left them, or somebody renamed a key to take it away.
 const SUFFIX: &[u8] = b".key";
 
-/// Keys of clients as they are found, each by itself.
+/// The result of reading the keys of clients: each key, or its error.
 pub(super) struct ClientFiles {
-    /// Files and folders that are to be read.
+    /// The files and folders that were to be read.
     paths: Vec<PathBuf>,
-    /// In the order of the ring.
+    /// The files that were found, in the order of the keys in the ring.
     keys: Vec<(PathBuf, Result<ClientKey, KeysError>)>,
-    /// What is unwise about folders.
+    /// The warnings about folders.
     warnings: Vec<KeyWarning>,
-    /// Why not all files are known.
-    unknown: Option<KeysError>,
+    /// The first error because of which some files may not have been found.
+    incomplete: Option<KeysError>,
 }
 
 struct ClientKey {
@@ -37,8 +37,8 @@ struct ClientKey {
 }
 
 impl ClientFiles {
-    /// Reads files, and all keys of folders, in the order of their names. `before` is what they were
-    /// when they were read last.
+    /// Reads the files at `paths`, and all keys of the folders there, in the order of their names. `before`
+    /// are the keys that were read there last.
     pub(super) fn find(paths: &[PathBuf], before: Option<&Keys>) -> Self {
         let lengths: HashMap<_, _> = before.into_iter().flat_map(Keys::lengths).collect();
         let mut files = Vec::new();
@@ -46,7 +46,7 @@ impl ClientFiles {
             paths: paths.to_owned(),
             keys: Vec::new(),
             warnings: Vec::new(),
-            unknown: None,
+            incomplete: None,
         };
         for path in paths {
             let listed = match path.is_dir() {
@@ -63,11 +63,11 @@ impl ClientFiles {
             match listed {
                 Ok(warning) => found.warnings.extend(warning),
                 Err(error) => {
-                    found.unknown.get_or_insert(error);
+                    found.incomplete.get_or_insert(error);
                 }
             }
         }
-        // More are not worth reading.
+        // More are an error already, so no more are read.
         files.truncate(KEYS_MAX);
         for path in files {
             let length = lengths.get(path.as_path()).copied();
@@ -78,9 +78,13 @@ impl ClientFiles {
         found
     }
 
-    /// All of them, or why they are not taken.
+    /// Returns all keys with their warnings.
+    ///
+    /// # Errors
+    ///
+    /// The first error, if a file or a folder could not be read.
     pub(super) fn into_keys(self) -> Result<(Keys, Vec<KeyWarning>), KeysError> {
-        if let Some(error) = self.unknown {
+        if let Some(error) = self.incomplete {
             return Err(error);
         }
         let mut secrets = Vec::new();
@@ -100,12 +104,12 @@ impl ClientFiles {
         }
         let mut warnings = self.warnings;
         if secrets.is_empty() {
-            warnings.extend(self.paths.into_iter().map(KeyWarning::Nobody));
+            warnings.extend(self.paths.into_iter().map(KeyWarning::EmptyFolder));
         }
         let more = about_files.len().saturating_sub(WARNINGS_MAX);
         about_files.truncate(WARNINGS_MAX);
         if more > 0 {
-            about_files.push(KeyWarning::More(more));
+            about_files.push(KeyWarning::Omitted(more));
         }
         about_files.append(&mut warnings);
         let keys = Keys {
@@ -116,9 +120,9 @@ impl ClientFiles {
         Ok((keys, about_files))
     }
 
-    /// Which of the keys that there were before are gone: their file is not there any more, is not
-    /// asked for any more, or holds another key. A file that cannot be read may still hold the same.
-    pub(super) fn gone(&self, before: &Keys, volume: Volume) -> Vec<Arc<Entry>> {
+    /// Returns the entries of keys in `before` that are gone: their file is gone, is not named in the
+    /// configuration any more, or holds another key. A file that cannot be read counts as unchanged.
+    pub(super) fn gone(&self, before: &Keys, missing_folder: MissingFolder) -> Vec<Arc<Entry>> {
         let by_path: HashMap<_, _> = self.keys.iter().map(|(path, key)| (&**path, key)).collect();
         let mut of_client: HashMap<_, Vec<_>> = HashMap::new();
         for key in self.keys.iter().filter_map(|(_, key)| key.as_ref().ok()) {
@@ -137,14 +141,14 @@ impl ClientFiles {
             }
             match by_path.get(&**path) {
                 Some(Ok(_)) => true,
-                None if self.unknown.is_none() && !self.is_folder_gone(path) => true,
-                Some(Err(_)) | None => is_gone(path, volume),
+                None if self.incomplete.is_none() && !self.is_folder_gone(path) => true,
+                Some(Err(_)) | None => is_gone(path, missing_folder),
             }
         });
         gone.map(|((entry, _), _)| Arc::clone(entry)).collect()
     }
 
-    /// Whether a key was in a folder that is asked for and is none now.
+    /// Whether the folder of a key is among the paths, and is no folder any more.
     fn is_folder_gone(&self, key: &Path) -> bool {
         let folder = key.parent();
         let mut paths = self.paths.iter();
@@ -152,23 +156,28 @@ impl ClientFiles {
     }
 }
 
-/// What it means that a folder of keys is gone.
+/// The meaning of a folder of keys that is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Volume {
-    /// It may be on its way back: its keys are still good.
-    Returns,
-    /// No pipe asks for it any more: its keys are gone with it.
-    Removed,
+pub enum MissingFolder {
+    /// The folder may come back, as a volume that is mounted again. Its keys are kept.
+    KeepsKeys,
+    /// No pipe uses the folder any more. Its keys are gone.
+    LosesKeys,
 }
 
-/// Whether a file is not where it was.
-pub(super) fn is_gone(file: &Path, volume: Volume) -> bool {
+/// Whether the key file at a path is gone.
+pub(super) fn is_gone(file: &Path, missing_folder: MissingFolder) -> bool {
     let absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     let has_folder = || file.parent().is_some_and(Path::is_dir);
-    fs::symlink_metadata(file).is_err_and(absent) && (volume == Volume::Removed || has_folder())
+    fs::symlink_metadata(file).is_err_and(absent)
+        && (missing_folder == MissingFolder::LosesKeys || has_folder())
 }
 
-/// Adds the key files of a folder; what is unwise about the folder.
+/// Adds the key files in `folder` to `files`. Returns a warning if other users may change the folder.
+///
+/// # Errors
+///
+/// The folder cannot be read, or has more than 10,000 keys.
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<Option<KeyWarning>, KeysError> {
     let failed = |error| KeysError::Folder {
         folder: folder.to_owned(),
@@ -191,7 +200,7 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<Option<KeyWarning>, K
     Ok(is_open.then(|| KeyWarning::Writable(folder.to_owned(), mode)))
 }
 
-/// Which keys of a folder are links, as far as it can be read; none of what is no folder.
+/// Returns the key files of a folder that are links; none if the path is no folder that can be read.
 pub(crate) fn links(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -202,13 +211,13 @@ pub(crate) fn links(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Hidden files may be on their way to become keys.
+/// Whether a name is that of a key file. A hidden file is none, as it may be a key that is being written.
 fn is_key(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.ends_with(SUFFIX) && !name.starts_with(b".")
 }
 
-/// Whom a key file is called after: its name up to the first dot.
+/// Returns the client of a key file: its name up to the first dot; `None` if that is empty or no plain text.
 fn client(file: &Path) -> Option<&str> {
     let name = file.file_name()?.to_str()?;
     let client = name.split_once('.').map_or(name, |(client, _)| client);
@@ -216,11 +225,16 @@ fn client(file: &Path) -> Option<&str> {
     is_plain.then_some(client)
 }
 
-/// Reads one key of a client, which had so many bytes before; `None` for a folder in a folder.
+/// Reads the key file of a client. `before` is the length in bytes that it had when it was read last. Returns
+/// `None` if the path is a folder.
+///
+/// # Errors
+///
+/// The file has no name for a client, cannot be read, is no regular file, or is empty or cut short.
 fn read_file(path: &Path, before: Option<u64>) -> Result<Option<ClientKey>, KeysError> {
     let client = client(path).ok_or_else(|| KeysError::Name(path.to_owned()))?;
     let source = KeySource::File(path.to_owned());
-    let file = keyfile::open_at_once(&source)?;
+    let file = keyfile::open_nonblocking(&source)?;
     let Ok(kind) = file.metadata().map(|metadata| metadata.file_type()) else {
         return Err(KeysError::Special(path.to_owned()));
     };
@@ -235,7 +249,7 @@ fn read_file(path: &Path, before: Option<u64>) -> Result<Option<ClientKey>, Keys
         return Err(KeysError::Empty(path.to_owned()));
     }
     if let Some(before) = before {
-        again::refuse_cut(&source, file.length, before)?;
+        reread::check_length(&source, file.length, before)?;
     }
     let client = client.into();
     Ok(Some(ClientKey { client, file }))

@@ -1,4 +1,4 @@
-//! Key files, read into the secret that both ends share.
+//! Reads key files into the secret that both ends share.
 
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
@@ -16,20 +16,21 @@ use zeroize::Zeroizing;
 use crate::os::os_error::os_error;
 use crate::os::sandbox::file_error;
 
-/// A larger key file is taken for a mistake: an endless device, or not a key at all.
+/// The most bytes of a key file. A larger one is a mistake: an endless device, or no key.
 const KEY_MAX: u64 = 64 * 1024 * 1024;
-/// A shorter key file gets a warning, in bytes.
+/// The least bytes of a key file that gets no warning.
 const KEY_ENOUGH: u64 = 16;
+/// The most bytes that one read takes.
 const READ_AT_ONCE: usize = 8192;
-/// How often it is asked whether anybody still waits for a key, in milliseconds.
-const ASK_AGAIN: u16 = 100;
+/// The time in milliseconds after which a read that waits checks whether it was abandoned.
+const ABANDONED_CHECK: u16 = 100;
 
-/// Where a key comes from.
+/// The source of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// The file at this path.
     File(PathBuf),
-    /// Standard input, up to its end.
+    /// Standard input, which is read up to its end.
     Stdin,
 }
 
@@ -51,27 +52,27 @@ impl KeySource {
     }
 }
 
-/// Why there is no key.
+/// The reason why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// The system refuses to open or read it.
+    /// The system refuses to open or read the key.
     #[error("cannot read {key}: {}", .key.error(.error))]
     Read {
         /// The key.
         key: KeySource,
-        /// Why not.
+        /// The system's error.
         error: io::Error,
     },
-    /// It goes on for more than 64 MiB.
+    /// The key is longer than 64 MiB.
     #[error("{0} is longer than 64 MiB, which is no key")]
     Endless(KeySource),
-    /// It was written while it was read.
+    /// The key file was changed while it was read.
     #[error("{0} changes while it is read")]
     Changing(KeySource),
-    /// A reload finds no byte where there was a key.
+    /// A reload finds that the key is now empty.
     #[error("{0} is empty: with an empty key, anybody could connect")]
     Emptied(KeySource),
-    /// A reload finds a part of a key, as far as it can tell.
+    /// A reload finds that the key is now shorter, and shorter than a key of `spiped keygen`.
     #[error(
         "{key} is shorter than before, {length} bytes of {before}: if that is all of it, restart the \
          daemon"
@@ -79,26 +80,26 @@ pub enum KeyFileError {
     Cut {
         /// The key.
         key: KeySource,
-        /// Its length in bytes.
+        /// The length of the key in bytes.
         length: u64,
-        /// The length that it had.
+        /// The length that the key had before, in bytes.
         before: u64,
     },
-    /// A reload finds a pipe or a device where there was a file.
+    /// A reload finds that the path is no regular file any more.
     #[error("{0} is no regular file any more")]
     Special(KeySource),
-    /// Nobody waits for it any more.
+    /// The reload gave up waiting for the rest of the key.
     #[error("{0} has not been written to its end")]
     Abandoned(KeySource),
 }
 
-/// A key that was read, and what is known of it.
+/// A key that was read.
 #[derive(Debug)]
 pub(crate) struct KeyFile {
     pub(crate) secret: Secret,
-    /// In bytes.
+    /// The length of the key in bytes.
     pub(crate) length: u64,
-    /// Whether it can be read again: not a pipe, a device or a socket.
+    /// Whether the source is a regular file, which can be read again.
     pub(crate) is_regular: bool,
     pub(crate) warnings: Vec<KeyWarning>,
 }
@@ -110,31 +111,31 @@ impl KeyFileError {
     }
 }
 
-/// What is unwise about a key that works.
+/// A warning about a key that works, or about a folder of keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyWarning {
-    /// Other users may read it.
+    /// Other users may read the key file.
     Readable {
         /// The key.
         key: KeySource,
         /// The file's permissions.
         mode: u32,
     },
-    /// It can be guessed: fewer than 16 bytes, but some.
+    /// The key has 1 to 15 bytes, so it may be guessed.
     Short {
         /// The key.
         key: KeySource,
-        /// Its length in bytes.
+        /// The length of the key in bytes.
         length: u64,
     },
-    /// It holds nothing at all, so that everybody knows it.
+    /// The key is empty, so everybody knows it.
     Empty(KeySource),
-    /// So many more warnings there are about clients' key files.
-    More(usize),
-    /// Other users may put keys into this folder, or take them away; its permissions.
+    /// The number of further warnings about clients' key files.
+    Omitted(usize),
+    /// Other users may add keys to this folder or remove them; the number is the folder's mode.
     Writable(PathBuf, u32),
     /// There is no key in this folder.
-    Nobody(PathBuf),
+    EmptyFolder(PathBuf),
 }
 
 impl fmt::Display for KeyWarning {
@@ -151,7 +152,7 @@ impl fmt::Display for KeyWarning {
                 write!(f, "{key} is only {length} {bytes} long and may be guessed")
             }
             Self::Empty(key) => write!(f, "{key} is empty: anybody can connect"),
-            Self::More(count) => {
+            Self::Omitted(count) => {
                 let noun = if *count == 1 { "warning" } else { "warnings" };
                 write!(f, "{count} more {noun} about key files")
             }
@@ -162,7 +163,7 @@ impl fmt::Display for KeyWarning {
                     folder.display()
                 )
             }
-            Self::Nobody(folder) => write!(
+            Self::EmptyFolder(folder) => write!(
                 f,
                 "key folder {} holds no key (NAME.key): nobody can connect",
                 folder.display()
@@ -171,9 +172,10 @@ impl fmt::Display for KeyWarning {
     }
 }
 
-/// Reads a key, all bytes of it, into the secret that both ends share.
+/// Reads a key up to its end into the secret that both ends share. Returns warnings too.
 ///
-/// Pipes and devices are fine, and waited for. The bytes read are wiped from memory.
+/// The source may be a fifo or a device; reading waits for it. The bytes that were read are wiped from
+/// memory.
 ///
 /// # Errors
 ///
@@ -183,7 +185,7 @@ pub fn read(source: &KeySource) -> Result<(Secret, Vec<KeyWarning>), KeyFileErro
     Ok((key.secret, key.warnings))
 }
 
-/// Reads a key, as [`read`] does.
+/// Reads a key as [`read`] does, and returns its length and kind as well.
 pub(super) fn read_at_start(source: &KeySource) -> Result<KeyFile, KeyFileError> {
     let file = open(source, OpenOptions::new().read(true))?;
     read_open(source, file, &|| false)
@@ -192,19 +194,19 @@ pub(super) fn read_at_start(source: &KeySource) -> Result<KeyFile, KeyFileError>
 fn open(source: &KeySource, options: &OpenOptions) -> Result<File, KeyFileError> {
     let file = match source {
         KeySource::File(path) => options.open(path),
-        // Not through io::stdin, whose buffer would keep the key.
+        // io::stdin has a buffer, which would keep the key.
         KeySource::Stdin => io::stdin().as_fd().try_clone_to_owned().map(File::from),
     };
     file.map_err(|error| KeyFileError::failed(source, error))
 }
 
-/// Opens a key, and waits for nobody who has the other end of it.
-pub(super) fn open_at_once(source: &KeySource) -> Result<File, KeyFileError> {
+/// Opens a key without waiting, even if it is a fifo that no writer has open.
+pub(super) fn open_nonblocking(source: &KeySource) -> Result<File, KeyFileError> {
     let no_wait = OFlag::O_NONBLOCK.bits();
     open(source, OpenOptions::new().read(true).custom_flags(no_wait))
 }
 
-/// Reads a key that is open, as [`read`] does. Where reading would have to wait, it waits until
+/// Reads a key from an open file as [`read`] does. If it has to wait for the file, it gives up once it
 /// `is_abandoned`.
 pub(super) fn read_open(
     source: &KeySource,
@@ -217,7 +219,7 @@ pub(super) fn read_open(
     let mut hasher = SecretHasher::new();
     let mut buffer = Zeroizing::new([0; READ_AT_ONCE]);
     let mut length: u64 = 0;
-    // A pipe that nobody has opened to write would look like one that has ended.
+    // A fifo that no writer has open yet would read as if it had ended, so wait first.
     let mut would_wait = !metadata.is_file() && is_nonblocking(&file);
     loop {
         if would_wait {
@@ -247,7 +249,7 @@ pub(super) fn read_open(
 
     let mut warnings = Vec::new();
     let mode = metadata.permissions().mode() & 0o7777;
-    // The mode of a pipe or a device says nothing about where the key is kept.
+    // The mode of a fifo or a device does not say who may read the place where the key is kept.
     if metadata.is_file() && !is_credential(source) && mode & 0o044 != 0 {
         warnings.push(KeyWarning::Readable {
             key: source.clone(),
@@ -275,7 +277,11 @@ fn is_nonblocking(file: &File) -> bool {
     OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK)
 }
 
-/// Waits until there is something to read, or the end.
+/// Waits until the file has data or has ended.
+///
+/// # Errors
+///
+/// The wait `is_abandoned`, or the system refuses it.
 fn wait(
     source: &KeySource,
     file: &File,
@@ -284,7 +290,7 @@ fn wait(
     let failed = |error: Errno| KeyFileError::failed(source, error.into());
     loop {
         let mut ready = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut ready, ASK_AGAIN) {
+        match poll(&mut ready, ABANDONED_CHECK) {
             Ok(0) | Err(Errno::EINTR) if is_abandoned() => {
                 return Err(KeyFileError::Abandoned(source.clone()));
             }
@@ -295,8 +301,9 @@ fn wait(
     }
 }
 
-/// Whether a service manager keeps it, in a folder that only this user can enter. The mode of such a
-/// file shows as its group's what an ACL gives to the user, and says nothing about others.
+/// Whether a service manager keeps the key, in a folder that only this user can enter. Such a file may have
+/// an ACL for the user, which its mode shows as permissions of the group, so its mode is no cause for a
+/// warning.
 fn is_credential(source: &KeySource) -> bool {
     let KeySource::File(path) = source else {
         return false;

@@ -1,5 +1,5 @@
-//! A key that is read a second time. What is found may be no key: a pipe has been emptied by the first
-//! time, and a file may be on its way to be written.
+//! Reads the one key of a pipe again, for a reload. A pipe (fifo) or standard input gives no key a second
+//! time, and a file may be only partly written.
 
 use std::fs;
 use std::path::Path;
@@ -8,10 +8,16 @@ use super::Keys;
 use super::keyfile::{self, KeyFileError, KeySource, KeyWarning};
 use super::source::EarlierKeys;
 
-/// So many bytes, as `spiped keygen` makes, are a whole key whatever there was before.
-const WHOLE: u64 = 32;
+/// The length in bytes of a key that `spiped keygen` makes. A key of this length is taken as whole, even if
+/// the earlier one was longer.
+const FULL_LENGTH: u64 = 32;
 
-/// Reads the one key of a pipe again.
+/// Reads a key again, or keeps the earlier one where it can be read once only. Reading that has to wait ends
+/// when it `is_abandoned`.
+///
+/// # Errors
+///
+/// The key cannot be read, or is empty, cut short or no regular file any more.
 pub(super) fn read_one(
     source: &KeySource,
     earlier: EarlierKeys<'_>,
@@ -20,37 +26,45 @@ pub(super) fn read_one(
     let same = earlier.same_source.filter(|keys| !keys.has_clients());
     let is_file = match source {
         KeySource::Stdin => false,
-        // What is no file is not even opened: whoever waits to write would be let go.
+        // A fifo is not even opened, as that would wake a writer that waits for a reader.
         KeySource::File(path) => is_file(path),
     };
     if let (Some(same), false) = (same, is_file) {
         let kept = same.clone();
-        // A pipe may have gone by now, as one of a shell does.
+        // A fifo or a pipe of a shell may be gone by now; its key is kept.
         return match kept.is_from_file() {
             false => Ok((kept, Vec::new())),
-            true => Err(refusal(source)),
+            true => Err(no_file_error(source)),
         };
     }
-    let file = keyfile::open_at_once(source)?;
+    let file = keyfile::open_nonblocking(source)?;
     let key = keyfile::read_open(source, file, is_abandoned)?;
     if key.length == 0 && !key.is_regular {
         return Err(KeyFileError::Emptied(source.clone()));
     }
     if let Some(same) = same {
-        refuse_cut(source, key.length, same.length())?;
+        check_length(source, key.length, same.max_length())?;
     }
-    if earlier.same_pipe.is_some_and(|keys| keys.length() > 0) && key.length == 0 {
+    if earlier.same_pipe.is_some_and(|keys| keys.max_length() > 0) && key.length == 0 {
         return Err(KeyFileError::Emptied(source.clone()));
     }
     Ok(Keys::of_one(key))
 }
 
-/// Refuses what looks like a part of a key that had `before` bytes.
-pub(super) fn refuse_cut(source: &KeySource, length: u64, before: u64) -> Result<(), KeyFileError> {
+/// Checks the length of a key that had `before` bytes when it was read last.
+///
+/// # Errors
+///
+/// The key is empty, or shorter than before and than a key of `spiped keygen`.
+pub(super) fn check_length(
+    source: &KeySource,
+    length: u64,
+    before: u64,
+) -> Result<(), KeyFileError> {
     let key = source.clone();
     match length {
         0 if before > 0 => Err(KeyFileError::Emptied(key)),
-        _ if length < before && length < WHOLE => Err(KeyFileError::Cut {
+        _ if length < before && length < FULL_LENGTH => Err(KeyFileError::Cut {
             key,
             length,
             before,
@@ -63,8 +77,8 @@ fn is_file(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file())
 }
 
-/// Why there is no file where there was one.
-fn refusal(source: &KeySource) -> KeyFileError {
+/// Returns the error of a key that was a regular file and is none any more.
+fn no_file_error(source: &KeySource) -> KeyFileError {
     let KeySource::File(path) = source else {
         return KeyFileError::Special(source.clone());
     };

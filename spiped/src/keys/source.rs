@@ -1,4 +1,4 @@
-//! Where the keys of a pipe are, and how they are read.
+//! The source of the keys of a pipe, and how the keys are read from it.
 
 use std::fmt;
 use std::fs;
@@ -7,30 +7,30 @@ use std::path::PathBuf;
 use std::slice;
 use std::sync::Arc;
 
-use super::again;
-use super::folder::{ClientFiles, Volume};
+use super::folder::{ClientFiles, MissingFolder};
+use super::reread;
 use super::{Entry, Keys};
 use crate::keys::keyfile::{self, KeyFileError, KeySource, KeyWarning};
 use crate::os::sandbox::file_error;
 
-/// More keys are taken for a mistake: each hello of a stranger is tried with each of them.
+/// The most keys of a pipe. More are a mistake: each handshake of a stranger is tried with all keys.
 pub(super) const KEYS_MAX: usize = 10_000;
 
-/// How many keys an end of a pipe takes.
+/// The number of keys that an end of a pipe takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyCount {
-    /// One: an encrypting end has to know which key to connect with.
+    /// One key: an encrypting end has to know the key to connect with.
     One,
-    /// One, or one for each client: a decrypting end tries all that it has.
+    /// One key, or one for each client: a decrypting end tries all its keys.
     Many,
 }
 
-/// Where the keys of a pipe are.
+/// The source of the keys of a pipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeysSource {
     /// One key, or a folder of clients' keys.
     One(KeySource),
-    /// Key files, each of the client that it is called after, and folders of them.
+    /// Key files of clients, and folders of such files. Each file has the name of its client.
     Clients(Vec<PathBuf>),
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for KeysSource {
     }
 }
 
-/// Why a pipe has no keys.
+/// The reason why the keys of a pipe cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// A key cannot be read.
@@ -66,33 +66,33 @@ pub enum KeysError {
     Folder {
         /// The folder.
         folder: PathBuf,
-        /// Why not.
+        /// The system's error.
         error: io::Error,
     },
-    /// There is a folder where one key is needed.
+    /// The path is a folder, and the pipe takes one key.
     #[error("{} is a folder: only spiped -d takes many keys, so name one key file", .0.display())]
     Many(PathBuf),
-    /// There is a list where one key is needed.
+    /// The source is a list of paths, and the pipe takes one key.
     #[error("only a decrypting pipe takes an array of keys: name one key file, in a string")]
     Several,
-    /// With those at this path there are more than 10,000.
+    /// With the keys at this path, the pipe has more than 10,000.
     #[error("with {} there are more than {KEYS_MAX} keys", .0.display())]
     TooMany(PathBuf),
-    /// A file's name is none for a client.
+    /// The name of a key file gives no name of a client.
     #[error(
         "key file {0:?} is called after no client: up to the first dot its name has to be plain text"
     )]
     Name(PathBuf),
-    /// It is a device, a pipe or a socket.
+    /// The key file of a client is a device, a fifo or a socket.
     #[error("key file {} is no regular file", .0.display())]
     Special(PathBuf),
-    /// Anybody could connect as this client.
+    /// The key file of a client is empty, so anybody could connect as this client.
     #[error("key file {} is empty", .0.display())]
     Empty(PathBuf),
 }
 
 impl KeysSource {
-    /// The files and folders that are read.
+    /// Returns the files and folders that are read.
     #[must_use]
     pub fn paths(&self) -> &[PathBuf] {
         match self {
@@ -104,11 +104,11 @@ impl KeysSource {
 }
 
 impl Keys {
-    /// Reads one key or, where `count` allows it, those of clients. Returns what is unwise about them too.
+    /// Reads one key or, if `count` allows it, the keys of clients. Returns warnings too.
     ///
     /// # Errors
     ///
-    /// A key cannot be read, is no file of a client's, or there are too many.
+    /// A key cannot be read, a client's key file is not usable, or there are too many keys.
     pub fn read(
         source: &KeysSource,
         count: KeyCount,
@@ -122,20 +122,20 @@ impl Keys {
         }
     }
 
-    /// Reads keys a second time, knowing what was found the first time.
+    /// Reads keys again, for a reload. `earlier` are the keys that were read before.
     ///
-    /// What can be read once only is kept. What was a key and is empty, cut off, or no file any more is
-    /// an error. Reading that has to wait ends when it `is_abandoned`.
+    /// A key from a source that can be read once only is kept. A key that is now empty, cut short, or no
+    /// regular file is an error. Reading that has to wait ends when it `is_abandoned`.
     pub fn read_again(
         source: &KeysSource,
         count: KeyCount,
         earlier: EarlierKeys<'_>,
         is_abandoned: &dyn Fn() -> bool,
-    ) -> FoundAgain {
+    ) -> RereadKeys {
         let (keys, gone) = match source.found(count) {
             Err(error) => (Err(error), Vec::new()),
             Ok(Found::One(one)) => {
-                let read = again::read_one(one, earlier, is_abandoned);
+                let read = reread::read_one(one, earlier, is_abandoned);
                 (read.map_err(KeysError::from), Vec::new())
             }
             Ok(Found::Clients(paths)) => {
@@ -143,17 +143,17 @@ impl Keys {
                 let files = ClientFiles::find(paths, before);
                 let gone = earlier
                     .same_pipe
-                    .map(|before| files.gone(before, Volume::Returns));
+                    .map(|before| files.gone(before, MissingFolder::KeepsKeys));
                 (files.into_keys(), gone.unwrap_or_default())
             }
         };
-        FoundAgain { keys, gone }
+        RereadKeys { keys, gone }
     }
 
-    /// Why keys at a source cannot be read a second time, by this process as it is now; nothing if they
-    /// can, or need not be.
+    /// Returns the error that this process would meet if it read the keys again at `source`; `None` if it
+    /// could, or would not need to.
     #[must_use]
-    pub fn unreadable(&self, source: &KeysSource) -> Option<KeysError> {
+    pub fn reread_error(&self, source: &KeysSource) -> Option<KeysError> {
         let folders = source.paths().iter().filter(|path| path.is_dir());
         for folder in folders {
             if let Err(error) = fs::read_dir(folder) {
@@ -175,44 +175,47 @@ impl Keys {
         };
         files.chain(one).find_map(|file| {
             let source = KeySource::File(file.to_owned());
-            keyfile::open_at_once(&source).err().map(KeysError::from)
+            keyfile::open_nonblocking(&source)
+                .err()
+                .map(KeysError::from)
         })
     }
 
-    /// Which of these keys of clients are not at a source any more. One that cannot be read may be.
+    /// Returns the clients' keys that are gone from `source`. A key that cannot be read counts as there.
     #[must_use]
-    pub fn gone_from(&self, source: &KeysSource, volume: Volume) -> Vec<Arc<Entry>> {
+    pub fn gone_from(&self, source: &KeysSource, missing_folder: MissingFolder) -> Vec<Arc<Entry>> {
         match source.found(KeyCount::Many) {
             Ok(Found::Clients(paths)) if self.has_clients() => {
-                ClientFiles::find(paths, Some(self)).gone(self, volume)
+                ClientFiles::find(paths, Some(self)).gone(self, missing_folder)
             }
-            _ => self.without_file(volume),
+            _ => self.without_file(missing_folder),
         }
     }
 }
 
-/// What came of reading keys a second time.
+/// The result of reading keys again.
 #[derive(Debug)]
-pub struct FoundAgain {
-    /// The keys and what is unwise about them; or why they cannot be taken.
+pub struct RereadKeys {
+    /// The keys and their warnings, or the reason why they cannot be used.
     pub keys: Result<(Keys, Vec<KeyWarning>), KeysError>,
-    /// Keys of clients that the pipe had and that are gone, whatever came of the others.
+    /// The clients' keys of the pipe that are gone, even if reading the others failed.
     pub gone: Vec<Arc<Entry>>,
 }
 
-/// Keys as they were when they were read last.
+/// The keys that were read before a reload.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EarlierKeys<'a> {
-    /// From the same source.
+    /// The keys that were read from the same source.
     pub same_source: Option<&'a Keys>,
-    /// Of the same pipe.
+    /// The keys of the same pipe, perhaps from another source.
     pub same_pipe: Option<&'a Keys>,
 }
 
-/// What is where the keys of a pipe are.
+/// The kind of source that the path of the keys has turned out to be.
 pub(super) enum Found<'a> {
+    /// One key.
     One(&'a KeySource),
-    /// Files and folders.
+    /// Files and folders of clients' keys.
     Clients(&'a [PathBuf]),
 }
 

@@ -18,11 +18,11 @@ use super::source::KEYS_MAX;
 use super::*;
 use crate::keys::keyfile::{KeySource, KeyWarning};
 
-/// A folder of keys, in another one.
+/// A folder of keys, inside a temporary folder.
 struct Folder(TempDir);
 
 impl Folder {
-    /// With these files, each with its name for a key.
+    /// Makes a folder with key files of these names; each has a key of its own.
     fn with(names: &[&str]) -> Self {
         let folder = Self(TempDir::new());
         fs::create_dir(folder.path()).unwrap();
@@ -57,7 +57,7 @@ impl Folder {
         keys
     }
 
-    /// The error, of one line, without the folder's own path.
+    /// Returns the error of reading the folder, without its path, and checks that it is one line.
     fn refusal(&self) -> String {
         let error = self.read().unwrap_err().to_string();
         assert!(!error.contains('\n'), "{error}");
@@ -126,7 +126,7 @@ fn what_does_not_end_in_key_and_what_is_hidden_is_no_key() {
     let folder = Folder::with(&others);
     let (keys, warnings) = folder.read().unwrap();
     assert!(keys.ring().is_empty());
-    assert_eq!(warnings, [KeyWarning::Nobody(folder.path())]);
+    assert_eq!(warnings, [KeyWarning::EmptyFolder(folder.path())]);
     folder.write("alice.key", &[1; 32]);
     assert_eq!(clients(&folder.keys()), ["alice"]);
 }
@@ -134,7 +134,7 @@ fn what_does_not_end_in_key_and_what_is_hidden_is_no_key() {
 #[test]
 fn links_to_keys_are_keys_and_folders_are_none() {
     let folder = Folder::with(&[]);
-    // As Kubernetes mounts a secret.
+    // Kubernetes mounts a secret like this.
     let version = folder.path().join("..2026_11_25");
     fs::create_dir(&version).unwrap();
     symlink("..2026_11_25", folder.path().join("..data")).unwrap();
@@ -227,7 +227,7 @@ fn ten_thousand_keys_are_fine_and_one_more_is_not() {
         fs::hard_link(&key, folder.path().join(format!("{number}.key"))).unwrap();
     }
     fs::write(folder.path().join("README"), "no key").unwrap();
-    // Seen only when they are read, after they have been counted.
+    // The count of the keys is not too high; this error is found when they are read.
     assert_eq!(folder.refusal(), "key file FOLDER/0.key is empty");
     let list = |names: [&str; 2]| {
         let paths = names.map(|name| folder.path().join(name)).into();
@@ -275,12 +275,12 @@ fn a_list_has_files_and_folders_of_clients() {
         of(&["alice", "carol.new"]).unwrap().0,
         at(&["alice", "carol.new"]),
     );
-    assert!(before.gone_from(&left, Volume::Returns).is_empty());
+    assert!(before.gone_from(&left, MissingFolder::KeepsKeys).is_empty());
     folder.remove("alice");
     let alice = |gone: Vec<Arc<Entry>>| matches!(&gone[..], [one] if Arc::ptr_eq(one, before.entry(0).unwrap()));
     assert!(
-        alice(before.gone_from(&left, Volume::Returns))
-            && alice(before.without_file(Volume::Returns))
+        alice(before.gone_from(&left, MissingFolder::KeepsKeys))
+            && alice(before.without_file(MissingFolder::KeepsKeys))
     );
 }
 
@@ -291,7 +291,7 @@ fn a_list_of_empty_folders_lets_nobody_in() {
     let list = KeysSource::Clients(paths.clone().into());
     let (keys, warnings) = Keys::read(&list, KeyCount::Many).unwrap();
     assert!(keys.ring().is_empty());
-    assert_eq!(warnings, paths.map(KeyWarning::Nobody));
+    assert_eq!(warnings, paths.map(KeyWarning::EmptyFolder));
     folders[0].write("alice.key", &[1; 32]);
     let (_, warnings) = Keys::read(&list, KeyCount::Many).unwrap();
     assert_eq!(warnings, []);
@@ -351,7 +351,7 @@ fn keys_that_stay_are_remembered_and_those_that_go_are_known() {
     let same = |keys: &Keys, now: usize, earlier: usize| {
         Arc::ptr_eq(keys.entry(now).unwrap(), before.entry(earlier).unwrap())
     };
-    // bob's stays under another name of his, alice's is replaced, carol's is now dave's.
+    // Bob's key stays under another name of his, Alice's is replaced, and Carol's is now Dave's.
     let rename = |from: &str, to: &str| {
         fs::rename(folder.path().join(from), folder.path().join(to)).unwrap();
     };
@@ -369,7 +369,7 @@ fn keys_that_stay_are_remembered_and_those_that_go_are_known() {
         .collect();
     assert_eq!(gone, ["alice", "carol"]);
 
-    // What was taken over once can still go later.
+    // A key that was taken over can still go later.
     folder.remove("bob.old.key");
     let mut later = folder.keys();
     let gone = later.replace(&now);

@@ -12,7 +12,7 @@ fn key_file(dir: &TempDir, contents: &[u8], mode: u32) -> KeySource {
     KeySource::File(path)
 }
 
-/// What a client with fixed randomness sends: equal for equal secrets, and only for them.
+/// Returns all that a client with fixed randomness sends, which is equal for equal secrets alone.
 fn fingerprint(secret: &Secret) -> Vec<u8> {
     let entropy = Entropy::take(&mut [7; Entropy::LEN]);
     let config = HandshakeConfig::default().with_forward_secrecy(ForwardSecrecy::Disabled);
