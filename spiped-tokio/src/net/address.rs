@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
 
-use dns_lookup::{AddrInfoHints, SockType};
+use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, SockType};
 use tokio::sync::oneshot;
 
 use crate::net::endpoint::Endpoint;
@@ -82,6 +82,9 @@ impl FromStr for Address {
         let (host, port) = text.rsplit_once(':').ok_or_else(no_port)?;
         if let Some(host) = host.strip_prefix('[') {
             let ip = host.strip_suffix(']').ok_or_else(no_port)?;
+            if port.is_empty() {
+                return Err(no_port());
+            }
             return Self::of_ip(ip, parse_port(port)?);
         }
         if port.is_empty() {
@@ -112,10 +115,11 @@ fn parse_port(port: &str) -> Result<u16, AddressError> {
     }
 }
 
-/// Whether a port can be the name of a service (RFC 6335 section 5.1: it has a letter), so that no
-/// resolver takes it for a number, which it would reduce modulo 65536.
+/// Whether a port can be the name of a service (RFC 6335 section 5.1: it has a letter and no space), so
+/// that no resolver takes it for a number, which it would reduce modulo 65536.
 fn is_service_name(port: &str) -> bool {
     port.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && port.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl fmt::Display for Address {
@@ -171,6 +175,23 @@ impl Address {
     #[must_use]
     pub fn is_name(&self) -> bool {
         matches!(self.0, Form::Name { .. })
+    }
+
+    /// Looks the name of a service up, if the port is one, but not the host. May block.
+    ///
+    /// # Errors
+    ///
+    /// This machine knows no such service.
+    pub fn check_service(&self) -> io::Result<()> {
+        let Form::Name { port, .. } = &self.0 else {
+            return Ok(());
+        };
+        let found = dns_lookup::getaddrinfo(None, Some(port), Some(stream_hints()));
+        match found.as_ref().map_err(LookupError::kind) {
+            // Without a host it is the service alone that may be unknown.
+            Err(LookupErrorKind::Service | LookupErrorKind::NoName) => Err(no_service(port)),
+            _ => Ok(()),
+        }
     }
 
     /// Whether it has a port, which is 0.
@@ -232,12 +253,9 @@ impl From<SocketAddr> for Address {
 }
 
 fn look_up(host: &str, port: &str) -> io::Result<Vec<Endpoint>> {
-    let hints = AddrInfoHints {
-        socktype: SockType::Stream.into(),
-        ..AddrInfoHints::default()
-    };
+    let found = dns_lookup::getaddrinfo(Some(host), Some(port), Some(stream_hints()));
     let mut endpoints = Vec::new();
-    for found in dns_lookup::getaddrinfo(Some(host), Some(port), Some(hints))? {
+    for found in found.map_err(|error| look_up_error(error, port))? {
         let address = found?.sockaddr;
         let endpoint = Endpoint::Tcp(address);
         if !zone::lacks_zone(&address) && !endpoints.contains(&endpoint) {
@@ -248,6 +266,26 @@ fn look_up(host: &str, port: &str) -> io::Result<Vec<Endpoint>> {
         return Err(io::Error::other("the name has no address to connect to"));
     }
     Ok(endpoints)
+}
+
+fn stream_hints() -> AddrInfoHints {
+    AddrInfoHints {
+        socktype: SockType::Stream.into(),
+        ..AddrInfoHints::default()
+    }
+}
+
+fn look_up_error(error: LookupError, port: &str) -> io::Error {
+    match error.kind() {
+        LookupErrorKind::Service => no_service(port),
+        _ => error.into(),
+    }
+}
+
+fn no_service(name: &str) -> io::Error {
+    let text =
+        format!("there is no service '{name}' in /etc/services (write the port as a number)");
+    io::Error::new(io::ErrorKind::NotFound, text)
 }
 
 #[cfg(test)]

@@ -21,6 +21,14 @@ impl FromStr for TargetAddress {
     }
 }
 
+impl TargetAddress {
+    /// The address with its port.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.0
+    }
+}
+
 impl fmt::Display for TargetAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

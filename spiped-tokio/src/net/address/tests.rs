@@ -38,7 +38,10 @@ fn what_is_wrong_is_said() {
     assert_eq!(shown(":80"), Err(AddressError::NoHost(owned(":80"))));
     assert_eq!(shown("[]:80"), Err(AddressError::BadIp(String::new())));
     assert_eq!(shown("[host]:80"), Err(AddressError::BadIp(owned("host"))));
-    for port in ["", "65536", "+1", "-1", "http", "1 "] {
+    for text in ["[::1]:", "[127.0.0.1]:", "[fe80::1%lo]:"] {
+        assert_eq!(shown(text), Err(AddressError::NoPort(owned(text))));
+    }
+    for port in ["65536", "+1", "-1", "http", "1 "] {
         assert_eq!(
             shown(&format!("[::1]:{port}")),
             Err(AddressError::BadPort(owned(port)))
@@ -63,6 +66,8 @@ fn a_port_that_a_resolver_would_wrap_is_none() {
         "80 ",
         "\u{664}",
         "99999999999999999999",
+        "80 http",
+        "http ",
     ] {
         let bad = Err(AddressError::BadPort(port.to_owned()));
         assert_eq!(shown(&format!("localhost:{port}")), bad, "{port}");
@@ -103,4 +108,18 @@ async fn names_and_services_are_resolved() {
     }));
     let unknown: Address = "no-such-name.invalid:80".parse().unwrap();
     assert!(unknown.resolve().await.is_err());
+}
+
+#[tokio::test]
+async fn an_unknown_service_is_told_from_an_unknown_host() {
+    let there: Address = "no-such-name.invalid:http".parse().unwrap();
+    assert!(there.check_service().is_ok());
+    let unknown: Address = "localhost:no-such-service".parse().unwrap();
+    let expected =
+        "there is no service 'no-such-service' in /etc/services (write the port as a number)";
+    assert_eq!(unknown.check_service().unwrap_err().to_string(), expected);
+    if cfg!(target_os = "linux") {
+        let error = unknown.resolve().await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 
-use spiped_tokio::{Address, TargetAddress};
+use spiped_tokio::{Address, BindAddress, TargetAddress};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -119,7 +119,12 @@ impl<'i> Pipe<'_, 'i, '_> {
         let targets: Option<Vec<TargetAddress>> = self.needed("target", several);
         let balance = self.optional("balance", parsed);
         let key = self.key(mode);
-        let bind = self.optional("bind", parsed);
+        let bind: Option<BindAddress> = self.optional("bind", parsed);
+        self.check_service("source", source.as_ref());
+        for target in targets.iter().flatten() {
+            self.check_service("target", Some(target.address()));
+        }
+        self.check_service("bind", bind.as_ref().map(BindAddress::address));
         let handshake = HandshakeOptions {
             fast: self.flag("fast"),
             require_forward_secrecy: self.flag("require-forward-secrecy"),
@@ -181,6 +186,18 @@ impl<'i> Pipe<'_, 'i, '_> {
                 .note(at.unwrap_or_default(), format!("key: {error}"));
         }
         Some(key)
+    }
+
+    /// Notes a service that this machine does not know. Only a check does: a start or a reload finds out when
+    /// it looks the whole address up.
+    fn check_service(&mut self, name: &str, address: Option<&Address>) {
+        if self.reader.keys == KeyFiles::Try
+            && let Some(Err(error)) = address.map(Address::check_service)
+        {
+            let at = self.value(name).map(|value| value.span());
+            self.reader
+                .note(at.unwrap_or_default(), format!("{name}: {error}"));
+        }
     }
 
     fn accept_proxy(&mut self, source: Option<&Address>) -> Option<Networks> {
