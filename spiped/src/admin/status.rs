@@ -63,7 +63,8 @@ enum State {
 
 #[derive(Debug, Deserialize, Serialize)]
 struct ConnectionStatus {
-    peer: Option<SocketAddr>,
+    /// As the daemon names it: the zone of a link-local address means nothing where the status may be read.
+    peer: Option<String>,
     key: Option<String>,
     age: f64,
     handshake: Option<f64>,
@@ -221,7 +222,8 @@ impl ConnectionStatus {
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
         Self {
             peer: match info.peer() {
-                Peer::Tcp(address) => Some(address),
+                Peer::Tcp(SocketAddr::V4(address)) => Some(address.to_string()),
+                peer @ Peer::Tcp(SocketAddr::V6(_)) => Some(peer.to_string()),
                 Peer::Unix => None,
             },
             key: info.client().map(ToString::to_string),
@@ -235,7 +237,13 @@ impl ConnectionStatus {
     }
 
     fn row(&self) -> [String; 7] {
-        let peer = self.peer.map_or(Peer::Unix, Peer::Tcp).to_string();
+        let peer = match &self.peer {
+            None => Peer::Unix.to_string(),
+            Some(text) => match text.parse() {
+                Ok(address) => Peer::Tcp(SocketAddr::V4(address)).to_string(),
+                Err(_) => text.clone(),
+            },
+        };
         let handshake = self.handshake.map(|time| format!("{:.1} ms", time * 1e3));
         [
             peer,
