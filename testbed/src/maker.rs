@@ -72,9 +72,14 @@ impl Maker {
 
     /// `spipe` to a target with a key.
     pub fn spipe(&self, target: &Address, key: &Path) -> Command {
-        let mut command = Command::new(&self.spipe);
+        let mut command = self.bare_spipe();
         command.args(["-t", &target.to_string(), "-k"]).arg(key);
         command
+    }
+
+    /// `spipe` without arguments.
+    pub fn bare_spipe(&self) -> Command {
+        Command::new(&self.spipe)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Two machines and a wire between them, as network namespaces of this one.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -91,8 +92,8 @@ impl Wire {
         self.run(end, "ip", args);
     }
 
-    /// Sets a number of the system on one of the machines.
-    pub fn set(&self, end: End, name: &str, value: u32) {
+    /// Sets a number of the system, or several, on one of the machines.
+    pub fn set(&self, end: End, name: &str, value: impl Display) {
         let path = Path::new("/proc/sys").join(name.replace('.', "/"));
         let script = format!("echo {value} > {}", path.display());
         self.run(end, "sh", &["-c", &script]);

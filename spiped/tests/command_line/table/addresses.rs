@@ -5,6 +5,8 @@ use super::{Row, differ, same};
 
 const BAD_PORT: &str = "a port is digits";
 const ANY_PORT: &str = "port 0 lets the system choose, with an IP address as with a name";
+const NO_TARGET: &str = "nothing can connect to port 0";
+const NO_ZONE: &str = "a link-local address needs its interface";
 const STALE: &str = "a unix socket that nobody listens on any more may be replaced";
 const HOPELESS: &str = "waiting makes no address of it";
 
@@ -55,6 +57,10 @@ pub(crate) const SPIPED_ADDRESSES: &[Row] = &[
     same(Fails, "-eF -t @T -k @K -s 127.0.0.1:nosuchservice"),
     differ(Fails, Up, BAD_PORT, "-eF -t @T -k @K -s [127.0.0.1]:+@P"),
     differ(Fails, Up, BAD_PORT, "-eF -t @T -k @K -s [127.0.0.1]:␣@P"),
+    differ(Fails, Up, BAD_PORT, "-eF -t @T -k @K -s localhost:+@P"),
+    differ(Fails, Up, BAD_PORT, "-eF -t @T -k @K -s localhost:␣@P"),
+    same(Up, "-eF -t @T -k @K -s [127.0.0.1]:0@P"),
+    same(Up, "-eF -t @T -k @K -s localhost:0@P"),
     differ(
         Detached,
         Fails,
@@ -81,6 +87,24 @@ pub(crate) const SPIPED_ADDRESSES: &[Row] = &[
     same(Fails, "-eF -s @S -k @K -t [::1]:99999"),
     same(Fails, "-eF -s @S -k @K -t 127.0.0.1:nosuchservice"),
     same(Fails, "-e -s @S -k @K -t 127.0.0.1:nosuchservice"),
+    same(Up, "-eF -s @S -k @K -t localhost:http"),
+    same(Up, "-eF -s @S -k @K -t localhost:0@Q"),
+    differ(Fails, Up, NO_TARGET, "-eF -s @S -k @K -t localhost:"),
+    same(Fails, "-eF -s @S -k @K -t localhost:@Q␣http"),
+    differ(Fails, Up, BAD_PORT, "-eF -s @S -k @K -t localhost:+70000"),
+    differ(Fails, Up, BAD_PORT, "-eF -s @S -k @K -t localhost:65536"),
+    differ(Fails, Up, BAD_PORT, "-eF -s @S -k @K -t localhost:␣@Q"),
+    same(Fails, "-eF -s @S -k @K -t [127.0.0.1]:0"),
+    differ(Fails, Up, NO_TARGET, "-eF -s @S -k @K -t localhost:0"),
+    same(Up, "-eF -s @S -k @K -t fe80::1%lo:@Q"),
+    differ(
+        Up,
+        Fails,
+        "an interface may stand in brackets too",
+        "-eF -s @S -k @K -t [fe80::1%lo]:@Q",
+    ),
+    differ(Fails, Up, NO_ZONE, "-eF -s @S -k @K -t [fe80::1]:@Q"),
+    differ(Fails, Up, NO_ZONE, "-eF -s @S -k @K -t fe80::1:@Q"),
     // What is looked at first makes no difference to the exit status.
     same(Fails, "-eF -s bad -t bad -k @D/missing"),
     same(Fails, "-eF -s @S -t bad -k @D/missing"),
