@@ -44,8 +44,8 @@ pub(super) struct SpipedArgs {
     /// such as ["alice.key", "bob.key"]: as in a folder, each is that of the client that it is called
     /// after, up to the first dot, whatever it ends in. Relative paths start from the folder of the
     /// file. SIGHUP reads the file and the keys again: pipes that are new, changed or gone take
-    /// effect, connections that are open stay, and with a mistake in the file nothing changes. Try
-    /// spiped check first.
+    /// effect, connections that are open stay, and with a mistake in the file nothing changes but
+    /// that clients whose keys were removed are out. Try spiped check first.
     #[arg(
         long,
         value_name = "FILE",

@@ -100,7 +100,8 @@ pub(super) const RELOAD_INTRODUCTION: &str = "\
 spiped reload - have a daemon read its file and keys again
 
 As SIGHUP does, but waits for the outcome and prints it: what has changed, or
-all that is wrong, in which case nothing has changed.
+all that is wrong, in which case nothing has changed but that clients whose keys
+were removed are out. That takes 30 seconds at most.
 ";
 
 pub(super) const PROBE_INTRODUCTION: &str = "\
@@ -116,5 +117,9 @@ whatever its length and content; spiped keygen makes a good one. For -d it may \
 be a folder of keys, each of them a client's: NAME.key, or NAME.ANYTHING.key if \
 there are several of one client. Other files are no keys. Log lines name the \
 client, up to the first dot. The key files have to be regular, not empty and \
-10,000 at most; with one that cannot be used, none is. After SIGHUP a client \
-whose key was removed is let in no longer, and its open connections are closed.";
+10,000 at most; with one that cannot be used, none is. SIGHUP reads keys again, \
+but keeps one from a pipe, a device or standard input, which can be read once \
+only. A key that cannot be read then, that is empty where it was not, or that is \
+cut short (shorter than before and than 32 bytes) is an error, and the earlier \
+one stays in use. A client whose key file was removed is let in no longer, and \
+its open connections are closed, even if the rest of the reload fails.";

@@ -124,7 +124,9 @@ pub(crate) struct ResolveOptions {
     /// Look names up again this often [default: 60]
     ///
     /// Look all names up again this often, and after SIGHUP. The default is 60 seconds, and 0 stands
-    /// for it. Addresses that were found last stay in use while a look-up fails.
+    /// for it. Addresses that were found last stay in use while a look-up fails. On Linux a process of
+    /// its own does it, unless --sandbox=off: it follows /etc/resolv.conf wherever that leads, and has
+    /// no keys. If it is killed, names keep their last addresses until the daemon is restarted.
     #[arg(short, long, value_name = "SECONDS")]
     pub(crate) resolve_interval: Option<Seconds<60>>,
 
