@@ -2,8 +2,8 @@
 
 //! One pipe at work: it accepts connections, admits them, and serves each to its end.
 //!
-//! `accept` begins a connection and `connection` tells its life. The other modules are what these two
-//! ask: which connection may go on, where it goes, and what is known of it.
+//! `accept` accepts connections, and `connection` serves one from the handshake to its end. The other modules
+//! admit connections, choose and dial targets, and keep the facts about each connection.
 
 pub mod accept;
 pub mod admission;

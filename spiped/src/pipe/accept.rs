@@ -164,7 +164,7 @@ impl Acceptor {
     ) -> Result<(), ConnectionError> {
         let handler = &self.handler;
         let admission = &self.state.admission;
-        // For header and proof together, as the same peer sends both.
+        // Header and proof have one deadline, as the same peer sends both.
         let deadline = Instant::now() + handler.config.timeout.get();
         match start {
             Start::Plaintext(_permit) => handler.encrypt(source, info).await,

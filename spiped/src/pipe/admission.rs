@@ -62,7 +62,7 @@ impl Limits {
     #[must_use]
     pub fn new(pipe: &PipeConfig, shares: Shares) -> Self {
         let served = pipe.connection.max_connections.get();
-        // Without a limit nobody waits.
+        // Without a limit no connection waits.
         let waiting = served.map_or(0, |_| shares.each / 2).min(WAITING_MAX);
         let unproved =
             size(pipe.connection.max_unproved.get()).min(at_least_one(shares.each - waiting));
@@ -105,7 +105,7 @@ pub struct Admission {
 /// Permission to be served, which a connection holds to its end.
 pub type Permit = OwnedSemaphorePermit;
 
-/// Permission to be served of a connection that has proved a key, which it holds to its end.
+/// Permission to be served for a connection that has proved a key, which it holds to its end.
 #[derive(Debug)]
 pub struct ConnectionPermits {
     _client_permit: Option<ClientPermit>,
@@ -113,7 +113,7 @@ pub struct ConnectionPermits {
 }
 
 impl Admission {
-    /// That of the pipe of a name, which nobody has passed yet.
+    /// Makes the admission of a pipe called `name`, which has no connection yet.
     #[must_use]
     pub fn new(name: Arc<str>, limits: Limits) -> Self {
         let sizes = permits(limits);
@@ -204,7 +204,7 @@ fn permits(limits: Limits) -> [usize; 2] {
 }
 
 async fn acquire(semaphore: &Arc<Semaphore>) -> Option<Permit> {
-    // Fails only for a closed semaphore, and these are never closed.
+    // This fails only for a closed semaphore, and these are never closed.
     Arc::clone(semaphore).acquire_owned().await.ok()
 }
 

@@ -1,5 +1,4 @@
-//! The life of one connection: handshake, dial, relay. What becomes known of it is kept in its
-//! [`ConnectionInfo`].
+//! Serves one connection: handshake, dial, relay. Its [`ConnectionInfo`] keeps the facts that become known.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,28 +24,27 @@ use crate::pipe::resolved::Resolved;
 use crate::pipe::target::Targets;
 use crate::pipe::unproved::UnprovedGuard;
 
-/// Bytes that a server may send before it has heard anything: lines of greeting, such as those of SMTP and
-/// ssh, and no file.
+/// The most bytes of the greeting that a server, as of SMTP or ssh, sends before it has received anything.
 const GREETING_MAX: u64 = 4096;
 
-/// Serves the connections of a pipe; what they have in common.
+/// Serves the connections of a pipe, and holds what they share.
 #[derive(Debug)]
 pub struct ConnectionHandler {
     /// The targets that connections go to.
     pub targets: Arc<Targets>,
-    /// Addresses that outgoing connections start from; none leaves it to the system.
+    /// The addresses that outgoing connections start from; if there is none, the system chooses.
     pub bind: Resolved<SocketAddr>,
     /// The keys, and the clients that they belong to.
     pub keys: Keys,
-    /// Shakes hands with the same keys.
+    /// The handshaker, which has the same keys.
     pub handshaker: Handshaker,
-    /// Whether a target leads back to the source of the pipe, as far as was known when it began.
+    /// Whether a target led back to the source of the pipe when the pipe began.
     pub is_loop: bool,
     /// The limits and options of connections.
     pub config: ConnectionConfig,
 }
 
-/// A connection to a target, and the note of it.
+/// A connection to a target, and the guard that keeps it noted as made by this process.
 type Dialled = (Socket, Option<HopGuard>);
 
 /// A peer that has proved that it holds a key.
@@ -70,8 +68,8 @@ impl ConnectionHandler {
         info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
         self.choose_keepalive(source);
-        // Each stage has a box of its own, here and below: what leads to the stream takes several
-        // times the memory of the relay, which may last for days, and a stranger needs neither.
+        // Each stage has a box of its own, here and below: the handshake takes several times the memory
+        // of the relay, which may last for days, and a stranger needs the memory of neither.
         let dial = info.dial.time(self.dial_from(source));
         let (peer, _hop) = Box::pin(unless_gone(source, dial)).await?;
         let deadline = Instant::now() + self.config.timeout.get();
@@ -167,7 +165,7 @@ impl ConnectionHandler {
             biased;
             proved = timeout_at(deadline, self.handshaker.prove(source)) => {
                 match proved.map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))? {
-                    // The peer has sent something, and the connection broke before it was read.
+                    // The peer has sent some bytes, and the connection broke before they were read.
                     Err(HandshakeError::NoClient) if source.has_unread() => {
                         return Err(ConnectionError::Refused);
                     }
@@ -201,7 +199,7 @@ impl ConnectionHandler {
             info.dial.time(self.dial_from(source)),
             info.handshake.time_on(proved.took, finish)
         )?;
-        // A deadline of its own, as the dial may have used up that of the handshake.
+        // The header has a deadline of its own, as the dial may have used up that of the handshake.
         let deadline = Instant::now() + self.config.timeout.get();
         let sent = self
             .send_proxy_header(source, info, &mut &target.0, deadline)
@@ -242,7 +240,7 @@ impl ConnectionHandler {
         Ok(())
     }
 
-    /// Sends the PROXY header ahead of the stream, if there is to be one.
+    /// Sends the PROXY header ahead of the stream, if the pipe is to send one.
     async fn send_proxy_header(
         &self,
         source: &Socket,
@@ -298,7 +296,7 @@ impl ConnectionHandler {
         };
         check()?;
         let target = self.dial().await?;
-        // Whoever made the connection may have come to note it only now.
+        // The pipe that made the connection may have noted it only now.
         check()?;
         let hop = hops::note(source, &target, pipe);
         Ok((target, hop))
@@ -334,8 +332,8 @@ impl ConnectionHandler {
     }
 }
 
-/// Whether a source that broke was one that only looks who is there: it has sent nothing, and got no more
-/// than the greeting of a server that speaks first, which nobody there reads.
+/// Whether a source that broke was unused, as that of a port scan: it sent nothing, and got no more than the
+/// greeting of a server that speaks first.
 fn is_unused(from_source: u64, to_source: u64) -> bool {
     from_source == 0 && to_source <= GREETING_MAX
 }

@@ -156,7 +156,7 @@ impl fmt::Display for PeerAndClient<'_> {
     }
 }
 
-/// The bytes each way and the times, for people.
+/// Writes the bytes of each direction and the times, for people.
 impl fmt::Display for ConnectionInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, to) = self.bytes();
@@ -191,7 +191,7 @@ impl Stopwatch {
     ///
     /// # Errors
     ///
-    /// Those of the work.
+    /// The work fails with this error.
     pub async fn time<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         self.time_on(Duration::ZERO, work).await
     }
@@ -200,7 +200,7 @@ impl Stopwatch {
     ///
     /// # Errors
     ///
-    /// Those of the work.
+    /// The work fails with this error.
     pub async fn time_on<T, E>(
         &self,
         before: Duration,

@@ -1,8 +1,8 @@
-//! Connections that this process makes to itself, so that a target that leads back to the source of its
-//! pipe does not take and make connections for ever.
+//! Finds connections that this process makes to itself. Otherwise a target that leads back to the source of
+//! its pipe would accept and make connections for ever.
 //!
-//! A TCP connection is known by its two addresses, which are the same at both its ends. One that a pipe
-//! makes is noted with the pipes that it has come through; where it is accepted, it is looked up.
+//! A TCP connection has two addresses, which both its ends know. A pipe that makes a connection notes it by
+//! these addresses, with the pipes that it has come through. A pipe that accepts one looks it up.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -10,20 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spiped_tokio::Socket;
 
-/// A connection by its addresses: that of the end that connects, and that of the end that accepts.
+/// The addresses of a connection: the end that connects, then the end that accepts.
 type Ends = (SocketAddr, SocketAddr);
 
-/// The connections that pipes have made.
+/// The open connections that pipes of this process have made.
 static MADE: Mutex<Option<HashMap<Ends, Arc<Hop>>>> = Mutex::new(None);
 
-/// A pipe that a connection has come through, and those before it.
+/// A pipe that a connection has come through, and the pipes before it.
 #[derive(Debug)]
 struct Hop {
     pipe: Arc<str>,
     before: Option<Arc<Hop>>,
 }
 
-/// A connection that is noted, for as long as this lives.
+/// Keeps a connection noted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct HopGuard(Ends);
 
@@ -59,13 +59,14 @@ pub(crate) fn note(accepted: &Socket, dialled: &Socket, pipe: &Arc<str>) -> Opti
     Some(HopGuard(ends))
 }
 
-/// The last pipe of this process that an accepted connection has come through.
+/// Returns the last pipe of this process that an accepted connection has come through.
 fn before(accepted: &Socket) -> Option<Arc<Hop>> {
     let ends = ends(accepted.peer_address(), accepted.local_address())?;
     made().as_ref()?.get(&ends).cloned()
 }
 
-/// An IPv4 connection that an IPv6 socket has accepted is one of IPv4 at its other end.
+/// Returns the addresses of a connection as both its ends see them: an IPv4 connection that an IPv6 socket
+/// accepted has IPv4 addresses at its other end.
 fn ends(from: Option<SocketAddr>, to: Option<SocketAddr>) -> Option<Ends> {
     let canonical =
         |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
@@ -73,6 +74,6 @@ fn ends(from: Option<SocketAddr>, to: Option<SocketAddr>) -> Option<Ends> {
 }
 
 fn made() -> MutexGuard<'static, Option<HashMap<Ends, Arc<Hop>>>> {
-    // Each critical section leaves the map whole.
+    // No critical section panics with the map half changed.
     MADE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! Gives up a relay that has had nothing to do for as long as `--idle` says.
 //!
-//! Work is woken exactly when one of its sockets has something for it, so the wake-ups tell whether
-//! there is any traffic; nothing is counted where data is moved.
+//! A relay is woken exactly when one of its sockets has data or room, so wake-ups show that there is traffic.
+//! The relay itself counts nothing.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// The error of work that nothing has woken for as long as the limit.
+/// The error of work that was not woken for as long as the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Idle;
 
-/// Wakes the task of the work, and notes that it did.
+/// A waker that wakes the task of the work, and notes that it did.
 struct Bell {
     task: Waker,
     rung: AtomicBool,
@@ -33,7 +33,7 @@ impl Wake for Bell {
     }
 }
 
-/// Runs `work` until nothing has woken it for as long as `limit`. Has to stay in one task.
+/// Runs `work` until it was not woken for as long as `limit`. The future has to stay in one task.
 pub(crate) async fn limit<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Idle> {
     let mut work = pin!(work);
     let bell = poll_fn(|cx| {
@@ -58,7 +58,8 @@ pub(crate) async fn limit<T>(limit: Duration, work: impl Future<Output = T>) -> 
             if active.elapsed() >= limit {
                 return Poll::Ready(Err(Idle));
             }
-            // Moved only now, as to move it for all data would cost more than the data does.
+            // The alarm moves only when it rings. To move it for all data would cost more than to move the
+            // data.
             alarm.as_mut().reset(active + limit);
         }
         Poll::Pending
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(limit(Duration::from_secs(600), work).await, Ok(5));
     }
 
-    /// As often as the alarm itself, and sometimes at the same time.
+    /// The work wakes as often as the alarm, and sometimes at the same time.
     #[tokio::test(start_paused = true)]
     async fn a_steady_pulse_is_never_taken_for_idleness() {
         let work = async {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::os::malloc_trim::malloc_trim;
 
-/// Fewer connections leave nothing worth returning: some 200 KiB.
+/// The least peak of connections after which memory is returned; fewer leave only some 200 KiB.
 const MANY: usize = 64;
 /// The time for which free memory is kept for new connections.
 const TRIM_DELAY: Duration = Duration::from_millis(500);
@@ -48,7 +48,7 @@ impl OpenConnections {
     /// Waits until no connection is open.
     pub(super) async fn none(&self) {
         let mut count = self.0.subscribe();
-        // Fails only when the sender is gone, which `self` has.
+        // This fails only when the sender is gone, and `self` owns it.
         let _ = count.wait_for(|count| count.open == 0).await;
     }
 
@@ -78,7 +78,8 @@ impl Drop for OpenConnection {
 
 async fn trim() {
     tokio::time::sleep(TRIM_DELAY).await;
-    // Not on the thread that moves data. Where there is no thread to be had, memory is kept.
+    // A thread of its own does it, as it would delay the thread that moves data. If the system refuses a
+    // thread, memory is kept.
     let thread = thread::Builder::new().name("trim".to_owned());
     let _ = thread.spawn(malloc_trim);
 }
@@ -87,8 +88,8 @@ async fn trim() {
 mod tests {
     use super::*;
 
-    /// Opens so many connections and closes them; returns how many were left each time that memory
-    /// should be returned.
+    /// Opens `size` connections and closes them. Returns how many were left each time that memory should be
+    /// returned.
     fn left_at_trims(size: usize) -> Vec<usize> {
         let connections = Arc::new(OpenConnections::default());
         for _ in 0..size {

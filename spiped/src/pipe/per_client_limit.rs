@@ -59,7 +59,7 @@ impl PerClientLimit {
     ) -> Result<ClientPermit, PerClientLimitReached> {
         let mut state = self.state();
         let bound = state.bound;
-        // Counted without a limit too: there may be one later.
+        // Connections are counted even without a limit, as a limit may be set later.
         match state.connections.get_mut(client) {
             None => {
                 let first = NonZeroUsize::MIN;
@@ -77,7 +77,7 @@ impl PerClientLimit {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics half-way.
+        // No critical section panics with the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

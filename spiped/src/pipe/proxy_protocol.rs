@@ -1,6 +1,6 @@
 //! The header of the PROXY protocol, versions 1 and 2, which tells a server behind a proxy the address of
-//! the client (haproxy's proxy-protocol.txt). Here are its bytes only: [`connection`](crate::pipe::connection)
-//! reads and sends them.
+//! the client (haproxy's proxy-protocol.txt). Here are its bytes only:
+//! [`connection`](crate::pipe::connection) reads and sends them.
 
 mod crc32c;
 mod fields;
@@ -14,15 +14,15 @@ use crate::config::values::ProxyVersion;
 
 /// The first 12 bytes of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// Version 2, and the command for a connection of the proxy itself.
+/// The byte of version 2 and the command LOCAL: the connection is the proxy's own.
 const LOCAL: u8 = 0x20;
-/// Version 2, and the command for a connection that the proxy passes on.
+/// The byte of version 2 and the command PROXY: the proxy passes a connection on.
 const PROXY: u8 = 0x21;
-/// Address family and protocol.
+/// The bytes of an address family and a transport protocol.
 const UNSPECIFIED: u8 = 0x00;
 const TCP_OVER_IPV4: u8 = 0x11;
 const TCP_OVER_IPV6: u8 = 0x21;
-/// Type of the field with the client's name, from the range that is left to applications.
+/// The type of the field with the client's name, from the range that the protocol leaves to applications.
 const CLIENT: u8 = 0xe0;
 
 /// The two addresses of a connection.
@@ -35,7 +35,7 @@ pub struct AddressPair {
 }
 
 impl AddressPair {
-    /// Returns both as addresses of one family: IPv4 if they can be.
+    /// Returns both IP addresses in one family: IPv4 if both can be, else IPv6.
     fn of_one_family(self) -> (IpAddr, IpAddr) {
         let [source, destination] = [self.source, self.destination].map(|end| end.ip());
         let [source, destination] = [source, destination].map(|ip| ip.to_canonical());
@@ -100,7 +100,7 @@ fn binary(pair: Option<AddressPair>, client: Option<&str>) -> Vec<u8> {
         body.extend([CLIENT, 0, length]);
         body.extend(name);
     }
-    // 36 + 3 + 255 bytes at most.
+    // The body has at most 36 + 3 + 255 bytes: addresses, head of the field, name.
     let length = u16::try_from(body.len()).unwrap_or(u16::MAX);
     let mut header = SIGNATURE.to_vec();
     header.extend([command, family]);

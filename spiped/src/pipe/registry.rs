@@ -1,5 +1,5 @@
-//! The process as status and metrics show it: its pipes, and how far it is. The daemon writes it, the
-//! admin room reads it.
+//! The registry of the process's pipes and its phase. The daemon writes it, and the admin room reads it for
+//! status and metrics.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use crate::config::settings::PipeConfig;
 use crate::pipe::state::PipeState;
 use crate::pipe::target::Targets;
 
-/// How far the process is.
+/// The phase of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The pipes do not accept connections yet.
@@ -32,7 +32,7 @@ impl Phase {
     }
 }
 
-/// All pipes of the process, how far it is, and how often it was reloaded.
+/// All pipes of the process, its phase, and the counts of its reloads.
 #[derive(Debug)]
 pub struct Registry {
     started: Instant,
@@ -46,12 +46,12 @@ struct State {
     pipes: BTreeMap<Arc<str>, PipeEntry>,
 }
 
-/// How often the configuration was read again.
+/// The counts of reloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reloads {
-    /// Reloads that took effect.
+    /// The number of reloads that took effect.
     pub done: u64,
-    /// Reloads that changed nothing, because something was wrong.
+    /// The number of reloads that failed, and so changed nothing but removed keys.
     pub failed: u64,
 }
 
@@ -88,13 +88,13 @@ impl Registry {
         self.started.elapsed()
     }
 
-    /// Returns how far the process is.
+    /// Returns the phase of the process.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.state().phase
     }
 
-    /// Returns how often the configuration was read again.
+    /// Returns the counts of reloads.
     #[must_use]
     pub fn reloads(&self) -> Reloads {
         self.state().reloads
@@ -140,7 +140,7 @@ impl Registry {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics half-way.
+        // No critical section panics with the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! The addresses that names lead to, which stay in use until a later look-up succeeds.
+//! The addresses that names resolve to, which stay in use until a later look-up succeeds.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -26,34 +26,35 @@ impl<T> Resolved<T> {
         Arc::clone(&found)
     }
 
-    /// Puts the addresses of a later look-up in place.
+    /// Replaces the addresses by those of a later look-up.
     pub fn replace(&self, found: Vec<T>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = found.into();
     }
 }
 
-/// The addresses that running pipes know, by name. A reload needs no resolver for them.
+/// The addresses that running pipes have looked up, by name. A reload does not look these names up again.
 #[derive(Debug, Default)]
 pub struct ResolverCache(HashMap<Address, Vec<Endpoint>>);
 
 impl ResolverCache {
-    /// What a pipe knows.
+    /// Adds the endpoints that a pipe knows for an address.
     pub fn add(&mut self, address: &Address, endpoints: impl IntoIterator<Item = Endpoint>) {
         let endpoints = endpoints.into_iter().collect();
         self.0.insert(address.clone(), endpoints);
     }
 
-    /// Whether a pipe knows where an address leads.
+    /// Whether a pipe knows the endpoints of an address.
     #[must_use]
     pub fn knows(&self, address: &Address) -> bool {
         self.0.contains_key(address)
     }
 
-    /// Where an address leads; looked up, which blocks, only if no pipe knows.
+    /// Returns the endpoints of an address. Looks them up if no pipe knows them, which blocks. `role` names
+    /// the address in an error.
     ///
     /// # Errors
     ///
-    /// It has to be looked up and cannot.
+    /// The look-up fails.
     pub fn resolve(
         &self,
         role: &'static str,
@@ -65,12 +66,12 @@ impl ResolverCache {
         }
     }
 
-    /// The addresses that outgoing connections start from; none leaves it to the system. Blocks as
-    /// above.
+    /// Returns the addresses that outgoing connections start from; none if the system chooses. Looks them
+    /// up if no pipe knows them, which blocks.
     ///
     /// # Errors
     ///
-    /// As above.
+    /// The look-up fails.
     pub fn resolve_bind(&self, bind: Option<&BindAddress>) -> Result<Vec<SocketAddr>, SetupError> {
         let found = bind.map(|bind| self.resolve("bind", bind.address()));
         let found = found.transpose()?.unwrap_or_default();

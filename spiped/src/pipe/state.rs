@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::pipe::admission::{Admission, Limits};
 use crate::pipe::stats::PipeStats;
 
-/// The state that all forms of a pipe share: those of one name, from its first connection to its last.
+/// The state of the pipe of one name, from its first connection to its last. It stays when the pipe's
+/// configuration changes.
 #[derive(Debug)]
 pub struct PipeState {
-    /// Which connections may go on.
+    /// The limits on connections.
     pub admission: Admission,
-    /// The connections that are open, and what became of the others.
+    /// The connections that are open, and the sums over the others.
     pub stats: Arc<PipeStats>,
 }
 

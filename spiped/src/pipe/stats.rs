@@ -90,7 +90,7 @@ impl Totals {
 
 impl AddAssign<&Self> for Totals {
     fn add_assign(&mut self, other: &Self) {
-        // Taken apart by name, so that no sum can be left out.
+        // The sums are named one by one, so that the compiler finds one that is left out.
         let Self {
             open,
             ended,
@@ -209,7 +209,7 @@ impl PipeStats {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics half-way.
+        // No critical section panics with the state half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -240,7 +240,8 @@ impl ConnectionGuard {
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let mut state = self.stats.state();
-        // Under one lock, so that the connection is in one of the two sums at any time.
+        // Both changes are under one lock, so that the connection is in exactly one of the two sums at any
+        // time.
         state.open.remove(&self.number);
         if let Some(reason) = self.reason {
             let client = self.info.client().cloned();

@@ -82,14 +82,14 @@ impl Targets {
 
     /// Connects to the first target that works, within a limit for all of them.
     ///
-    /// They are tried one after the other. Each has an equal share of the time that is left, so that a
-    /// silent one does not use it up. One that fails, not for want of something on this machine, comes
-    /// after all others for 10 seconds, or until it works. A target works when it accepts a
-    /// connection; `from` is as for [`dial`].
+    /// The targets are tried one after the other. Each has an equal share of the time that is left, so that
+    /// a silent one does not use it up. A target works if it accepts the connection. A target that fails is
+    /// tried after all others for 10 seconds, or until it works, unless this machine lacked something. `from`
+    /// is as for [`dial`].
     ///
     /// # Errors
     ///
-    /// What the last target said.
+    /// No target works; the error is that of the last one.
     pub async fn dial(&self, from: &[SocketAddr], limit: Duration) -> Result<Socket, DialError> {
         let begin = Instant::now();
         let mut failure = DialError::NoEndpoint;
@@ -120,7 +120,7 @@ impl Targets {
         let (mut candidates, skipped): (Vec<_>, Vec<_>) =
             all.partition(|target| !target.is_skipped(now));
         if self.balance == Balance::RoundRobin && !candidates.is_empty() {
-            // Turns are taken among those that work, or else the one after a dead one gets two.
+            // Only targets that work take turns, or else the target after a failed one would get two.
             let turn = self.turn.fetch_add(1, Ordering::Relaxed);
             let first = turn % candidates.len();
             candidates.rotate_left(first);
@@ -142,7 +142,7 @@ struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     fn begin(targets: &'a Targets, target: &'a Target) -> Self {
         let begin = Instant::now();
-        target.attempt(begin);
+        target.set_tried(begin);
         Self {
             targets,
             target,
@@ -153,7 +153,7 @@ impl<'a> Attempt<'a> {
 
     fn works(mut self) {
         self.is_over = true;
-        if self.target.works() {
+        if self.target.set_works() {
             let what = format_args!("target {} works again", self.target.address);
             self.log(Level::Notice, what);
         }
@@ -168,14 +168,14 @@ impl<'a> Attempt<'a> {
     }
 
     fn target_fails(&self, why: fmt::Arguments<'_>) {
-        if self.target.fails(Instant::now()) {
+        if self.target.set_failed(Instant::now()) {
             let address = &self.target.address;
             let what = format_args!("target {address} is passed over from now on: {why}");
             self.log(Level::Warning, what);
         }
     }
 
-    /// An only target is never passed over.
+    /// Logs a line, unless the pipe has one target, which is never passed over.
     fn log(&self, level: Level, what: fmt::Arguments<'_>) {
         if self.targets.all.len() > 1 {
             log::event(level, Class::Dial, what, |fields| {
@@ -194,7 +194,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// The only target of a client.
+/// Makes the targets of a client, which has one.
 impl From<Target> for Targets {
     fn from(target: Target) -> Self {
         Self::new("".into(), [Arc::new(target)], Balance::default())
@@ -202,7 +202,7 @@ impl From<Target> for Targets {
 }
 
 impl Target {
-    /// Starts with a look-up that has been made already.
+    /// Makes the target at `address`, which was looked up to lead to `endpoints`.
     #[must_use]
     pub fn new(address: Address, endpoints: Vec<Endpoint>) -> Self {
         Self {
@@ -212,19 +212,19 @@ impl Target {
         }
     }
 
-    /// As it was given.
+    /// Returns the address as it was configured.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Where it leads.
+    /// Returns the endpoints that the address leads to.
     #[must_use]
     pub fn endpoints(&self) -> &Resolved<Endpoint> {
         &self.endpoints
     }
 
-    /// Whether it works, as far as is known.
+    /// Returns whether the target works, as far as is known.
     #[must_use]
     pub fn standing(&self) -> Standing {
         *self.lock()
@@ -234,21 +234,21 @@ impl Target {
         matches!(self.standing(), Standing::Failed { until } if now < until)
     }
 
-    /// A connection tries it. If it failed the last time, others go on skipping it meanwhile.
-    fn attempt(&self, now: Instant) {
+    /// Notes that a connection tries the target. If it failed before, other connections skip it meanwhile.
+    fn set_tried(&self, now: Instant) {
         if let Standing::Failed { until } = &mut *self.lock() {
             *until = now + SKIPPED;
         }
     }
 
-    /// It has accepted a connection. Says whether it did not the last time.
-    fn works(&self) -> bool {
+    /// Notes that the target has accepted a connection. Returns whether it had failed before.
+    fn set_works(&self) -> bool {
         let before = mem::replace(&mut *self.lock(), Standing::Works);
         matches!(before, Standing::Failed { .. })
     }
 
-    /// It has not. Says whether it did the last time.
-    fn fails(&self, now: Instant) -> bool {
+    /// Notes that the target has failed. Returns whether it had not failed before.
+    fn set_failed(&self, now: Instant) -> bool {
         let until = now + SKIPPED;
         let before = mem::replace(&mut *self.lock(), Standing::Failed { until });
         !matches!(before, Standing::Failed { .. })

@@ -1,4 +1,4 @@
-//! Tasks that the daemon lives on.
+//! Tasks without which the daemon cannot work.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::log::{self, Class};
 
-/// How long a task that a bug has ended is away.
+/// The time after which a task that panicked begins again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Does work that never ends, again if a bug ends it: what a task has to do, others wait for. The panic
-/// has been logged as any is.
+/// Runs a task that other tasks wait for, and begins it again each time that it panics. The panic itself is
+/// logged by the panic hook.
 pub(crate) async fn forever<F: Future<Output = ()>>(mut work: impl FnMut() -> F) {
     loop {
         if caught(work()).await.is_ok() {
@@ -24,7 +24,7 @@ pub(crate) async fn forever<F: Future<Output = ()>>(mut work: impl FnMut() -> F)
     }
 }
 
-/// Turns a panic into an error.
+/// Runs a future, and returns an error if it panics.
 async fn caught<F: Future>(work: F) -> Result<F::Output, Box<dyn Any + Send>> {
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(move |context| {

@@ -28,9 +28,9 @@ pub struct Bounds {
 /// The reason why a connection was closed to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvictionReason {
-    /// There were as many as there may be.
+    /// There were as many connections as the limit allows.
     All,
-    /// There were as many from this source as there may be.
+    /// There were as many connections from this source as its limit allows.
     PerSource,
     /// The system had no descriptors or memory for another connection.
     System,
@@ -169,7 +169,7 @@ impl UnprovedConnections {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics half-way.
+        // No critical section panics with the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -185,7 +185,7 @@ impl State {
         {
             self.evict(rank, EvictionReason::PerSource);
         } else if self.unproved.len() >= bounds.all.get() {
-            // A source that has most of the places shall not take those of others too.
+            // A source that has half of all places must not take the places of others too.
             let of_its_own = of_its_own.filter(|_| count >= bounds.all.get() / 2);
             if let Some(rank) = of_its_own.or_else(|| self.first()) {
                 self.evict(rank, EvictionReason::All);
@@ -200,7 +200,7 @@ impl State {
 
     fn evict(&mut self, rank: Rank, reason: EvictionReason) {
         if let Some(connection) = self.remove(rank) {
-            // Fails if the connection has just proved the key.
+            // This fails if the connection has just proved the key.
             let _ = connection.evict.send(reason);
         }
     }

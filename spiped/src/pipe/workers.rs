@@ -48,7 +48,7 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// The system lacks what it takes.
+    /// The system refuses a thread or an event loop.
     pub fn start(count: usize) -> Result<Self, SystemError> {
         let (end, ended) = watch::channel(false);
         let start = |number| Worker::start(number, ended.clone());
@@ -97,7 +97,7 @@ impl Workers {
     /// Waits until each worker has run a task: not for long, unless one hangs.
     pub async fn respond(&self) {
         for worker in iter::once(&self.first).chain(&self.others) {
-            // Fails only when they end.
+            // This fails only when the workers end.
             let _ = worker.events.spawn(async {}).await;
         }
     }
@@ -120,7 +120,7 @@ impl Worker {
         let work = move || {
             let work = AssertUnwindSafe(|| drop(runtime.block_on(ended.wait_for(|&ended| ended))));
             if panic::catch_unwind(work).is_err() {
-                // Its connections would hang, and new ones would join them.
+                // Otherwise its connections would hang, and it would get new ones.
                 log::error_now("a worker has ended by a bug, and the daemon with it");
                 process::abort();
             }

@@ -1,9 +1,10 @@
 //! CRC32C, the checksum that a header of version 2 may have in a field (RFC 3720, section 12.1).
 
-/// The polynomial of Castagnoli, its bits in reverse.
+/// The polynomial of Castagnoli, with its bits in reverse order.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
-/// The checksum of all pieces, one behind the other. Bit by bit: a header is short, and rarely has one.
+/// Returns the checksum of all pieces, one behind the other. It works bit by bit, as a header is short and
+/// rarely has a checksum.
 pub(super) fn crc32c(pieces: &[&[u8]]) -> u32 {
     let bytes = pieces.iter().copied().flatten();
     !bytes.fold(!0, |crc, byte| {
@@ -18,7 +19,7 @@ pub(super) fn crc32c(pieces: &[&[u8]]) -> u32 {
 mod tests {
     use super::*;
 
-    /// Those of RFC 3720, appendix B.4, which prints checksums byte by byte, the low one first.
+    /// The examples of RFC 3720, appendix B.4, which prints checksums with the low byte first.
     #[test]
     fn known_answers() {
         let up: Vec<u8> = (0..32).collect();

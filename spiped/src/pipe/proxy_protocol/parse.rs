@@ -1,64 +1,72 @@
-//! Takes a header apart that may be hostile, or not all there yet.
+//! Parses a header, which may be hostile or not whole yet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{
-    AddressPair, LOCAL, PROXY, SIGNATURE, TCP_OVER_IPV4, TCP_OVER_IPV6, UNSPECIFIED, fields,
+    AddressPair, LOCAL, PROXY, SIGNATURE, TCP_OVER_IPV4, TCP_OVER_IPV6, UNSPECIFIED,
+    fields::{self, Malformed},
 };
 
-/// The longest line, with its end.
+/// The most bytes of a header of version 1, a line with its end.
 const LINE_MAX: usize = 107;
 const LINE_START: &[u8] = b"PROXY ";
-/// The shortest line, with its end.
+/// The least bytes of such a line.
 const LINE_MIN: usize = b"PROXY UNKNOWN\r\n".len();
-/// What version 2 has at least.
+/// The bytes of version 2 before the addresses.
 const FIXED: usize = 16;
-/// What more it may have; fields for which there is no use can be long. Together, 4 KiB.
+/// The most bytes of version 2 from the addresses on; with the bytes before, 4 KiB. Fields that are not
+/// used may be long.
 const REST_MAX: usize = 4096 - FIXED;
 
-/// How far a header is.
+/// The progress of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// At least so many bytes of it are missing: reading them does not go beyond its end.
+    /// At least so many bytes are missing. To read them does not go beyond the header's end.
     Missing(usize),
-    /// It ends with the last byte; the connection's own ends count if it has none.
+    /// The header is whole. It gives these addresses; `None` leaves the connection its own.
     Whole(Option<AddressPair>),
 }
 
-/// What is wrong with a header.
+/// The reason why a header is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// It does not begin like one.
+    /// The bytes do not begin like a header.
     #[error("there is none")]
     Missing,
-    /// A line that is too long.
+    /// The line is too long.
     #[error("its line is too long")]
     LongLine,
-    /// A line that says something else.
+    /// The line is not well formed.
     #[error("its line is not well formed")]
     Line,
-    /// Another version, or an unknown command.
+    /// The version or the command is unknown.
     #[error("its version or command is unknown")]
     Command,
-    /// Addresses of no kind that there is, or less room than they take.
+    /// The addresses are of an unknown kind, or cut short.
     #[error("its addresses are of an unknown kind, or cut short")]
     Addresses,
-    /// Fields behind the addresses that do not end with it.
+    /// The fields behind the addresses are not well formed.
     #[error("the fields behind its addresses are not well formed")]
     Fields,
-    /// A checksum that is not its own.
+    /// The checksum is wrong.
     #[error("its checksum (CRC32C) is wrong")]
     Checksum,
-    /// There is too much in it.
+    /// The length after the fixed part, in bytes, is too high.
     #[error("it has {0} bytes, more than {REST_MAX}")]
     Length(usize),
 }
 
-/// Looks at what has come of a header so far.
+impl From<Malformed> for HeaderError {
+    fn from(Malformed: Malformed) -> Self {
+        Self::Fields
+    }
+}
+
+/// Parses the bytes of a header that have come so far.
 ///
 /// # Errors
 ///
-/// It can become none, whatever follows.
+/// The bytes cannot become a header, whatever follows.
 pub fn parse(bytes: &[u8]) -> Result<Progress, HeaderError> {
     if begins_like(bytes, &SIGNATURE) && !bytes.is_empty() {
         return binary(bytes);
@@ -79,10 +87,10 @@ fn line(bytes: &[u8]) -> Result<Progress, HeaderError> {
         Some(end) if end + 2 == bytes.len() && bytes.len() <= LINE_MAX => {
             let line = bytes.get(..end).unwrap_or_default();
             Ok(Progress::Whole(
-                ends_of_line(line).ok_or(HeaderError::Line)?,
+                addresses_of_line(line).ok_or(HeaderError::Line)?,
             ))
         }
-        // A line feed, and more.
+        // Bytes follow the end of the line.
         Some(end) if end + 2 <= LINE_MAX => Err(HeaderError::Line),
         None if bytes.len() < LINE_MIN => Ok(Progress::Missing(LINE_MIN - bytes.len())),
         None => {
@@ -96,8 +104,8 @@ fn line(bytes: &[u8]) -> Result<Progress, HeaderError> {
     }
 }
 
-/// `None` if it is wrong; `Some(None)` if the ends are unknown.
-fn ends_of_line(line: &[u8]) -> Option<Option<AddressPair>> {
+/// Parses a line without its end. Returns `None` if it is not well formed, `Some(None)` if it says `UNKNOWN`.
+fn addresses_of_line(line: &[u8]) -> Option<Option<AddressPair>> {
     let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
     let [_, family, rest @ ..] = &words[..] else {
         return None;
@@ -123,7 +131,7 @@ fn text(word: &[u8]) -> Option<&str> {
     std::str::from_utf8(word).ok()
 }
 
-/// Without a sign or zeros in front.
+/// Parses a port, which has no sign and no leading zeros.
 fn port(word: &[u8]) -> Option<u16> {
     match word {
         b"0" => Some(0),
@@ -134,7 +142,7 @@ fn port(word: &[u8]) -> Option<u16> {
 
 fn binary(bytes: &[u8]) -> Result<Progress, HeaderError> {
     let Some((fixed, rest)) = bytes.split_first_chunk::<FIXED>() else {
-        // A line can be one byte shorter, but does not begin like this.
+        // The shortest line has one byte less, but does not begin with these bytes.
         return Ok(Progress::Missing(match bytes.len() {
             0 => LINE_MIN,
             len => FIXED - len,
@@ -142,9 +150,9 @@ fn binary(bytes: &[u8]) -> Result<Progress, HeaderError> {
     };
     let [.., command, family, high, low] = *fixed;
     let length = usize::from(u16::from_be_bytes([high, low]));
-    // Where their length is certain.
+    // The bytes of the addresses, if the family has a known length.
     let addresses = match (command, family >> 4, family & 0xf) {
-        // Whatever there is counts for nothing.
+        // The addresses, if any, are ignored.
         (LOCAL, ..) | (PROXY, 0, 0..=2) | (PROXY, 1..=3, 0) => None,
         (PROXY, 1, 1 | 2) => Some(12),
         (PROXY, 2, 1 | 2) => Some(36),
@@ -163,7 +171,7 @@ fn binary(bytes: &[u8]) -> Result<Progress, HeaderError> {
     };
     let checksum = match addresses {
         Some(addresses) => fields::checksum(header, FIXED + addresses)?,
-        // What is no row of fields is something else here.
+        // Bytes that are no fields are ignored here, as they may be addresses of an unknown kind.
         None if family == UNSPECIFIED => fields::checksum(header, FIXED).unwrap_or_default(),
         None => None,
     };
@@ -173,17 +181,20 @@ fn binary(bytes: &[u8]) -> Result<Progress, HeaderError> {
     if header.len() < bytes.len() {
         return Err(HeaderError::Addresses);
     }
-    // Addresses that no stream over TCP has are none.
+    // Only the addresses of TCP are used.
     let pair = match (command, family) {
-        (PROXY, TCP_OVER_IPV4) => ends_of::<4>(rest, |ip| Ipv4Addr::from(ip).into()),
-        (PROXY, TCP_OVER_IPV6) => ends_of::<16>(rest, |ip| Ipv6Addr::from(ip).into()),
+        (PROXY, TCP_OVER_IPV4) => addresses_of_body::<4>(rest, |ip| Ipv4Addr::from(ip).into()),
+        (PROXY, TCP_OVER_IPV6) => addresses_of_body::<16>(rest, |ip| Ipv6Addr::from(ip).into()),
         _ => None,
     };
     Ok(Progress::Whole(pair))
 }
 
-/// Two addresses and two ports.
-fn ends_of<const IP: usize>(rest: &[u8], ip: impl Fn([u8; IP]) -> IpAddr) -> Option<AddressPair> {
+/// Parses two IP addresses and two ports.
+fn addresses_of_body<const IP: usize>(
+    rest: &[u8],
+    ip: impl Fn([u8; IP]) -> IpAddr,
+) -> Option<AddressPair> {
     let (source, rest) = rest.split_first_chunk::<IP>()?;
     let (destination, rest) = rest.split_first_chunk::<IP>()?;
     let (from, rest) = rest.split_first_chunk::<2>()?;

@@ -72,7 +72,7 @@ fn a_name_that_is_too_long_is_cut() {
     assert_eq!(header.len(), 16 + 3 + 255);
 }
 
-/// Takes a header as it would be read, with something behind it.
+/// Parses a header in the pieces in which a connection reads it. Returns the bytes behind it too.
 fn take(mut stream: &[u8]) -> Result<(Option<AddressPair>, &[u8]), HeaderError> {
     let mut header = Vec::new();
     loop {
@@ -173,7 +173,7 @@ fn bad_binaries_are_refused_before_they_are_read() {
     assert_eq!(parse(&most), Ok(Progress::Missing(4080)));
 }
 
-/// A header of version 2, with something behind it.
+/// Parses a header of version 2 that has `rest` after its length, with more bytes behind it.
 fn take_binary(start: [u8; 2], rest: &[u8]) -> Result<Option<AddressPair>, HeaderError> {
     let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
     let stream = [&SIGNATURE[..], &start, &length, rest, b"behind"].concat();
@@ -195,7 +195,7 @@ fn addresses_of_no_stream_over_tcp_count_for_nothing() {
             assert_eq!(take_binary([command, family], &[0; 216]), Ok(None));
         }
     }
-    // Whatever it has.
+    // This holds for any content.
     for family in [TCP_OVER_IPV4, TCP_OVER_IPV6, 0x31, 0x44, 0xff] {
         for rest in [&[][..], &[0xff; 12], &[0xff; 500]] {
             assert_eq!(take_binary([LOCAL, family], rest), Ok(None));
@@ -244,10 +244,10 @@ fn fields_are_skipped_and_have_to_end_with_the_header() {
     }
 }
 
-/// As haproxy 2.6 sends them with `send-proxy-v2 proxy-v2-options crc32c`: for a client,
+/// The header that haproxy 2.6 sends for a client with `send-proxy-v2 proxy-v2-options crc32c`.
 const WITH_CHECKSUM: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\
     \x7f\0\0\x01\x7f\0\0\x01\xe3\xd4\x9c\x23\x03\0\x04\xa9\xc7\x44\x3e";
-/// and to check health.
+/// The header that haproxy 2.6 sends with the same options when it checks health.
 const LOCAL_WITH_CHECKSUM: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\x07\x03\0\x04\xa9\xb8\x7e\x8f";
 
 #[test]
@@ -258,7 +258,7 @@ fn a_checksum_has_to_be_right() {
         let beyond = [header, b"x"].concat();
         assert_eq!(parse(&beyond), Err(HeaderError::Addresses));
     }
-    // Its own type and length say whether there is one.
+    // The field's type and length are left alone, as with others there is no checksum.
     let (fixed, field) = (16, WITH_CHECKSUM.len() - 7);
     for at in (fixed..field).chain(field + 3..field + 7) {
         for bit in 0..8 {

@@ -1,4 +1,4 @@
-//! In what order targets are tried, and what makes one fail.
+//! Tests of the order in which targets are tried, and of the errors that make one fail.
 
 use std::net::Ipv6Addr;
 
@@ -25,16 +25,16 @@ fn in_order_the_first_that_works_comes_first() {
     for _ in 0..3 {
         assert_eq!(order(&targets, now), "/a/b/c");
     }
-    a.fails(now);
+    a.set_failed(now);
     assert_eq!(order(&targets, now), "/b/c/a");
-    c.fails(now);
+    c.set_failed(now);
     assert_eq!(order(&targets, now), "/b/a/c");
-    b.fails(now);
+    b.set_failed(now);
     assert_eq!(order(&targets, now), "/a/b/c");
-    b.works();
+    b.set_works();
     assert_eq!(order(&targets, now), "/b/a/c");
-    c.works();
-    a.works();
+    c.set_works();
+    a.set_works();
     assert_eq!(order(&targets, now), "/a/b/c");
 }
 
@@ -43,12 +43,12 @@ fn round_robin_takes_turns_among_those_that_work() {
     let (targets, now) = (targets(Balance::RoundRobin), Instant::now());
     let orders = [(); 4].map(|()| order(&targets, now));
     assert_eq!(orders, ["/a/b/c", "/b/c/a", "/c/a/b", "/a/b/c"]);
-    targets.all()[0].fails(now);
+    targets.all()[0].set_failed(now);
     let mut orders = [(); 4].map(|()| order(&targets, now));
     orders.sort();
     assert_eq!(orders, ["/b/c/a", "/b/c/a", "/c/b/a", "/c/b/a"]);
     for target in targets.all() {
-        target.fails(now);
+        target.set_failed(now);
     }
     assert_eq!(order(&targets, now), "/a/b/c");
 }
@@ -57,15 +57,15 @@ fn round_robin_takes_turns_among_those_that_work() {
 fn one_connection_tries_a_target_again_that_was_skipped_for_its_time() {
     let (targets, now) = (targets(Balance::Order), Instant::now());
     let a = &targets.all()[0];
-    a.attempt(now);
+    a.set_tried(now);
     assert_eq!(order(&targets, now), "/a/b/c");
-    a.fails(now);
+    a.set_failed(now);
     let later = now + SKIPPED;
     assert_eq!(order(&targets, later - Duration::from_millis(1)), "/b/c/a");
     assert_eq!(order(&targets, later), "/a/b/c");
-    a.attempt(later);
+    a.set_tried(later);
     assert_eq!(order(&targets, later), "/b/c/a");
-    a.works();
+    a.set_works();
     assert_eq!(order(&targets, later), "/a/b/c");
 }
 

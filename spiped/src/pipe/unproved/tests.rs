@@ -11,12 +11,12 @@ fn peer(ip: &str) -> Peer {
     Peer::Tcp((ip.parse::<IpAddr>().unwrap(), 1).into())
 }
 
-/// Lets one in from each address.
+/// Lets a connection in from each address.
 fn add(unproved: &Arc<UnprovedConnections>, ips: &[&str]) -> Vec<UnprovedGuard> {
     ips.iter().map(|ip| unproved.add(peer(ip))).collect()
 }
 
-/// Who has had to go, and why.
+/// Returns the connections that were evicted, by index, and the reasons.
 fn evicted(guards: &mut [UnprovedGuard]) -> Vec<(usize, EvictionReason)> {
     let guards = guards.iter_mut().enumerate();
     guards
@@ -81,7 +81,7 @@ fn a_source_that_has_half_of_all_places_loses_its_own() {
     guards.extend(add(&unproved, &["10.0.0.2"; 6]));
     let gone: Vec<_> = (2..6).map(|index| (index, EvictionReason::All)).collect();
     assert_eq!(evicted(&mut guards), gone);
-    // Those from elsewhere still take the place of the first.
+    // A connection from another source still takes the place of the first one.
     guards.extend(add(&unproved, &["10.0.0.4"]));
     assert_eq!(evicted(&mut guards), [(0, EvictionReason::All)]);
 }
