@@ -1,6 +1,8 @@
 //! Serves one connection: handshake, dial, relay. Its [`ConnectionInfo`] keeps the facts that become known.
 
-use std::io;
+mod proxy_header;
+mod unless;
+
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,20 +11,21 @@ use std::time::Duration;
 use spiped_tokio::{
     AuthenticatedPeer, HandshakeError, Handshaker, RelayError, Socket, SpipedStream, Traffic, relay,
 };
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::settings::ConnectionConfig;
-use crate::keys::{Entry, Keys};
+use crate::keys::Keys;
 use crate::pipe::admission::Admission;
 use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection_info::ConnectionInfo;
 use crate::pipe::hops::{self, HopGuard};
 use crate::pipe::idle::{self, Idle};
-use crate::pipe::proxy_protocol::{self, AddressPair, Progress};
 use crate::pipe::resolved::Resolved;
 use crate::pipe::target::Targets;
 use crate::pipe::unproved::UnprovedGuard;
+use unless::{unless_broken, unless_left, unless_removed};
+
+pub(crate) use unless::unless_gone;
 
 /// The most bytes of the greeting that a server, as of SMTP or ssh, sends before it has received anything.
 const GREETING_MAX: u64 = 4096;
@@ -208,59 +211,6 @@ impl ConnectionHandler {
         Ok((target, stream))
     }
 
-    /// Reads the PROXY header with which a balancer's connection begins, and nothing behind it. The
-    /// connection may be evicted meanwhile. `info` then has the address that the header names.
-    ///
-    /// # Errors
-    ///
-    /// There is no such header, or it is late or from elsewhere.
-    pub async fn take_header(
-        &self,
-        source: &Socket,
-        mut guard: UnprovedGuard,
-        deadline: Instant,
-        info: &ConnectionInfo,
-    ) -> Result<(), ConnectionError> {
-        let balancers = self.config.accept_proxy.as_ref();
-        if !balancers.is_some_and(|networks| networks.contains(info.peer())) {
-            return Err(ConnectionError::NoBalancer);
-        }
-        let addresses = tokio::select! {
-            biased;
-            read = timeout_at(deadline, read_header(source)) => {
-                read.map_err(|_| ConnectionError::HeaderTimeout(self.config.timeout.get()))??
-            }
-            reason = guard.evicted(source) => {
-                return Err(ConnectionError::HeaderEvicted(reason));
-            }
-        };
-        if let Some(addresses) = addresses {
-            info.set_proxied(addresses);
-        }
-        Ok(())
-    }
-
-    /// Sends the PROXY header ahead of the stream, if the pipe is to send one.
-    async fn send_proxy_header(
-        &self,
-        source: &Socket,
-        info: &ConnectionInfo,
-        target: &mut (impl AsyncWrite + Unpin),
-        deadline: Instant,
-    ) -> io::Result<()> {
-        let Some(version) = self.config.proxy_protocol else {
-            return Ok(());
-        };
-        let client = info.client().map(|client| &**client);
-        let header = proxy_protocol::header(version, info.addresses(source), client);
-        let sent = timeout_at(deadline, async {
-            target.write_all(&header).await?;
-            target.flush().await
-        });
-        sent.await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-    }
-
     /// Relays until both directions have ended, or until there was no data for as long as `--idle` says.
     async fn relay(
         &self,
@@ -336,73 +286,4 @@ impl ConnectionHandler {
 /// greeting of a server that speaks first.
 fn is_unused(from_source: u64, to_source: u64) -> bool {
     from_source == 0 && to_source <= GREETING_MAX
-}
-
-async fn read_header(mut source: &Socket) -> Result<Option<AddressPair>, ConnectionError> {
-    let mut header = Vec::new();
-    loop {
-        let missing = match proxy_protocol::parse(&header)? {
-            Progress::Whole(addresses) => return Ok(addresses),
-            Progress::Missing(missing) => missing,
-        };
-        let mut more = source.take(u64::try_from(missing).unwrap_or(1));
-        let read = more.read_buf(&mut header).await;
-        match read {
-            Ok(1..) => source = more.into_inner(),
-            Ok(0) | Err(_) if header.is_empty() => return Err(ConnectionError::Unused),
-            Ok(0) => {
-                let end = io::ErrorKind::UnexpectedEof.into();
-                return Err(ConnectionError::CutHeader(end));
-            }
-            Err(error) => return Err(ConnectionError::CutHeader(error)),
-        }
-    }
-}
-
-/// Runs `work`, and gives it up when the connection `source` breaks.
-async fn unless_broken<T>(
-    source: &Socket,
-    work: impl Future<Output = Result<T, ConnectionError>>,
-) -> Result<T, ConnectionError> {
-    tokio::select! {
-        biased;
-        done = work => done,
-        error = source.broken() => Err(ConnectionError::Abandoned(error)),
-    }
-}
-
-/// Runs `work`, and gives it up when the plaintext connection `source` breaks. One that breaks before its
-/// first byte was unused.
-pub(crate) async fn unless_gone<T>(
-    source: &Socket,
-    work: impl Future<Output = Result<T, ConnectionError>>,
-) -> Result<T, ConnectionError> {
-    match unless_broken(source, work).await {
-        Err(ConnectionError::Abandoned(_)) if !source.has_unread() => Err(ConnectionError::Unused),
-        other => other,
-    }
-}
-
-/// Runs `work` for the client that holds `key`, and gives it up when the key is removed.
-async fn unless_removed<T>(
-    key: &Entry,
-    work: impl Future<Output = Result<T, ConnectionError>>,
-) -> Result<T, ConnectionError> {
-    tokio::select! {
-        biased;
-        () = key.removed() => Err(ConnectionError::KeyRemoved),
-        done = work => done,
-    }
-}
-
-/// Runs `work`, and gives it up when the peer of `source` closes the connection.
-async fn unless_left<T>(
-    source: &Socket,
-    work: impl Future<Output = T>,
-) -> Result<T, ConnectionError> {
-    tokio::select! {
-        biased;
-        done = work => Ok(done),
-        error = source.left() => Err(ConnectionError::Left(error)),
-    }
 }
