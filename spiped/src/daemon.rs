@@ -220,7 +220,10 @@ impl Plan {
                 self.bind_when_resolvable()?
             }
         };
-        for passed in self.existing.unwanted(&bound) {
+        for passed in self
+            .existing
+            .unwanted(bound.iter().map(|pipe| &pipe.listening))
+        {
             log::warning(
                 Class::Daemon,
                 format_args!("no pipe listens on the socket that was passed as {passed}"),
