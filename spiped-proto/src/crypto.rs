@@ -44,12 +44,12 @@ impl Library {
     /// All that this processor can run.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
-        let mut all = vec![Self::Portable];
-        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-        if graviola_runs() {
-            all.push(Self::Graviola);
-        }
-        all
+        let all = [
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            graviola_runs().then_some(Self::Graviola),
+            Some(Self::Portable),
+        ];
+        all.into_iter().flatten().collect()
     }
 }
 
