@@ -166,6 +166,8 @@ impl ConnectionHandler {
         let begin = Instant::now();
         let peer = tokio::select! {
             biased;
+            // First, to see what the peer has sent before the handshake takes it.
+            reason = guard.evicted(source) => return Err(ConnectionError::Evicted(reason)),
             proved = timeout_at(deadline, self.handshaker.prove(source)) => {
                 match proved.map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))? {
                     // The peer has sent some bytes, and the connection broke before they were read.
@@ -175,7 +177,6 @@ impl ConnectionHandler {
                     proved => proved?,
                 }
             }
-            reason = guard.evicted(source) => return Err(ConnectionError::Evicted(reason)),
         };
         let now = Instant::now();
         Ok(Proved {

@@ -32,11 +32,12 @@ impl ConnectionHandler {
         }
         let addresses = tokio::select! {
             biased;
-            read = timeout_at(deadline, read_header(source)) => {
-                read.map_err(|_| ConnectionError::HeaderTimeout(self.config.timeout.get()))??
-            }
+            // First, to see what the balancer has sent before it is read.
             reason = guard.evicted(source) => {
                 return Err(ConnectionError::HeaderEvicted(reason));
+            }
+            read = timeout_at(deadline, read_header(source)) => {
+                read.map_err(|_| ConnectionError::HeaderTimeout(self.config.timeout.get()))??
             }
         };
         if let Some(addresses) = addresses {
