@@ -1,5 +1,6 @@
 //! The client that `spipe` and `spiped probe` have in common, which makes one connection to one server.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -7,10 +8,49 @@ use spiped_tokio::Handshaker;
 
 use crate::cli::SpipeOptions;
 use crate::config::settings::ConnectionConfig;
+use crate::config::setup::SetupError;
 use crate::config::values::Seconds;
 use crate::keys::Keys;
+use crate::os::os_error::os_error;
+use crate::os::system_error::SystemError;
+use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::target::Target;
+
+/// The reason why `spipe` or `spiped probe` failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The key cannot be read, or an address is wrong or cannot be looked up.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The connection could not be made, the handshake failed, or the connection broke.
+    #[error("{target}: {error}")]
+    Connection {
+        /// The peer, as it was given.
+        target: String,
+        /// The error of the connection.
+        error: ConnectionError,
+    },
+    /// Standard input cannot be read.
+    #[error("cannot read standard input: {}", os_error(.0))]
+    Input(io::Error),
+    /// Standard output cannot be written.
+    #[error("cannot write standard output: {}", os_error(.0))]
+    Output(io::Error),
+    /// The system lacks what it takes to run.
+    #[error(transparent)]
+    System(#[from] SystemError),
+}
+
+impl ClientError {
+    /// Makes the error of a connection to the target of `options`.
+    pub(super) fn connection(options: &SpipeOptions, error: ConnectionError) -> Self {
+        Self::Connection {
+            target: options.target.clone(),
+            error,
+        }
+    }
+}
 
 /// Returns a handler that connects to `target`, from one of the addresses `bind` or, if there are none, from
 /// an address that the system chooses.

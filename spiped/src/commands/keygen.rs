@@ -13,10 +13,10 @@ use crate::os::std_streams;
 /// The length of a new key in bytes.
 const KEY_LEN: usize = 32;
 
-/// Why no key file was made.
+/// The reason why no key was made.
 #[derive(Debug, thiserror::Error)]
 pub enum KeygenError {
-    /// Something has that name; it may be a key in use.
+    /// There is a file of that name, which may be a key in use.
     #[error("{} exists already, and a key is never overwritten", .0.display())]
     Exists(PathBuf),
     /// The system refuses to create or write the file.
@@ -24,7 +24,7 @@ pub enum KeygenError {
     Write {
         /// The key file.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         error: io::Error,
     },
     /// Standard output is a terminal, which would show the key.
@@ -55,7 +55,7 @@ pub fn generate(path: &Path) -> Result<(), KeygenError> {
     let mut key = Zeroizing::new([0; KEY_LEN]);
     getrandom::fill(&mut key[..]).map_err(KeygenError::Random)?;
     if to_stdout {
-        // Not through io::stdout, whose buffer would keep the key.
+        // io::stdout has a buffer, which would keep the key.
         return std_streams::stdout()
             .and_then(|mut stdout| stdout.write_all(&key[..]))
             .map_err(KeygenError::Stdout);

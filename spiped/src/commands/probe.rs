@@ -7,34 +7,13 @@ use std::time::{Duration, Instant};
 use spiped_tokio::Version;
 
 use crate::cli::SpipeOptions;
-use crate::commands::client;
-use crate::config::setup::{self, SetupError};
+use crate::commands::client::{self, ClientError};
+use crate::config::setup;
 use crate::config::values::Mode;
 use crate::os::event_loop::event_loop;
-use crate::os::system_error::SystemError;
-use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::resolved::ResolverCache;
 use crate::pipe::target::Target;
-
-/// The reason why a probe failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
-    /// The key cannot be read, or an address is wrong or cannot be looked up.
-    #[error(transparent)]
-    Setup(#[from] SetupError),
-    /// The other end cannot be connected to, or the handshake failed.
-    #[error("{target}: {error}")]
-    Connection {
-        /// The peer, as it was given.
-        target: String,
-        /// What went wrong.
-        error: ConnectionError,
-    },
-    /// The system lacks what it takes to run.
-    #[error(transparent)]
-    System(#[from] SystemError),
-}
 
 /// The result of a probe that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +50,8 @@ impl fmt::Display for Report {
 ///
 /// # Errors
 ///
-/// What to tell the user before exiting with status 1.
-pub fn run(options: &SpipeOptions) -> Result<Report, ProbeError> {
+/// The error is for the user; the program then exits with status 1.
+pub fn run(options: &SpipeOptions) -> Result<Report, ClientError> {
     let keys = setup::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
     let address = setup::parse_target(&options.target)?;
     let bind = options.bind.as_deref().map(setup::parse_bind).transpose()?;
@@ -89,11 +68,8 @@ async fn probe(
     handler: &ConnectionHandler,
     options: &SpipeOptions,
     resolve: Duration,
-) -> Result<Report, ProbeError> {
-    let failed = |error| ProbeError::Connection {
-        target: options.target.clone(),
-        error,
-    };
+) -> Result<Report, ClientError> {
+    let failed = |error| ClientError::connection(options, error);
     let begin = Instant::now();
     let socket = handler.dial().await.map_err(failed)?;
     let connect = begin.elapsed();
@@ -102,7 +78,7 @@ async fn probe(
     let handshake = begin.elapsed();
     let (version, forward_secrecy) = (stream.version(), stream.has_forward_secrecy());
     drop(stream);
-    // So that the connection closes by an orderly end, not by reset.
+    // The connection closes by an orderly end, not by reset.
     socket.finish();
     Ok(Report {
         target: options.target.clone(),

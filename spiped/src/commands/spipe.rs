@@ -12,50 +12,23 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 
 use crate::cli::SpipeOptions;
-use crate::commands::client;
-use crate::config::setup::{self, SetupError};
+use crate::commands::client::{self, ClientError};
+use crate::config::setup;
 use crate::config::values::Mode;
 use crate::os::event_loop::event_loop;
-use crate::os::os_error::os_error;
 use crate::os::sandbox::{Permissions, Sandbox};
 use crate::os::std_streams::{self, OwnStdout};
 use crate::os::system_error::{SystemError, cannot};
-use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::resolved::ResolverCache;
 use crate::pipe::target::Target;
-
-/// The reason why `spipe` failed.
-#[derive(Debug, thiserror::Error)]
-pub enum SpipeError {
-    /// The key cannot be read, or an address is wrong or cannot be looked up.
-    #[error(transparent)]
-    Setup(#[from] SetupError),
-    /// The connection could not be made, or broke.
-    #[error("{target}: {error}")]
-    Connection {
-        /// The peer, as it was given.
-        target: String,
-        /// What went wrong.
-        error: ConnectionError,
-    },
-    /// Standard input cannot be read.
-    #[error("cannot read standard input: {}", os_error(.0))]
-    Input(io::Error),
-    /// Standard output cannot be written.
-    #[error("cannot write standard output: {}", os_error(.0))]
-    Output(io::Error),
-    /// The system lacks what it takes to run.
-    #[error(transparent)]
-    System(#[from] SystemError),
-}
 
 /// Runs `spipe` until both directions have ended.
 ///
 /// # Errors
 ///
-/// What to tell the user before exiting with status 1.
-pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
+/// The error is for the user; the program then exits with status 1.
+pub fn run(options: &SpipeOptions) -> Result<(), ClientError> {
     let mut keys = setup::read_keys(&options.key.clone().into(), Mode::Encrypt)?;
     let target = setup::parse_target(&options.target)?;
     let endpoints = setup::resolve("target", &target)?;
@@ -65,8 +38,7 @@ pub fn run(options: &SpipeOptions) -> Result<(), SpipeError> {
     let key_lock = keys.lock();
     let stdout = OwnStdout::take().map_err(cannot("take over standard output"))?;
     let handler = client::handler(options, Target::new(target, endpoints), bind, keys);
-    // With whatever the system offers of a sandbox; what it lacks is not told, as standard error is for
-    // errors alone.
+    // Measures that the system lacks are not reported, as standard error is for errors alone.
     let _ = Sandbox::On.enter(&permissions, key_lock);
     let runtime = event_loop()?;
     let outcome = runtime.block_on(converse(&handler, options, stdout));
@@ -79,11 +51,8 @@ async fn converse(
     handler: &ConnectionHandler,
     options: &SpipeOptions,
     mut stdout: OwnStdout,
-) -> Result<(), SpipeError> {
-    let failed = |error| SpipeError::Connection {
-        target: options.target.clone(),
-        error,
-    };
+) -> Result<(), ClientError> {
+    let failed = |error| ClientError::connection(options, error);
     let peer = handler.dial().await.map_err(failed)?;
     let mut stream = handler.connect(&peer).await.map_err(failed)?;
 
@@ -115,17 +84,17 @@ async fn converse(
     let relayed = async {
         let relayed = relay(&plain, &mut stream, &traffic).await;
         if relayed.is_err() {
-            // What the relay has passed on before the break is still written to standard output, but
-            // without the end of file of a whole stream.
+            // The data before the break is still written to standard output, but without the end of file
+            // that says that the stream is whole.
             broken.store(true, Ordering::SeqCst);
-            (&plain).shutdown().await.map_err(SpipeError::Output)?;
+            (&plain).shutdown().await.map_err(ClientError::Output)?;
         }
         Ok(relayed)
     };
-    let written = async { output.await.map_err(SpipeError::Output) };
+    let written = async { output.await.map_err(ClientError::Output) };
     let (relayed, ()) = tokio::select! {
         moved = async { tokio::try_join!(relayed, written) } => moved?,
-        Err(error) = input => return Err(SpipeError::Input(error)),
+        Err(error) = input => return Err(ClientError::Input(error)),
     };
     relayed.map_err(|error| failed(error.into()))
 }
@@ -147,7 +116,7 @@ fn on_thread(
     thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
-            // Nobody may be listening any more.
+            // This fails if the receiver is gone, as at exit.
             let _ = done.send(work());
         })
         .map_err(cannot("start a thread"))?;
