@@ -51,14 +51,14 @@ use crate::pipe::admission;
 use crate::pipe::registry::Registry;
 use crate::pipe::workers::Workers;
 
-/// How long `-D` waits between look-ups that fail.
+/// The pause of `-D` after a look-up that fails.
 const DNS_RETRY: Duration = Duration::from_secs(1);
 
-/// How much longer a supervisor is asked to wait for each look-up that fails: name servers that do not
-/// answer take their time.
+/// The extra time that a supervisor is asked to wait for each look-up that fails, as it may take long if name
+/// servers do not answer.
 const DNS_PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long the daemon waits at its end for its last log lines to be written.
+/// The time that the daemon has at its end to write its last log lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The reason why the daemon cannot run, or cannot reload.
@@ -99,7 +99,7 @@ pub enum DaemonError {
     System(#[from] SystemError),
 }
 
-/// What the daemon has read and bound before it goes into the background.
+/// The configuration, keys and addresses that the daemon has read before it goes into the background.
 struct Plan {
     process: ProcessConfig,
     pidfile: PathBuf,
@@ -115,7 +115,7 @@ struct Plan {
 ///
 /// # Errors
 ///
-/// What to tell the user before exiting with status 1.
+/// The error is for the user; the program then exits with status 1.
 pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     // First, so that no descriptor that the process opens itself is taken for one that was passed.
     let inherited = match options.pipes {

@@ -10,14 +10,15 @@ use spiped_tokio::connect_unix;
 use super::status::Status;
 use crate::os::os_error::os_error;
 
-/// How long the daemon may take to accept a connection, and to say what runs.
+/// The time that the daemon has to accept a connection and to answer with its status.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a reload may take: half a minute, after one that was asked for before.
+/// The time that the daemon has to answer a reload, which takes half a minute and may wait for an earlier
+/// one.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(90);
-/// A longer answer is none of a daemon.
+/// The most bytes of an answer; no daemon gives a longer one.
 const ANSWER_MAX: usize = 256 * 1024 * 1024;
 
-/// Why the daemon did not do what it was asked for.
+/// The error of a request to the daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No daemon listens at the control socket, or this user may not connect.
@@ -25,15 +26,15 @@ pub enum ClientError {
     Connect {
         /// The control socket.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         error: io::Error,
     },
-    /// A daemon may be there, and is stopped or has hung up.
+    /// No answer came in time; a daemon that is there is stopped or hangs.
     #[error("the daemon at {} does not answer within {} seconds", .path.display(), .within.as_secs())]
     Silent {
         /// The control socket.
         path: PathBuf,
-        /// How long it was waited for.
+        /// The time that the answer had.
         within: Duration,
     },
     /// Another program listens there, or the daemon has ended meanwhile.

@@ -25,7 +25,7 @@ impl AdminListeners {
     ///
     /// # Errors
     ///
-    /// It is no good.
+    /// The address is written wrongly or cannot be looked up.
     pub fn resolve(metrics: Option<&str>) -> Result<Option<Endpoint>, SetupError> {
         let Some(text) = metrics else {
             return Ok(None);

@@ -64,7 +64,7 @@ struct Pipe {
     accepted: u64,
     unproved: u64,
     totals: BTreeMap<Client, Totals>,
-    /// What is known of each target.
+    /// The address of each target, and whether it works.
     targets: Vec<(String, Standing)>,
 }
 
@@ -98,7 +98,7 @@ impl Pipe {
             accepted: entry.state.stats.accepted(),
             unproved: entry.state.admission.unproved.count() as u64,
             totals: entry.state.stats.totals(),
-            // Nobody will try again those of a pipe that is gone.
+            // No connection tries the targets of a pipe that was removed.
             targets: match entry.removed {
                 true => Vec::new(),
                 false => entry.targets.all().iter().map(standing).collect(),

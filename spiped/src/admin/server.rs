@@ -140,7 +140,7 @@ impl Responder {
         };
         let _pinned = pin.take();
         let (outcome, told) = oneshot::channel();
-        // Nobody takes requests any more once the daemon ends.
+        // A daemon that ends takes no more requests, so sending fails.
         let ending = "the daemon is about to end";
         if requests.send(outcome).await.is_err() {
             return unavailable(ending);

@@ -86,7 +86,7 @@ mod tests {
         assert!(second.0.await.unwrap_err().is_cancelled());
         let fifth = enter(&mut slots);
         assert!(third.0.await.unwrap_err().is_cancelled());
-        // It has ended by itself, so nobody has to.
+        // The fourth ends by itself, so its slot is free and no other has to end.
         fourth.0.abort();
         assert!(fourth.0.await.is_err());
         let sixth = enter(&mut slots);

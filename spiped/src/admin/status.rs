@@ -63,7 +63,8 @@ enum State {
 
 #[derive(Debug, Deserialize, Serialize)]
 struct ConnectionStatus {
-    /// As the daemon names it: the zone of a link-local address means nothing where the status may be read.
+    /// The peer's address as the daemon writes it: the zone of a link-local address means nothing on
+    /// another machine, where the status may be read.
     peer: Option<String>,
     key: Option<String>,
     age: f64,
@@ -150,7 +151,7 @@ impl PipeStatus {
         }
     }
 
-    /// For people.
+    /// Returns the name of the pipe for people.
     fn title(&self) -> String {
         match self.removed {
             true => format!("{} (removed)", self.name),

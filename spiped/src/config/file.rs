@@ -71,7 +71,7 @@ fn parse(text: &str, folder: &Path, keys: KeyFiles) -> Result<Vec<PipeConfig>, V
             text: error.message().to_owned(),
         })
         .collect();
-    // What follows a syntax error would be guesses.
+    // After a syntax error, further mistakes would be guesses.
     if !wrong.is_empty() {
         return Err(wrong);
     }

@@ -1,5 +1,5 @@
-//! What the daemon and the commands have to do alike before the first connection: they read keys, parse
-//! addresses and look them up.
+//! Reads keys, parses addresses and looks them up, as the daemon and the commands do before the first
+//! connection.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::keys::{KeyCount, Keys, KeysError, KeysSource};
 use crate::log::{self, Class};
 use crate::os::os_error::os_error;
 
-/// Why a program cannot start, or a daemon cannot take on a configuration.
+/// The reason why a program cannot start, or a daemon cannot apply a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A key cannot be read.
@@ -23,9 +23,9 @@ pub enum SetupError {
     /// An address is written wrongly.
     #[error("bad {role} address: {error}")]
     Address {
-        /// What the address is for.
+        /// The role of the address, as "target".
         role: &'static str,
-        /// What is wrong with it.
+        /// The error of the parser.
         error: AddressError,
     },
     /// No network of `--accept-proxy` has peers that can connect to the source.
@@ -34,11 +34,11 @@ pub enum SetupError {
     /// A name has no address, as far as the resolver knows.
     #[error("cannot resolve {role} address {address}: {}", os_error(.error))]
     Resolve {
-        /// What the address is for.
+        /// The role of the address, as "target".
         role: &'static str,
         /// The address.
         address: Address,
-        /// What the resolver said.
+        /// The resolver's error.
         error: io::Error,
     },
     /// The configuration file cannot be read, or has mistakes.
@@ -51,7 +51,7 @@ pub enum SetupError {
         endpoint: Endpoint,
         /// The option that asks for it, if it is not the source of a pipe.
         option: Option<&'static str>,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
     /// Two pipes would take connections from each other.

@@ -31,7 +31,7 @@ pub struct Waiting {
     ready: PipeReader,
 }
 
-/// How the daemon's start ended.
+/// The outcome of the daemon's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The daemon runs. The parent exits with status 0.

@@ -1,7 +1,7 @@
 //! The pidfile, which tells scripts the process id of the daemon.
 //!
-//! It holds the process id in decimal with no newline, as C spiped writes it, and stays where it
-//! is when the daemon ends.
+//! The file has the process id in decimal without a newline, as C spiped writes it. It stays when the daemon
+//! ends.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 
 use crate::os::os_error::os_error;
 
-/// Why a pidfile was not written.
+/// The reason why a pidfile was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum PidfileError {
     /// The system refuses to open or write the pidfile.
@@ -20,7 +20,7 @@ pub enum PidfileError {
     Write {
         /// The pidfile.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         error: io::Error,
     },
     /// The path leads elsewhere, or is not a file that can be read back.
@@ -151,7 +151,7 @@ mod tests {
         let fifo = dir.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
         write(&fifo).unwrap_err();
-        // With a reader the open succeeds, and the kind decides.
+        // With a reader the open succeeds, and the file is refused for its kind.
         let _reader = OpenOptions::new()
             .read(true)
             .write(true)

@@ -19,7 +19,7 @@ pub struct Identity {
     gid: Option<Gid>,
 }
 
-/// Why a `-u` argument names nobody.
+/// The error of a `-u` argument that gives no user or group.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The argument is empty.
@@ -41,12 +41,12 @@ pub enum IdentityError {
         what: &'static str,
         /// The name of the user or group.
         name: String,
-        /// Why not.
+        /// The database's error.
         error: io::Error,
     },
 }
 
-/// Why the process does not have the user and group that it should have. It must exit.
+/// The error of a process that does not have the user and group that it should have. It must exit.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
     /// The system refused a step.
@@ -54,7 +54,7 @@ pub enum PrivilegeError {
     Refused {
         /// The step that was tried.
         step: &'static str,
-        /// Why not.
+        /// The system's error.
         error: io::Error,
     },
     /// Every step worked, but the process could take the old identity back.

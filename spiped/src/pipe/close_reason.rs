@@ -13,7 +13,7 @@ use crate::pipe::per_client_limit::PerClientLimitReached;
 use crate::pipe::proxy_protocol::HeaderError;
 use crate::pipe::unproved::EvictionReason;
 
-/// Why a connection ended otherwise than by the end of both its directions.
+/// The error of a connection that did not end by the end of both its directions.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     /// The peer closed the connection before its first byte, as a scan of ports does.

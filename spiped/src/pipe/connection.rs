@@ -64,7 +64,7 @@ impl ConnectionHandler {
     ///
     /// # Errors
     ///
-    /// Why the connection failed; `source` closes by reset then.
+    /// The connection failed; `source` then closes by reset.
     pub async fn encrypt(
         &self,
         source: &Socket,
@@ -100,15 +100,14 @@ impl ConnectionHandler {
 
     /// Serves an encrypted connection: shakes hands, dials and relays (`spiped -d`).
     ///
-    /// Nothing is dialled before the peer has proved that it holds a key, which ends its time among the
-    /// unproved connections (`guard`). Then the connection waits until it is admitted, as one of the
-    /// client whose key it is, and the dial runs beside the key exchange. The handshake has to be over by
-    /// `deadline`, which moves on by as long as the connection waits. A client whose key is removed is
-    /// served no longer.
+    /// The target is not dialled before the peer has proved that it holds a key; the connection then leaves
+    /// the unproved connections (`guard`). It waits until it is admitted, as a connection of the client
+    /// that the key belongs to. Then the dial runs beside the key exchange. The handshake has to be over by
+    /// `deadline`, without the time that the connection waits. If the key is removed, the connection ends.
     ///
     /// # Errors
     ///
-    /// Why the connection failed; `source` closes by reset then.
+    /// The connection failed; `source` then closes by reset.
     pub async fn decrypt(
         &self,
         source: &Socket,

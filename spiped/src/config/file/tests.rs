@@ -17,7 +17,7 @@ fn good(text: &str) -> Vec<PipeConfig> {
     parse(text, Path::new("/etc/spiped"), KeyFiles::Leave).unwrap()
 }
 
-/// What is wrong, each with line and column.
+/// Returns the mistakes in a file, each with line and column.
 fn mistakes(text: &str) -> Vec<String> {
     let dir = TempDir::new();
     let file = dir.path().join("pipes.toml");
