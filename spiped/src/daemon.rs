@@ -117,7 +117,7 @@ struct Plan {
 ///
 /// The error is for the user; the program then exits with status 1.
 pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
-    // First, so that no descriptor that the process opens itself is taken for one that was passed.
+    // Passed sockets are taken first, so that no descriptor of the process itself is taken for one.
     let inherited = match options.pipes {
         Pipes::One(_) => socket_activation::take(1)
             .map_err(cannot("start"))?
@@ -138,7 +138,7 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     if let ConfigSource::File(_) = config_source {
         log::show_pipes();
     }
-    // Before anything that may block, so that a signal ends it.
+    // Signals are set up before anything that may block, so that SIGTERM ends it.
     signals::block_reload()?;
     let settings = config_source.read()?;
     let identity = process.user.as_deref().map(Identity::parse).transpose()?;
@@ -151,7 +151,8 @@ pub fn run(options: SpipedOptions) -> Result<ExitCode, DaemonError> {
     if !process.wait_for_dns {
         existing.look_up(&pipes)?;
     }
-    // Before the first socket is bound. From here on only what is `interruptible` may block for long.
+    // Signals are blocked before the first socket is bound. From here on, work that may block for long has
+    // to be `interruptible`.
     signals::block_all()?;
     let plan = Plan {
         identity,
@@ -236,8 +237,8 @@ impl Plan {
         let key_lock = BoundPipe::lock_keys(&mut bound);
         let mut permissions = self.config_source.permissions(&bound);
         let sandbox = self.process.sandbox;
-        // Before the user is changed, as the process for look-ups becomes `nobody`; and after keys are
-        // locked, as it must not have them.
+        // The look-up process starts before the user is changed, as it becomes `nobody`, and after the keys
+        // were locked, as it must not have them.
         let lookups = match permissions.names && sandbox.needs_lookup_process() {
             false => None,
             true => {
@@ -256,7 +257,7 @@ impl Plan {
         }
         permissions.unix_sockets |=
             matches!(destination, Destination::Syslog | Destination::Journal);
-        // Asked before the sandbox, which hides the limits of a container.
+        // The pool reads the limits of a container, which the sandbox hides.
         let key_exchange = KeyExchangePool::new();
         let mut report = sandbox.enter(&permissions, key_lock)?;
         if let (Some(report), Some(mut lookups)) = (&mut report, lookups.as_ref()) {
@@ -269,7 +270,7 @@ impl Plan {
         }
         log::start()?;
         let workers = Arc::new(Workers::start(descriptors.workers())?);
-        // The event loop for all but connections, which have workers.
+        // This event loop runs everything but connections, which the workers serve.
         let runtime = event_loop()?;
         let registry = Arc::new(Registry::default());
         let daemon = Daemon {
@@ -316,7 +317,7 @@ impl Plan {
     /// Raises the limit of open files as far as it goes. Warns if it is too low for the connections that
     /// the pipes allow.
     fn descriptors(&self) -> Result<FdLimit, SystemError> {
-        // Asked before the sandbox, which hides the limits of a container.
+        // The sandbox hides the limits of a container, so this comes before it.
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let descriptors = FdLimit::raise(processors)?;
         let pipes = self.pipes.iter().map(|(config, _)| config);

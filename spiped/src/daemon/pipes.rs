@@ -1,18 +1,16 @@
 //! The pipes that run: starts them, replaces them in a reload while their connections go on, and ends them.
 
+mod changes;
 mod reresolve;
+mod running_pipe;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spiped_tokio::{Endpoint, Handshaker, KeyExchangePool, Listener};
-use tokio::runtime::Handle;
+use spiped_tokio::{Endpoint, Handshaker, KeyExchangePool};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use crate::config::settings::PipeConfig;
 use crate::daemon::bind::{BoundPipe, ExistingState, RunningListener};
@@ -27,8 +25,11 @@ use crate::pipe::state::PipeState;
 use crate::pipe::target::{Target, Targets};
 use crate::pipe::task;
 use crate::pipe::workers::Workers;
+use running_pipe::{RunningPipe, Starting};
 
-/// All pipes that run, and what they share.
+pub use changes::Changes;
+
+/// All pipes that run, with the resources that they share.
 #[derive(Debug)]
 pub struct RunningPipes {
     pipes: BTreeMap<Arc<str>, RunningPipe>,
@@ -39,62 +40,8 @@ pub struct RunningPipes {
     key_exchange: KeyExchangePool,
     workers: Arc<Workers>,
     resolver: Resolver,
-    /// Has every name looked up again at once, when it is sent to.
+    /// Sent to when every name is to be looked up again at once.
     resolve_now: watch::Sender<()>,
-}
-
-/// A pipe that accepts connections.
-#[derive(Debug)]
-struct RunningPipe {
-    config: PipeConfig,
-    keys: Keys,
-    acceptor: Arc<Acceptor>,
-    listener: watch::Sender<Arc<Listener>>,
-    /// The event loop that the listener is registered with.
-    events: Handle,
-    accepting: JoinHandle<()>,
-    /// The tasks that look names up again, one for each name.
-    reresolving: Vec<JoinHandle<()>>,
-}
-
-/// A bound pipe whose listener is registered with an event loop.
-struct Starting {
-    config: PipeConfig,
-    keys: Keys,
-    targets: Vec<Vec<Endpoint>>,
-    bind: Vec<SocketAddr>,
-    is_loop: bool,
-    listener: Arc<Listener>,
-    events: Handle,
-}
-
-/// The pipes that a reload has changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Pipes that run now.
-    pub pipes: usize,
-    /// Pipes whose name is new.
-    pub added: usize,
-    /// Pipes whose configuration, keys or socket are not the same as before.
-    pub changed: usize,
-    /// Pipes that do not run any more.
-    pub removed: usize,
-}
-
-impl fmt::Display for Changes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            pipes,
-            added,
-            changed,
-            removed,
-        } = self;
-        let noun = if *pipes == 1 { "pipe" } else { "pipes" };
-        write!(
-            f,
-            "{pipes} {noun}: {added} added, {changed} changed, {removed} removed"
-        )
-    }
 }
 
 impl RunningPipes {
@@ -345,27 +292,9 @@ impl RunningPipes {
         };
         match patience {
             None => drained.await,
-            // If time ran out, the count below is not 0.
+            // If the time runs out, the count below is not 0.
             Some(patience) => drop(tokio::time::timeout(patience, drained).await),
         }
         self.workers.open_connections()
-    }
-}
-
-impl RunningPipe {
-    /// Whether the pipe is already what `new` would be.
-    fn is_same(&self, new: &Starting) -> bool {
-        self.config == new.config
-            && self.keys.is_same(&new.keys)
-            && Arc::ptr_eq(&self.listener.borrow(), &new.listener)
-    }
-
-    /// Stops accepting; connections go on.
-    async fn end(self) {
-        for task in self.reresolving.iter().chain([&self.accepting]) {
-            task.abort();
-        }
-        // The socket is closed with the task, not before.
-        let _ = self.accepting.await;
     }
 }
