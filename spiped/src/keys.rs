@@ -6,6 +6,7 @@
 //! All keys are taken or none: a key that cannot be used is an error, so no reload leaves one client without
 //! its key, or an old key in use beside new ones.
 
+mod error;
 mod folder;
 pub mod keyfile;
 mod reread;
@@ -21,10 +22,12 @@ use tokio::sync::watch;
 
 use crate::os::locked_memory;
 
+pub use error::KeysError;
 pub use folder::MissingFolder;
 pub(crate) use folder::links;
 use keyfile::{KeyFile, KeyWarning};
-pub use source::{EarlierKeys, KeyCount, KeysError, KeysSource, RereadKeys};
+pub use reread::EarlierKeys;
+pub use source::{KeyCount, KeysSource, RereadKeys};
 
 /// The keys that a pipe accepts, or the one that it connects with. Clones share them.
 #[derive(Clone, Debug)]

@@ -9,8 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::error::{KEYS_MAX, KeysError};
 use super::keyfile::{self, KeyFile, KeySource, KeyWarning};
-use super::source::{KEYS_MAX, KeysError};
 use super::{Entry, Keys, Origin, reread};
 
 /// The most warnings about clients' key files that are shown; the others are counted.

@@ -6,11 +6,19 @@ use std::path::Path;
 
 use super::Keys;
 use super::keyfile::{self, KeyFileError, KeySource, KeyWarning};
-use super::source::EarlierKeys;
 
 /// The length in bytes of a key that `spiped keygen` makes. A key of this length is taken as whole, even if
 /// the earlier one was longer.
 const FULL_LENGTH: u64 = 32;
+
+/// The keys that were read before a reload.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EarlierKeys<'a> {
+    /// The keys that were read from the same source.
+    pub same_source: Option<&'a Keys>,
+    /// The keys of the same pipe, perhaps from another source.
+    pub same_pipe: Option<&'a Keys>,
+}
 
 /// Reads a key again, or keeps the earlier one where it can be read once only. Reading that has to wait ends
 /// when it `is_abandoned`.

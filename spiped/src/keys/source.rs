@@ -2,19 +2,15 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::slice;
 use std::sync::Arc;
 
+use super::error::KeysError;
 use super::folder::{ClientFiles, MissingFolder};
-use super::reread;
+use super::reread::{self, EarlierKeys};
 use super::{Entry, Keys};
-use crate::keys::keyfile::{self, KeyFileError, KeySource, KeyWarning};
-use crate::os::sandbox::file_error;
-
-/// The most keys of a pipe. More are a mistake: each handshake of a stranger is tried with all keys.
-pub(super) const KEYS_MAX: usize = 10_000;
+use crate::keys::keyfile::{self, KeySource, KeyWarning};
 
 /// The number of keys that an end of a pipe takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,42 +49,6 @@ impl fmt::Display for KeysSource {
             }
         }
     }
-}
-
-/// The reason why the keys of a pipe cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeysError {
-    /// A key cannot be read.
-    #[error(transparent)]
-    File(#[from] KeyFileError),
-    /// The folder cannot be read.
-    #[error("cannot read key folder {}: {}", .folder.display(), file_error(.folder, .error))]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// The system's error.
-        error: io::Error,
-    },
-    /// The path is a folder, and the pipe takes one key.
-    #[error("{} is a folder: only spiped -d takes many keys, so name one key file", .0.display())]
-    Many(PathBuf),
-    /// The source is a list of paths, and the pipe takes one key.
-    #[error("only a decrypting pipe takes an array of keys: name one key file, in a string")]
-    Several,
-    /// With the keys at this path, the pipe has more than 10,000.
-    #[error("with {} there are more than {KEYS_MAX} keys", .0.display())]
-    TooMany(PathBuf),
-    /// The name of a key file gives no name of a client.
-    #[error(
-        "key file {0:?} is called after no client: up to the first dot its name has to be plain text"
-    )]
-    Name(PathBuf),
-    /// The key file of a client is a device, a fifo or a socket.
-    #[error("key file {} is no regular file", .0.display())]
-    Special(PathBuf),
-    /// The key file of a client is empty, so anybody could connect as this client.
-    #[error("key file {} is empty", .0.display())]
-    Empty(PathBuf),
 }
 
 impl KeysSource {
@@ -200,15 +160,6 @@ pub struct RereadKeys {
     pub keys: Result<(Keys, Vec<KeyWarning>), KeysError>,
     /// The clients' keys of the pipe that are gone, even if reading the others failed.
     pub gone: Vec<Arc<Entry>>,
-}
-
-/// The keys that were read before a reload.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct EarlierKeys<'a> {
-    /// The keys that were read from the same source.
-    pub same_source: Option<&'a Keys>,
-    /// The keys of the same pipe, perhaps from another source.
-    pub same_pipe: Option<&'a Keys>,
 }
 
 /// The kind of source that the path of the keys has turned out to be.

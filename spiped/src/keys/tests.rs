@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use testbed::TempDir;
 
-use super::source::KEYS_MAX;
+use super::error::KEYS_MAX;
 use super::*;
 use crate::keys::keyfile::{KeySource, KeyWarning};
 
