@@ -4,8 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::process::Output;
 use std::time::Duration;
 
@@ -57,10 +56,7 @@ impl Server {
 
     /// What the metrics say of a target.
     fn is_up(&self, target: &Address) -> String {
-        let mut socket = TcpStream::connect(self.metrics.tcp()).unwrap();
-        socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
+        let answer = testbed::metrics(&self.metrics);
         let series = format!("spiped_target_up{{pipe=\"several\",target=\"{target}\"}} ");
         let mut lines = answer.lines();
         let value = lines.find_map(|line| line.strip_prefix(&series)).unwrap();

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::{
-    Address, Duplex, Fault, Listener, Maker, Mode, Program, Proxy, Receiver, Sender, TempDir,
-    Transport, Way,
+    Address, Attack, Duplex, Fault, Listener, Maker, Mode, Program, Proxy, Receiver, Sender,
+    TempDir, Transport, Way,
 };
 
 /// What a tunnel is to be made of.
@@ -22,7 +22,7 @@ pub struct Plan<'a> {
     client_in: Vec<String>,
     server_in: Vec<String>,
     target: Option<Address>,
-    tampered: Option<(Way, Vec<u64>, Fault)>,
+    attacks: Option<Vec<Attack>>,
 }
 
 impl<'a> Plan<'a> {
@@ -42,7 +42,7 @@ impl<'a> Plan<'a> {
             client_in: Vec::new(),
             server_in: Vec::new(),
             target: None,
-            tampered: None,
+            attacks: None,
         }
     }
 
@@ -109,13 +109,25 @@ impl<'a> Plan<'a> {
 
     /// Puts an attacker between the two ends.
     pub fn tampered(self, way: Way, at: u64, fault: Fault) -> Self {
-        self.tampered_in_turn(way, &[at], fault)
+        self.tampered_in_turn(way, &[at], &fault)
     }
 
     /// Puts an attacker between the two ends, who tampers with each connection
     /// at the next of these places.
-    pub fn tampered_in_turn(mut self, way: Way, places: &[u64], fault: Fault) -> Self {
-        self.tampered = Some((way, places.to_vec(), fault));
+    pub fn tampered_in_turn(mut self, way: Way, places: &[u64], fault: &Fault) -> Self {
+        let attacks = places.iter().map(|&at| Attack {
+            way,
+            at,
+            fault: fault.clone(),
+        });
+        self.attacks = Some(attacks.collect());
+        self
+    }
+
+    /// Puts somebody between the two ends who only listens until told otherwise, by
+    /// [`Tunnel::attacker`].
+    pub fn overheard(mut self) -> Self {
+        self.attacks = Some(Vec::new());
         self
     }
 
@@ -136,9 +148,9 @@ impl<'a> Plan<'a> {
         let command = inside(&self.server_in, command);
         let server = Program::serving(&dir, "server", command, &server_source);
 
-        let proxy = self.tampered.map(|(way, places, fault)| {
-            Proxy::start(&dir, server_source.clone(), way, places, fault)
-        });
+        let proxy = self
+            .attacks
+            .map(|attacks| Proxy::start(&dir, server_source.clone(), attacks));
         let middle = proxy
             .as_ref()
             .map_or(&server_source, Proxy::address)
@@ -166,7 +178,7 @@ impl<'a> Plan<'a> {
             server,
             middle: server_source,
             listener,
-            _proxy: proxy,
+            proxy,
             dir,
         }
     }
@@ -191,7 +203,7 @@ pub struct Tunnel {
     server: Program,
     middle: Address,
     listener: Listener,
-    _proxy: Option<Proxy>,
+    proxy: Option<Proxy>,
     dir: TempDir,
 }
 
@@ -313,6 +325,14 @@ impl Tunnel {
     /// Where the decrypting daemon listens.
     pub fn middle(&self) -> &Address {
         &self.middle
+    }
+
+    /// Who is between the two ends.
+    ///
+    /// # Panics
+    /// When there is nobody.
+    pub fn attacker(&self) -> &Proxy {
+        self.proxy.as_ref().unwrap()
     }
 
     /// The folder that its programs run in.

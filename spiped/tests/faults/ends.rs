@@ -23,7 +23,7 @@ fn scene(way: Way, places: Range<u64>) -> Scene {
     let ours = testbed::ours!();
     let untouched = [u64::MAX; STREAMS];
     let places: Vec<_> = untouched.into_iter().chain(places).collect();
-    Scene::of(Plan::new(&ours, &ours).tampered_in_turn(way, &places, Fault::Finish))
+    Scene::of(Plan::new(&ours, &ours).tampered_in_turn(way, &places, &Fault::Finish))
 }
 
 /// As many times as there are places, for some at a time.

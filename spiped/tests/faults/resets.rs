@@ -159,7 +159,7 @@ fn between_the_ends_in_the_handshake_and_in_packets() {
         let places = (0..handshake + PACKET).step_by(33);
         let untouched = [u64::MAX; STREAMS];
         let all: Vec<_> = untouched.into_iter().chain(places.clone()).collect();
-        let plan = Plan::new(&ours, &ours).tampered_in_turn(way, &all, Fault::Reset);
+        let plan = Plan::new(&ours, &ours).tampered_in_turn(way, &all, &Fault::Reset);
         let scene = Scene::of(plan);
         for place in places {
             println!("after {place} bytes {way:?}");
