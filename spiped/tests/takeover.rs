@@ -5,37 +5,11 @@
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::process::Command;
 
 use testbed::{
-    Address, Duplex, Echo, Listener, Maker, Mode, Pattern, Plan, Program, Site, Transport, proc,
-    until,
+    Address, Duplex, Echo, Listener, Load, Maker, Mode, Plan, Program, Site, Transport, proc,
 };
-
-/// Starts a program as its supervisor does, with a socket as descriptor 3.
-fn passing(socket: OwnedFd, fds: &str, site: &Site, name: &str, program: &Command) -> Program {
-    let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        "exec 3<&0 </dev/null; export LISTEN_PID=$$; exec \"$@\"",
-    ]);
-    command
-        .arg("sh")
-        .arg(program.get_program())
-        .args(program.get_args());
-    command.env("LISTEN_FDS", fds);
-    Program::with_stdio(&site.dir, name, command, Stdio::from(socket), Stdio::null())
-}
-
-/// Waits until a daemon in the foreground is up, which its first line says.
-fn is_up(program: &mut Program) {
-    until("the daemon's first line", || {
-        assert!(program.is_running(), "{}", program.stderr());
-        program.stderr().contains("sandbox: ").then_some(())
-    });
-}
 
 fn encrypting(ours: &Maker, source: &Address, target: &Address, site: &Site) -> Command {
     let mut command = ours.spiped(Mode::Encrypt, source, target, &site.key);
@@ -55,7 +29,7 @@ fn a_passed_socket_is_listened_on() {
         };
         let target = Listener::bind(Transport::V4, &site.dir);
         let program = encrypting(&ours, &source, target.address(), &site);
-        let mut program = passing(socket, "1", &site, "e", &program);
+        let mut program = Program::passed(&site.dir, "e", &program, socket, "1");
         let _client = Duplex::connect(&source);
         target.accept();
         program.terminate();
@@ -80,7 +54,7 @@ fn what_is_passed_wrongly_fails_the_start() {
         (file.into(), "1", "cannot listen on"),
         (elsewhere().into(), "2", "passes 2 sockets"),
     ] {
-        let mut program = passing(socket, fds, &site, "e", &program);
+        let mut program = Program::passed(&site.dir, "e", &program, socket, fds);
         assert_eq!(program.wait().code(), Some(1), "{why}");
         let stderr = program.stderr();
         assert!(stderr.contains(why), "{stderr}");
@@ -118,57 +92,20 @@ fn daemons_replace_one_another_and_no_connection_fails() {
     let start = |number: usize| {
         let command = encrypting(&ours, &site.source, far.middle(), &site);
         let socket = socket.try_clone().unwrap().into();
-        let mut program = passing(socket, "1", &site, &format!("e{number}"), &command);
-        is_up(&mut program);
+        let mut program = Program::passed(&site.dir, &format!("e{number}"), &command, socket, "1");
+        program.is_up();
         program
     };
     let mut daemons = vec![start(0)];
-    let mut long = Duplex::connect(&site.source);
-    let (mut sent, mut received) = (Pattern::new(0), Pattern::new(0));
-    long.tx.send(&mut sent, 1000);
-    long.rx.expect(&mut received, 1000);
+    let load = Load::on(&site.source, CLIENTS, 1);
+    for number in 1..=REPLACEMENTS {
+        load.go_on(BETWEEN);
+        daemons.push(start(number));
+        daemons[number - 1].terminate();
+    }
+    load.go_on(BETWEEN);
+    println!("{} connections", load.end());
 
-    let (over, done) = (AtomicBool::new(false), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        let clients: Vec<_> = (1..=CLIENTS)
-            .map(|seed| {
-                scope.spawn({
-                    let (site, over, done) = (&site, &over, &done);
-                    move || {
-                        while !over.load(Ordering::Relaxed) {
-                            // Each of these fails the test when anything but success comes.
-                            let mut stream = Duplex::connect(&site.source);
-                            stream.tx.send(&mut Pattern::new(seed), 1000);
-                            stream.tx.finish();
-                            stream.rx.expect(&mut Pattern::new(seed), 1000);
-                            stream.rx.expect_end();
-                            done.fetch_add(1, Ordering::Relaxed);
-                        }
-                    }
-                })
-            })
-            .collect();
-        let failed = || clients.iter().any(thread::ScopedJoinHandle::is_finished);
-        for number in 1..=REPLACEMENTS {
-            let enough = done.load(Ordering::Relaxed) + BETWEEN;
-            until("connections under load", || {
-                (failed() || done.load(Ordering::Relaxed) >= enough).then_some(())
-            });
-            daemons.push(start(number));
-            daemons[number - 1].terminate();
-        }
-        let enough = done.load(Ordering::Relaxed) + BETWEEN;
-        until("connections of the last daemon", || {
-            (failed() || done.load(Ordering::Relaxed) >= enough).then_some(())
-        });
-        over.store(true, Ordering::Relaxed);
-    });
-    println!("{} connections", done.load(Ordering::Relaxed));
-
-    long.tx.send(&mut sent, 1000);
-    long.tx.finish();
-    long.rx.expect(&mut received, 1000);
-    long.rx.expect_end();
     let last = daemons.pop().unwrap();
     for mut old in daemons {
         assert_eq!(old.wait().code(), Some(0), "{}", old.stderr());

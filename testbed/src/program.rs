@@ -1,6 +1,7 @@
 //! A running program, and the certainty that it ends with the test.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -49,6 +50,33 @@ impl Program {
         let mut program = Self::start(dir, name, command);
         program.listens_on(source);
         program
+    }
+
+    /// Starts it as its supervisor does, with a socket as descriptor 3 and `fds` for their number.
+    pub fn passed(
+        dir: &TempDir,
+        name: &str,
+        command: &Command,
+        socket: OwnedFd,
+        fds: &str,
+    ) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            "exec 3<&0 </dev/null; export LISTEN_PID=$$; exec \"$@\"",
+        ]);
+        shell.arg("sh").arg(command.get_program());
+        shell.args(command.get_args()).env("LISTEN_FDS", fds);
+        Self::with_stdio(dir, name, shell, Stdio::from(socket), Stdio::null())
+    }
+
+    /// Waits until a daemon in the foreground is up, which its first line says.
+    #[track_caller]
+    pub fn is_up(&mut self) {
+        until("the daemon's first line", || {
+            assert!(self.is_running(), "{}", self.stderr());
+            self.stderr().contains("sandbox: ").then_some(())
+        });
     }
 
     /// Waits until something listens there, without connecting to it.
