@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod fronts;
+mod strangers;
+
 use serde_json::Value;
 use testbed::{Address, Listener, Maker, Mode, Pattern, Plan, Program, Site, Transport, until};
 
