@@ -24,6 +24,7 @@ testbed::for_each_pairing![
     carries_every_stream_over_ipv4,
     carries_every_stream_over_ipv6,
     carries_every_stream_over_unix_sockets,
+    ends_both_sides_when_either_breaks,
     refuses_a_fast_peer_when_forward_secrecy_is_required,
 ];
 
@@ -145,6 +146,30 @@ fn target_speaks_first(tunnel: &Tunnel) {
     client.tx.finish();
     client.rx.expect_end();
     Client::expect_success(client.spipe);
+}
+
+/// Where both ends are ours, it is a reset on the other side; C may make an end of it.
+fn ends_both_sides_when_either_breaks(plan: &Plan<'_>) {
+    let tunnel = plan.clone().start();
+    for of_target in [false, true] {
+        let (mut client, mut target) = tunnel.open();
+        client.tx.send(&mut Pattern::new(8), 3000);
+        target.rx.expect(&mut Pattern::new(8), 3000);
+        target.tx.send(&mut Pattern::new(9), 3000);
+        client.rx.expect(&mut Pattern::new(9), 3000);
+        if of_target {
+            target.reset();
+            client.rx.expect_nothing();
+        } else {
+            match &mut client.spipe {
+                // Its streams are pipes, which cannot break.
+                Some(spipe) => spipe.child().kill().unwrap(),
+                None => client.reset(),
+            }
+            target.rx.expect_nothing();
+        }
+    }
+    question_and_answer(&tunnel, 1000);
 }
 
 fn refuses_a_fast_peer_when_forward_secrecy_is_required(plan: &Plan<'_>) {

@@ -25,11 +25,16 @@ struct Seen {
 
 impl Seen {
     fn start(ours: &Maker) -> Self {
+        Self::of(ours, "")
+    }
+
+    /// With more of the settings that are those of both pipes.
+    fn of(ours: &Maker, more: &str) -> Self {
         let site = Site::new();
         let [source, middle, metrics] = std::array::from_fn(|_| Address::free_v4());
         let echo = Echo::serve(Listener::bind(Transport::V4, &site.dir));
         let text = format!(
-            "[defaults]\nkey = \"key\"\n\
+            "[defaults]\nkey = \"key\"\n{more}\
              [pipe.front]\nmode = \"encrypt\"\nsource = \"{source}\"\ntarget = \"{middle}\"\n\
              [pipe.back]\nmode = \"decrypt\"\nsource = \"{middle}\"\ntarget = \"{}\"\n",
             echo.address()
@@ -312,6 +317,42 @@ fn status_shows_what_runs() {
         ["1", "0", "0", "120.6", "KiB", "120.6", "KiB"]
     );
     assert!(table.contains("\nfront\nPEER "), "{table}");
+}
+
+#[test]
+fn the_version_of_a_connection_is_seen_in_status_and_metrics() {
+    for version in [1, 2] {
+        let seen = Seen::of(&testbed::ours!(), &format!("protocol = {version}\n"));
+        let mut open = seen.echoed(10);
+        let status = seen.status();
+        for pipe in [0, 1] {
+            let connection = &status["pipes"][pipe]["connections"][0];
+            assert_eq!(connection["protocol"], version, "{status}");
+        }
+        let output = seen.command(&["status", "--connections"]);
+        let table = String::from_utf8(output.stdout).unwrap();
+        let rows = table
+            .lines()
+            .filter(|line| line.starts_with("[127.0.0.1]:"));
+        let rows: Vec<_> = rows.collect();
+        assert_eq!(rows.len(), 2, "{table}");
+        for row in rows {
+            let last = row.split_whitespace().last();
+            assert_eq!(last, Some(&*version.to_string()), "{table}");
+        }
+        open.tx.finish();
+        open.rx.expect_end();
+        for pipe in ["front", "back"] {
+            let series = |version| {
+                let labels = format!("pipe=\"{pipe}\",key=\"\",result=\"done\"");
+                format!("spiped_handshakes_total{{{labels},protocol=\"{version}\"}} ")
+            };
+            until("the end of the connection", || {
+                (seen.metric(&series(version)) == Some(1.0)).then_some(())
+            });
+            assert_eq!(seen.metric(&series(3 - version)), Some(0.0));
+        }
+    }
 }
 
 #[test]
