@@ -17,9 +17,9 @@ pub(crate) fn array<const N: usize>(value: &Value) -> [u8; N] {
     unhex(value).try_into().unwrap()
 }
 
-/// The entries of a list that has so many.
-pub(crate) fn entries(list: &Value, count: usize) -> &[Value] {
+/// All entries of a list, which are so many at least.
+pub(crate) fn entries(list: &Value, least: usize) -> &[Value] {
     let entries = list.as_array().unwrap();
-    assert_eq!(entries.len(), count);
+    assert!(entries.len() >= least, "{}", entries.len());
     entries
 }

@@ -3,8 +3,8 @@
 use super::*;
 
 /// What became of a hello, beside what the file says.
-fn check_outcome<T>(outcome: &Result<T, Error>, entry: &Vector<'_>) {
-    let expected = match entry.0["fault"].as_str() {
+fn check_outcome<T>(outcome: &Result<T, Error>, entry: &Vector) {
+    let expected = match entry.value("fault").as_str() {
         None => None,
         Some("HelloTag") => Some(Error::HandshakeMac),
         Some("ZeroX" | "Ek") => Some(Error::PublicValueRange),
@@ -19,11 +19,10 @@ fn check_outcome<T>(outcome: &Result<T, Error>, entry: &Vector<'_>) {
 }
 
 #[test]
-fn server_hellos() {
-    let (file, more) = (v2(), hostile());
-    let one = Vector(&file["handshakes"][0]);
+pub(super) fn server_hellos() {
+    let one = v2().entries("handshakes", 1).next().unwrap();
     for library in Library::all() {
-        for entry in Vector(&more).entries("server_hellos", 17) {
+        for entry in hostile().entries("server_hellos", 17) {
             let outcome = answer(one.client(library), &entry.bytes("H_S"));
             check_outcome(&outcome, &entry);
             if let Ok((h_c, session)) = outcome {
@@ -35,7 +34,7 @@ fn server_hellos() {
             }
         }
         // These have nonces of their own, and nothing that a client could answer.
-        let refused = Vector(&file["refused"]);
+        let refused = Vector(&v2().0["refused"]);
         for entry in refused.entries("server_hellos", 4) {
             let local = one.local_client(library);
             let (nonce_c, nonce_s) = (refused.array("nonce_C"), refused.array("nonce_S"));
@@ -52,11 +51,10 @@ fn server_hellos() {
 }
 
 #[test]
-fn client_hellos() {
-    let (file, more) = (v2(), hostile());
-    let one = Vector(&file["handshakes"][0]);
+pub(super) fn client_hellos() {
+    let one = v2().entries("handshakes", 1).next().unwrap();
     for library in Library::all() {
-        for entry in Vector(&more).entries("client_hellos", 14) {
+        for entry in hostile().entries("client_hellos", 14) {
             let h_c = entry.bytes("H_C");
             let outcome = accept(offer(one.server(library)).1, &h_c);
             check_outcome(&outcome, &entry);
@@ -80,29 +78,27 @@ fn client_hellos() {
 }
 
 #[test]
-fn choices() {
+pub(super) fn choices() {
     let more = hostile();
-    let more = Vector(&more);
     let secret = more.secret();
     for entry in more.entries("client_choice", 6) {
         let (nonce_c, nonce_s) = (entry.array("nonce_C"), entry.array("nonce_S"));
         let right = crate::v2::is_server_nonce(secret.v2(), &nonce_c, &nonce_s);
         assert_eq!(
             bool::from(right),
-            entry.0["version"] == 2,
+            *entry.value("version") == 2,
             "{}",
             entry.text("why")
         );
     }
     for entry in more.entries("server_choice", 6) {
-        let files = entry.0["key_files"].as_array().unwrap();
-        assert_eq!(files.len(), 4);
-        let files = files.iter().map(|file| unhex(file.as_str().unwrap()));
-        let keys: Keyring = files.map(|file| Secret::from_key_file(&file)).collect();
+        let files = entry.strings("key_files");
+        let keys: Keyring = files
+            .map(|file| Secret::from_key_file(&unhex(file)))
+            .collect();
         let found = crate::v2::find(&keys, &entry.array("nonce_C"));
-        let expected = entry.0["key"]
-            .as_u64()
-            .map(|key| usize::try_from(key).unwrap());
+        let expected = entry.value("key").as_u64();
+        let expected = expected.map(|key| usize::try_from(key).unwrap());
         assert_eq!(found, expected, "{}", entry.text("why"));
     }
 }
