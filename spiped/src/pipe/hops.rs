@@ -35,34 +35,48 @@ impl Drop for HopGuard {
     }
 }
 
-/// Whether an accepted connection has come through `pipe` before.
-pub(crate) fn is_loop(accepted: &Socket, pipe: &str) -> bool {
-    let mut hop = before(accepted);
-    while let Some(here) = hop {
-        if *here.pipe == *pipe {
-            return true;
-        }
-        hop = here.before.clone();
+/// An accepted connection, as far as it takes to find the pipes that it has come through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepted(Ends);
+
+impl Accepted {
+    /// Asks the system for the addresses of a connection; it has none if it is a unix socket or gone.
+    pub(crate) fn new(accepted: &Socket) -> Option<Self> {
+        ends(accepted.peer_address(), accepted.local_address()).map(Self)
     }
-    false
+
+    /// Whether the connection has come through `pipe` before.
+    pub(crate) fn is_loop(&self, pipe: &str) -> bool {
+        let mut hop = self.before();
+        while let Some(here) = hop {
+            if *here.pipe == *pipe {
+                return true;
+            }
+            hop = here.before.clone();
+        }
+        false
+    }
+
+    /// Returns the last pipe of this process that the connection has come through.
+    fn before(&self) -> Option<Arc<Hop>> {
+        made().as_ref()?.get(&self.0).cloned()
+    }
 }
 
 /// Notes the connection `dialled` that `pipe` has made for `accepted`. One that is gone, or is a unix
 /// socket, is not noted.
-pub(crate) fn note(accepted: &Socket, dialled: &Socket, pipe: &Arc<str>) -> Option<HopGuard> {
+pub(crate) fn note(
+    accepted: Option<Accepted>,
+    dialled: &Socket,
+    pipe: &Arc<str>,
+) -> Option<HopGuard> {
     let ends = ends(dialled.local_address(), dialled.peer_address())?;
     let hop = Arc::new(Hop {
         pipe: Arc::clone(pipe),
-        before: before(accepted),
+        before: accepted.and_then(|accepted| accepted.before()),
     });
     made().get_or_insert_default().insert(ends, hop);
     Some(HopGuard(ends))
-}
-
-/// Returns the last pipe of this process that an accepted connection has come through.
-fn before(accepted: &Socket) -> Option<Arc<Hop>> {
-    let ends = ends(accepted.peer_address(), accepted.local_address())?;
-    made().as_ref()?.get(&ends).cloned()
 }
 
 /// Returns the addresses of a connection as both its ends see them: an IPv4 connection that an IPv6 socket
