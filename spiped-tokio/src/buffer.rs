@@ -21,6 +21,12 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
+    /// Holds bytes, fewer than a buffer has.
+    pub(crate) fn holding(bytes: Vec<u8>) -> Self {
+        let (start, end) = (0, bytes.len());
+        Self { bytes, start, end }
+    }
+
     /// The bytes that were put in and not taken out.
     pub(crate) fn filled(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()

@@ -5,7 +5,9 @@ mod pool;
 mod priority;
 mod processors;
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 
 use spiped_proto::{Entropy, HandshakeConfig, Keyring, Step, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -96,11 +98,25 @@ impl Handshaker {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
+        flushed(self.connect_unflushed(io).await?).await
+    }
+
+    /// The same, but the end of the handshake may stay in the stream, to go out in one segment with the
+    /// first data. Until it is sent the peer waits, so have the stream [relayed](crate::relay), or
+    /// write to it or flush it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect).
+    pub async fn connect_unflushed<IO>(&self, io: IO) -> Result<SpipedStream<IO>, HandshakeError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
         let secret = self.keys.get(0).ok_or(HandshakeError::NoKey)?;
         let step = Step::client(secret, self.config, entropy()?);
         let mut driver = Driver::new(io, self.pool.clone());
         let reached = driver.advance(step).await?;
-        AuthenticatedPeer::new(driver, reached).finish().await
+        AuthenticatedPeer::new(driver, reached).complete().await
     }
 
     /// Accepts an encrypted stream: the protocol's server, like `spiped -d`.
@@ -179,17 +195,32 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AuthenticatedPeer<IO> {
     /// # Errors
     ///
     /// As for [`Handshaker::connect`].
-    pub async fn finish(mut self) -> Result<SpipedStream<IO>, HandshakeError> {
+    pub async fn finish(self) -> Result<SpipedStream<IO>, HandshakeError> {
+        flushed(self.complete().await?).await
+    }
+
+    /// Exchanges keys, up to what is to be sent at the end.
+    async fn complete(mut self) -> Result<SpipedStream<IO>, HandshakeError> {
         loop {
             let step = match self.reached {
                 Milestone::Authenticated(peer) => peer.proceed(),
                 Milestone::Done(session) => {
-                    return Ok(SpipedStream::new(self.driver.io, *session, self.key));
+                    let Driver { io, unsent, .. } = self.driver;
+                    return Ok(SpipedStream::new(io, *session, self.key, unsent));
                 }
             };
             self.reached = self.driver.advance(step).await?;
         }
     }
+}
+
+/// Sends the end of the handshake.
+async fn flushed<IO>(mut stream: SpipedStream<IO>) -> Result<SpipedStream<IO>, HandshakeError>
+where
+    IO: AsyncWrite + Unpin,
+{
+    poll_fn(|cx| Pin::new(&mut stream).poll_flush(cx)).await?;
+    Ok(stream)
 }
 
 fn entropy() -> io::Result<Entropy> {

@@ -71,7 +71,7 @@ pub async fn relay(
     let mut plain_broken = pin!(plain.broken());
     let encrypted_socket: &Socket = encrypted.get_ref();
     let mut encrypted_broken = pin!(encrypted_socket.broken());
-    let (mut sealing, mut opening) = (State::default(), State::default());
+    let (mut sealing, mut opening) = (State::Starting, State::Moving);
     let mut timer = pin!(sleep(QUIET));
     let mut quiet = Quiet::default();
     poll_fn(|cx| {
@@ -101,9 +101,10 @@ const READS_PER_TURN: u32 = 4;
 /// How long there is no data before the stream gives back what only speeds it up.
 const QUIET: Duration = Duration::from_millis(300);
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 enum State {
-    #[default]
+    /// The end of the handshake may be unsent.
+    Starting,
     Moving,
     Ending,
     Ended,
@@ -125,29 +126,34 @@ fn poll_seal(
             return Poll::Pending;
         }
         // More is read only once all is written: what waits for a slow peer waits in the kernel and
-        // fills its records.
-        ready!(encrypted.poll_send(cx)).map_err(RelayError::Encrypted)?;
+        // fills its records. Only the end of a handshake goes out with the data of the first read.
+        let starts = matches!(state, State::Starting);
+        if !starts {
+            ready!(encrypted.poll_send(cx)).map_err(RelayError::Encrypted)?;
+        }
         match state {
             State::Moving if reads == READS_PER_TURN => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            State::Moving => {
+            State::Starting | State::Moving => {
                 reads += 1;
-                match ready!(encrypted.poll_seal(cx, plain)) {
-                    Ok(0) => *state = State::Ending,
-                    Ok(len) => count(moved, len),
-                    Err(SealError::Read(error)) => {
+                *state = State::Moving;
+                match encrypted.poll_seal(cx, plain) {
+                    Poll::Pending if starts => {}
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(0)) => *state = State::Ending,
+                    Poll::Ready(Ok(len)) => count(moved, len),
+                    Poll::Ready(Err(SealError::Read(error))) => {
                         return Poll::Ready(Err(RelayError::Plain(error)));
                     }
-                    Err(SealError::Seal(error)) => {
+                    Poll::Ready(Err(SealError::Seal(error))) => {
                         return Poll::Ready(Err(RelayError::Encrypted(error)));
                     }
                 }
             }
             State::Ending => {
-                let ended = Pin::new(&mut *encrypted).poll_shutdown(cx);
-                ready!(ended).map_err(RelayError::Encrypted)?;
+                ready!(encrypted.poll_end(cx)).map_err(RelayError::Encrypted)?;
                 *state = State::Ended;
             }
             State::Ended => return Poll::Ready(Ok(())),
@@ -172,11 +178,11 @@ fn poll_open(
             }
         }
         match state {
-            State::Moving if reads == READS_PER_TURN => {
+            State::Starting | State::Moving if reads == READS_PER_TURN => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            State::Moving => {
+            State::Starting | State::Moving => {
                 reads += 1;
                 if !ready!(encrypted.poll_open(cx)).map_err(RelayError::Encrypted)? {
                     *state = State::Ending;

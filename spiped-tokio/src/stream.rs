@@ -76,7 +76,8 @@ impl<IO: fmt::Debug> fmt::Debug for Parts<IO> {
 }
 
 impl<IO> SpipedStream<IO> {
-    pub(crate) fn new(io: IO, session: Session, key: usize) -> Self {
+    /// Starts behind a handshake, whose end is still to be sent.
+    pub(crate) fn new(io: IO, session: Session, key: usize, unsent: Vec<u8>) -> Self {
         Self {
             io,
             about: About {
@@ -85,7 +86,7 @@ impl<IO> SpipedStream<IO> {
                 forward_secrecy: session.forward_secrecy,
             },
             receiving: Receiving::new(session.opener),
-            sending: Sending::new(session.sealer),
+            sending: Sending::new(session.sealer, unsent),
         }
     }
 

@@ -54,7 +54,7 @@ async fn relayed() -> Relayed {
     let relay = tokio::spawn(async move {
         let (source, _) = plain.accept().await.unwrap();
         let target: Socket = dial(&[target], &DialOptions::new(PATIENCE)).await.unwrap();
-        let mut stream = handshaker().connect(&target).await.unwrap();
+        let mut stream = handshaker().connect_unflushed(&target).await.unwrap();
         let traffic = Traffic::default();
         (relay(&source, &mut stream, &traffic).await, traffic)
     });

@@ -355,3 +355,30 @@ async fn an_end_counts_once_the_connection_has_ended_and_nothing_may_follow() {
         assert_eq!(protocol_error(&error), Some(Error::DataAfterEnd));
     }
 }
+
+#[tokio::test]
+async fn an_unflushed_handshake_goes_out_with_a_flush_with_data_or_with_the_end() {
+    for (version, how) in VERSIONS
+        .into_iter()
+        .flat_map(|version| ["flush", "data", "end"].map(|how| (version, how)))
+    {
+        let (client, server) = duplex(100_000);
+        let handshaker = handshaker(b"key").with_config(only(version));
+        let accepting = tokio::spawn({
+            let handshaker = handshaker.clone();
+            async move { handshaker.accept(server).await }
+        });
+        let mut client = handshaker.connect_unflushed(client).await.unwrap();
+        match how {
+            "flush" => client.flush().await.unwrap(),
+            "data" => client.write_all(b"data").await.unwrap(),
+            _ => client.shutdown().await.unwrap(),
+        }
+        let mut server = accepting.await.unwrap().unwrap();
+        client.shutdown().await.unwrap();
+        let mut received = Vec::new();
+        server.read_to_end(&mut received).await.unwrap();
+        let sent: &[u8] = if how == "data" { b"data" } else { b"" };
+        assert_eq!(received, sent, "{version:?}, {how}");
+    }
+}

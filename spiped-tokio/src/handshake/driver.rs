@@ -28,7 +28,8 @@ pub(super) struct Driver<IO> {
     pub(super) io: IO,
     /// Whether a byte has come from the peer.
     pub(super) heard: bool,
-    unsent: Vec<u8>,
+    /// What was not sent yet; behind the last step, the end of the handshake.
+    pub(super) unsent: Vec<u8>,
     pool: KeyExchangePool,
 }
 
@@ -52,10 +53,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 Step::Receive(incoming) => self.receive(incoming).await?,
                 Step::Compute(computation) => self.compute(computation).await?,
                 Step::Authenticated(peer) => return Ok(Milestone::Authenticated(peer)),
-                Step::Done(session) => {
-                    self.flush().await?;
-                    return Ok(Milestone::Done(session));
-                }
+                Step::Done(session) => return Ok(Milestone::Done(session)),
             };
         }
     }

@@ -202,6 +202,22 @@ impl Socket {
         )
     }
 
+    /// Writes what the end of the stream follows at once: the system may send both in one segment.
+    pub(crate) fn poll_write_last(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        #[cfg(not(target_os = "linux"))]
+        let write = || either!(self, stream => stream.try_write(buf));
+        #[cfg(target_os = "linux")]
+        let write = || {
+            use rustix::net::{SendFlags, send};
+            Ok(send(self, buf, SendFlags::MORE | SendFlags::NOSIGNAL)?)
+        };
+        self.poll_transfer(Interest::WRITABLE, cx, buf.len(), write)
+    }
+
     /// Reads or writes up to `wanted` bytes once the socket is ready for it.
     fn poll_transfer(
         &self,

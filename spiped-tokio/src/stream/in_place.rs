@@ -53,6 +53,17 @@ impl SpipedStream<&Socket> {
         Poll::Ready(Ok(len))
     }
 
+    /// Ends the stream once all that was sealed is sent. The record that says so and the FIN go out in
+    /// one segment where the system can do it.
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        ready!(self.poll_send(cx))?;
+        let Self { io, sending, .. } = self;
+        sending.finish()?;
+        ready!(sending.poll_send_by(|end| io.poll_write_last(cx, end)))?;
+        Pin::new(io).poll_shutdown(cx)
+    }
+
     /// Whether the peer's records have a fault, which [`poll_open`](Self::poll_open) tells behind the
     /// plaintext before it.
     pub(crate) fn is_broken(&self) -> bool {

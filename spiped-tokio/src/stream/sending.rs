@@ -18,10 +18,11 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(sealer: Sealer) -> Self {
+    /// Sends `first` in front of all records.
+    pub(super) fn new(sealer: Sealer, first: Vec<u8>) -> Self {
         Self {
             sealer,
-            records: Buffer::default(),
+            records: Buffer::holding(first),
         }
     }
 
@@ -61,8 +62,16 @@ impl Sending {
     where
         IO: AsyncWrite + Unpin,
     {
+        self.poll_send_by(|records| Pin::new(&mut *io).poll_write(cx, records))
+    }
+
+    /// Sends all that was sealed with a function that writes some of it.
+    pub(super) fn poll_send_by(
+        &mut self,
+        mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
         while !self.records.is_empty() {
-            let sent = ready!(Pin::new(&mut *io).poll_write(cx, self.records.filled()))?;
+            let sent = ready!(write(self.records.filled()))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }

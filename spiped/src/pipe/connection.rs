@@ -77,7 +77,8 @@ impl ConnectionHandler {
         let (peer, _hop) = Box::pin(unless_gone(source, dial)).await?;
         let deadline = Instant::now() + self.config.timeout.get();
         let connect = async {
-            let mut stream = info.handshake.time(self.connect(&peer)).await?;
+            let handshake = self.in_time(self.handshaker.connect_unflushed(&peer));
+            let mut stream = info.handshake.time(handshake).await?;
             info.set_version(stream.version());
             let sent = self
                 .send_proxy_header(source, info, &mut stream, deadline)
@@ -274,9 +275,17 @@ impl ConnectionHandler {
         &self,
         peer: &'a Socket,
     ) -> Result<SpipedStream<&'a Socket>, ConnectionError> {
-        let connected = timeout(self.config.timeout.get(), self.handshaker.connect(peer)).await;
-        Ok(connected
-            .map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))??)
+        self.in_time(self.handshaker.connect(peer)).await
+    }
+
+    /// Waits for a handshake as client for as long as the timeout says.
+    async fn in_time<'a>(
+        &self,
+        handshake: impl Future<Output = Result<SpipedStream<&'a Socket>, HandshakeError>>,
+    ) -> Result<SpipedStream<&'a Socket>, ConnectionError> {
+        let limit = self.config.timeout.get();
+        let shaken = timeout(limit, handshake).await;
+        Ok(shaken.map_err(|_| ConnectionError::HandshakeTimeout(limit))??)
     }
 }
 
