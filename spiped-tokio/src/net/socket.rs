@@ -3,16 +3,26 @@
 //! Reading and writing need only `&Socket`, so that both directions of a relay and its watch for
 //! errors can share one.
 
-use std::io::{self, IoSlice, IoSliceMut};
+/// Calls a method that both kinds of stream have.
+macro_rules! either {
+    ($socket:expr, $stream:ident => $call:expr) => {
+        match &$socket.0 {
+            Stream::Tcp($stream) => $call,
+            Stream::Unix($stream) => $call,
+        }
+    };
+}
+
+mod transfer;
+
+use std::io;
 use std::mem::MaybeUninit;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::net::endpoint::Endpoint;
@@ -77,16 +87,6 @@ impl DetachedSocket {
             Stream::Unix(UnixStream::from_std(self.socket.into())?)
         }))
     }
-}
-
-/// Calls a method that both kinds of stream have.
-macro_rules! either {
-    ($socket:expr, $stream:ident => $call:expr) => {
-        match &$socket.0 {
-            Stream::Tcp($stream) => $call,
-            Stream::Unix($stream) => $call,
-        }
-    };
 }
 
 impl Socket {
@@ -186,70 +186,6 @@ impl Socket {
             Ok(Some(error)) | Err(error) => error,
         }
     }
-
-    /// Reads into several places in one go; 0 is the end.
-    pub(crate) fn poll_read_vectored(
-        &self,
-        cx: &mut Context<'_>,
-        places: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let wanted = places.iter().map(|place| place.len()).sum();
-        self.poll_transfer(
-            Interest::READABLE,
-            cx,
-            wanted,
-            || either!(self, stream => stream.try_read_vectored(places)),
-        )
-    }
-
-    /// Writes what the end of the stream follows at once: the system may send both in one segment.
-    pub(crate) fn poll_write_last(
-        &self,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        #[cfg(not(target_os = "linux"))]
-        let write = || either!(self, stream => stream.try_write(buf));
-        #[cfg(target_os = "linux")]
-        let write = || {
-            use rustix::net::{SendFlags, send};
-            Ok(send(self, buf, SendFlags::MORE | SendFlags::NOSIGNAL)?)
-        };
-        self.poll_transfer(Interest::WRITABLE, cx, buf.len(), write)
-    }
-
-    /// Reads or writes up to `wanted` bytes once the socket is ready for it.
-    fn poll_transfer(
-        &self,
-        interest: Interest,
-        cx: &mut Context<'_>,
-        wanted: usize,
-        mut transfer: impl FnMut() -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            if interest == Interest::READABLE {
-                ready!(either!(self, stream => stream.poll_read_ready(cx)))?;
-            } else {
-                ready!(either!(self, stream => stream.poll_write_ready(cx)))?;
-            }
-            let mut short = None;
-            let result = either!(self, stream => stream.try_io(interest, || match transfer()? {
-                len if 0 < len && len < wanted => {
-                    // The kernel has no more for now. Saying so here clears the readiness, which
-                    // saves the system call that would find it out.
-                    short = Some(len);
-                    Err(io::ErrorKind::WouldBlock.into())
-                }
-                len => Ok(len),
-            }));
-            match (short, result) {
-                (Some(len), _) => return Poll::Ready(Ok(len)),
-                (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-                (None, Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                (None, result) => return Poll::Ready(result),
-            }
-        }
-    }
 }
 
 /// Has a port chosen when the connection is made, not when it is bound: ports then run out for each
@@ -301,105 +237,6 @@ impl AsFd for Socket {
 impl AsFd for DetachedSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-impl AsyncRead for &Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let room = buf.initialize_unfilled();
-        let wanted = room.len();
-        let read = self.poll_transfer(
-            Interest::READABLE,
-            cx,
-            wanted,
-            || either!(self, stream => stream.try_read(room)),
-        );
-        read.map_ok(|len| buf.advance(len))
-    }
-}
-
-impl AsyncWrite for &Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_transfer(
-            Interest::WRITABLE,
-            cx,
-            buf.len(),
-            || either!(self, stream => stream.try_write(buf)),
-        )
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        self.poll_transfer(
-            Interest::WRITABLE,
-            cx,
-            wanted,
-            || either!(self, stream => stream.try_write_vectored(bufs)),
-        )
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(*self).shutdown(Shutdown::Write))
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut &*self).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut &*self).poll_shutdown(cx)
     }
 }
 

@@ -1,3 +1,6 @@
+use std::net::Shutdown;
+use std::task::Poll;
+
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
