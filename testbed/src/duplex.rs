@@ -74,7 +74,11 @@ impl Duplex {
     }
 
     /// Takes over the standard input and output of a program.
-    pub(crate) fn of_child(child: &mut Child) -> Self {
+    ///
+    /// # Panics
+    /// When they are no pipes of this process.
+    #[track_caller]
+    pub fn of_child(child: &mut Child) -> Self {
         let stdin = child.stdin.take().unwrap();
         let stdout = child.stdout.take().unwrap();
         Self::new(stdin.into(), stdout.into(), false)
@@ -147,11 +151,12 @@ impl Sender {
     /// Ends this direction and leaves the other open.
     pub fn finish(self) {
         if self.is_socket {
-            self.shut();
+            self.end();
         }
     }
 
-    pub(crate) fn shut(&self) {
+    /// Ends this direction of a socket; what is sent later fails.
+    pub fn end(&self) {
         // Fails when the other end has broken the connection already.
         let _ = SockRef::from(&self.file).shutdown(Shutdown::Write);
     }

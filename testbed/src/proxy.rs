@@ -157,7 +157,7 @@ fn relay(
                         server.reset();
                         return;
                     }
-                    to.tx.shut();
+                    to.tx.end();
                 }
                 let _ = to.tx.write_all(&tamper.reflected(&sent.lock().unwrap()));
             }
@@ -171,7 +171,7 @@ fn relay(
             };
             *open = n > 0;
             if n == 0 {
-                to.tx.shut();
+                to.tx.end();
                 continue;
             }
             let bytes = &buffer[..n];

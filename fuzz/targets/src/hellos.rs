@@ -10,7 +10,7 @@ use crate::model::{Key, NONCE_LEN, Role, v2};
 
 /// Points whose product with any private key is zero (RFC 7748, section 6.1), and with the top bit set
 /// as many again.
-const SMALL_ORDER: [Key; 7] = [
+pub const SMALL_ORDER: [Key; 7] = [
     ends(0, 0, 0),
     ends(1, 0, 0),
     // p - 1, p and p + 1
@@ -24,8 +24,8 @@ const SMALL_ORDER: [Key; 7] = [
        \x04\x44\x5c\xc4\x58\x1c\x8e\x86\xd8\x22\x4e\xdd\xd0\x9f\x11\x57",
 ];
 
-/// p + 9: not canonical, and right.
-const NOT_CANONICAL: Key = ends(0xf6, 0xff, 0x7f);
+/// p + 9: not canonical, and the base point.
+pub const NOT_CANONICAL: Key = ends(0xf6, 0xff, 0x7f);
 
 const fn ends(first: u8, middle: u8, last: u8) -> Key {
     let mut point = [middle; 32];

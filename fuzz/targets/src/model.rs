@@ -18,7 +18,8 @@ use spiped_proto::{Entropy, Error, ForwardSecrecy, Version, Versions};
 
 pub(crate) const NONCE_LEN: usize = 32;
 
-pub(crate) type Key = [u8; 32];
+/// 32 bytes: a key, a nonce, a hash or a point.
+pub type Key = [u8; 32];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -35,7 +36,7 @@ pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// K, from the contents of a key file.
-pub(crate) fn shared_key(key_file: &[u8]) -> Key {
+pub fn shared_key(key_file: &[u8]) -> Key {
     Sha256::digest(key_file).into()
 }
 

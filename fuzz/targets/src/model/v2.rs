@@ -9,9 +9,8 @@ use ml_kem::{KeyExport, ml_kem_768};
 use sha2::{Digest, Sha256};
 use spiped_proto::{Error, Version};
 
-pub(crate) use records::{
-    BODY_OVERHEAD, DATA, DATA_LEN, END, HEADER_LEN, Secret, padded, seal_with,
-};
+pub(crate) use records::{BODY_OVERHEAD, DATA, END, HEADER_LEN, padded};
+pub use records::{DATA_LEN, Secret, open_with, seal_with};
 
 use super::{Direction, Expected, Key, Outcome, gcm, hmac};
 
@@ -28,14 +27,15 @@ fn expand(prk: &Key, info: &[&[u8]]) -> Key {
 
 /// The three keys that are made of K.
 #[derive(Clone, Debug)]
-pub(crate) struct Keys {
+pub struct Keys {
     tag: Key,
     hello: Key,
     mix: Key,
 }
 
 impl Keys {
-    pub(crate) fn new(k: &Key) -> Self {
+    /// From K.
+    pub fn new(k: &Key) -> Self {
         let [tag, hello, mix] = ["spiped v2 tag", "spiped v2 hello", "spiped v2 keys"]
             .map(|label| hmac(k, &[label.as_bytes()]));
         Self { tag, hello, mix }
@@ -47,22 +47,22 @@ fn tagged(r: &[u8; 24], tag: [u8; 32]) -> Key {
 }
 
 /// nonce_C
-pub(crate) fn client_nonce(keys: &Keys, r: &[u8; 24]) -> Key {
+pub fn client_nonce(keys: &Keys, r: &[u8; 24]) -> Key {
     tagged(r, hmac(&keys.tag, &[b"C", r]))
 }
 
 /// nonce_S
-pub(crate) fn server_nonce(keys: &Keys, nonce_c: &Key, r: &[u8; 24]) -> Key {
+pub fn server_nonce(keys: &Keys, nonce_c: &Key, r: &[u8; 24]) -> Key {
     tagged(r, hmac(&keys.tag, &[b"S", nonce_c, r]))
 }
 
 /// The value of X25519; zeros are for the caller to refuse.
-pub(crate) fn x25519(private: &Key, public: &Key) -> Key {
+pub fn x25519(private: &Key, public: &Key) -> Key {
     x25519_dalek::x25519(*private, *public)
 }
 
 /// The public half of an X25519 pair.
-pub(crate) fn x25519_public(private: &Key) -> Key {
+pub fn x25519_public(private: &Key) -> Key {
     x25519(private, &x25519_dalek::X25519_BASEPOINT_BYTES)
 }
 
@@ -86,12 +86,17 @@ impl KemPair {
 }
 
 /// ek of the pair from d and z.
-pub(crate) fn encapsulation_key(seeds: &[Key; 2]) -> Vec<u8> {
+pub fn encapsulation_key(seeds: &[Key; 2]) -> Vec<u8> {
     KemPair::new(seeds).ek()
 }
 
+/// ss_M of a ct for the pair from d and z.
+pub fn decapsulate(seeds: &[Key; 2], ct: &[u8]) -> Key {
+    KemPair::new(seeds).decapsulate(ct)
+}
+
 /// ct and ss_M, unless ek fails its check.
-pub(crate) fn encapsulate(ek: &[u8], m: &Key) -> Option<(Vec<u8>, Key)> {
+pub fn encapsulate(ek: &[u8], m: &Key) -> Option<(Vec<u8>, Key)> {
     let ek: [u8; EK_LEN] = ek.try_into().unwrap();
     // Section 7.2 of FIPS 203: every one of the 768 coefficients of 12 bits is below q.
     let below_q = |three: &[u8]| {
@@ -108,24 +113,35 @@ pub(crate) fn encapsulate(ek: &[u8], m: &Key) -> Option<(Vec<u8>, Key)> {
 
 /// What both ends know once both nonces are there.
 #[derive(Clone, Debug)]
-pub(crate) struct Nonces {
-    pub(crate) keys: Keys,
-    pub(crate) nonce_c: Key,
-    pub(crate) nonce_s: Key,
+pub struct Nonces {
+    /// Those of the key file.
+    pub keys: Keys,
+    /// What the client sends first.
+    pub nonce_c: Key,
+    /// What the server sends first.
+    pub nonce_s: Key,
 }
 
 impl Nonces {
-    pub(crate) fn t0(&self) -> Key {
+    /// T0
+    pub fn t0(&self) -> Key {
         let label: &[u8] = b"spiped v2 handshake";
         Sha256::digest([label, &self.nonce_c, &self.nonce_s].concat()).into()
     }
 
-    pub(crate) fn k_s(&self) -> Key {
+    /// k_S, which H_S is sealed with.
+    pub fn k_s(&self) -> Key {
         expand(&self.keys.hello, &[b"server", &self.t0()])
     }
 
-    pub(crate) fn k_c(&self) -> Key {
+    /// k_C, which H_C is sealed with.
+    pub fn k_c(&self) -> Key {
         expand(&self.keys.hello, &[b"client", &self.t0()])
+    }
+
+    /// t_C and t_S, from both shared secrets and T2.
+    pub fn secrets(&self, ss_m: &Key, ss_x: &Key, t2: &Key) -> [Secret; 2] {
+        secrets_of(&self.prk(ss_m, ss_x, t2))
     }
 
     fn prk(&self, ss_m: &Key, ss_x: &Key, t2: &Key) -> Key {
@@ -134,14 +150,18 @@ impl Nonces {
 }
 
 /// T1 from T0 and H_S, or T2 from T1 and H_C.
-pub(crate) fn transcript(before: &Key, hello: &[u8]) -> Key {
+pub fn transcript(before: &Key, hello: &[u8]) -> Key {
     Sha256::digest([before, hello].concat()).into()
 }
 
 /// t_C and t_S.
 fn traffic_secrets(prk: &Key) -> [Direction; 2] {
+    secrets_of(prk).map(Direction::V2)
+}
+
+fn secrets_of(prk: &Key) -> [Secret; 2] {
     let labels: [&[u8]; 2] = [b"client records", b"server records"];
-    labels.map(|label| Direction::V2(Secret(expand(prk, &[label]))))
+    labels.map(|label| Secret(expand(prk, &[label])))
 }
 
 /// One end of a handshake, either role.
@@ -231,11 +251,11 @@ impl Handshake {
 }
 
 /// A hello that a holder of the key seals as it likes.
-pub(crate) fn seal_hello(key: &Key, aad: &[u8], public: &[u8]) -> Vec<u8> {
+pub fn seal_hello(key: &Key, aad: &[u8], public: &[u8]) -> Vec<u8> {
     gcm::seal(key, [0; 12], aad, public)
 }
 
 /// What a hello holds.
-pub(crate) fn open_hello(key: &Key, aad: &[u8], hello: &[u8]) -> Option<Vec<u8>> {
+pub fn open_hello(key: &Key, aad: &[u8], hello: &[u8]) -> Option<Vec<u8>> {
     gcm::open(key, [0; 12], aad, hello)
 }

@@ -9,7 +9,7 @@ pub(crate) const DATA: u8 = 0;
 pub(crate) const END: u8 = 1;
 
 /// The most data of a record, and the most of it with padding.
-pub(crate) const DATA_LEN: usize = 16384;
+pub const DATA_LEN: usize = 16384;
 pub(crate) const HEADER_LEN: usize = 5 + gcm::TAG_LEN;
 pub(crate) const BODY_OVERHEAD: usize = gcm::TAG_LEN;
 /// Records of an epoch.
@@ -23,7 +23,7 @@ pub(crate) fn padded(length: usize) -> usize {
 
 /// The traffic secret of one direction, of its first epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Secret(pub(crate) Key);
+pub struct Secret(pub Key);
 
 fn nonce(part: u32, number: u64) -> [u8; 12] {
     let nonce = [&part.to_be_bytes()[..], &number.to_be_bytes()].concat();
@@ -31,7 +31,7 @@ fn nonce(part: u32, number: u64) -> [u8; 12] {
 }
 
 /// Header and body of a record with any sizes in its header, under the key of its epoch.
-pub(crate) fn seal_with(
+pub fn seal_with(
     key: &Key,
     number: u64,
     (kind, padded, length): (u8, u16, u16),
@@ -44,11 +44,7 @@ pub(crate) fn seal_with(
 }
 
 /// A record at the start of a stream: its kind, its data, and its length on the wire.
-pub(crate) fn open_with(
-    key: &Key,
-    number: u64,
-    stream: &[u8],
-) -> Result<(u8, Vec<u8>, usize), Error> {
+pub fn open_with(key: &Key, number: u64, stream: &[u8]) -> Result<(u8, Vec<u8>, usize), Error> {
     let header = stream.get(..HEADER_LEN).ok_or(Error::TruncatedPacket)?;
     let sizes = gcm::open(key, nonce(0, number), b"", header).ok_or(Error::PacketMac)?;
     let [kind, p0, p1, l0, l1] = sizes.try_into().unwrap();
@@ -76,7 +72,7 @@ pub(crate) fn open_with(
 
 impl Secret {
     /// The key of a record.
-    pub(crate) fn key(&self, number: u64) -> Key {
+    pub fn key(&self, number: u64) -> Key {
         let mut t = self.0;
         for _ in 0..number / EPOCH {
             t = expand(&t, &[b"next"]);
@@ -85,7 +81,7 @@ impl Secret {
     }
 
     /// A record as it should be, with padding up to a size.
-    pub(crate) fn seal(&self, number: u64, kind: u8, data: &[u8], padded: usize) -> Vec<u8> {
+    pub fn seal(&self, number: u64, kind: u8, data: &[u8], padded: usize) -> Vec<u8> {
         let mut body = data.to_vec();
         body.resize(padded, 0);
         let sizes = (kind, padded as u16, data.len() as u16);
