@@ -1,9 +1,11 @@
 //! Keeps all streams together below so many bytes a second.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use portable_atomic::AtomicU64;
 
 /// Writers ask it before they write.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
 //! What a worker has counted: bytes, failures and latencies.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use portable_atomic::AtomicU64;
 use serde::{Deserialize, Serialize};
 
 /// The counts of one thread, apart from the others' so that counting does not make them wait.
