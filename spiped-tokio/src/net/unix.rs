@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_full_listener_is_in_use_and_nobody_waits_for_it() {
-        let folder = testbed::TempDir::new();
+        let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let (listener, waiting) = full(&path);
         assert!(in_use(&path));
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_connection_blocks_as_any_other() {
-        let folder = testbed::TempDir::new();
+        let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
         for limit in [Duration::ZERO, Duration::from_secs(30)] {

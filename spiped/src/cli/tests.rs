@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use spiped_tokio::{ForwardSecrecy, HandshakeConfig, Version, Versions};
-use testbed::TempDir;
+use tempfile::TempDir;
 
 use super::*;
 use crate::config::file::{self, KeyFiles};
@@ -542,7 +542,7 @@ fn the_help_fits_a_terminal_and_names_everything() {
 
 #[test]
 fn a_file_that_says_no_more_than_a_command_line_means_the_same() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().unwrap();
     let at = |name: &str| dir.path().join(name).display().to_string();
     let text = r#"
         [pipe.redis]

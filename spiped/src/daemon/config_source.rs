@@ -159,13 +159,13 @@ fn folder(file: &Path) -> Option<PathBuf> {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use testbed::TempDir;
+    use tempfile::TempDir;
 
     use super::*;
 
     #[test]
     fn links_are_followed_to_their_end_if_they_have_one() {
-        let dir = TempDir::new();
+        let dir = TempDir::new().unwrap();
         let at = |name: &str| dir.path().join(name);
         for folder in ["one", "other"] {
             fs::create_dir(at(folder)).unwrap();

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use testbed::TempDir;
+use tempfile::TempDir;
 
 use super::error::KEYS_MAX;
 use super::*;
@@ -24,7 +24,7 @@ struct Folder(TempDir);
 impl Folder {
     /// Makes a folder with key files of these names; each has a key of its own.
     fn with(names: &[&str]) -> Self {
-        let folder = Self(TempDir::new());
+        let folder = Self(TempDir::new().unwrap());
         fs::create_dir(folder.path()).unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
         for name in names {

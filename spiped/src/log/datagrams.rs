@@ -63,7 +63,7 @@ fn is_congestion(error: &io::Error) -> bool {
 mod tests {
     use std::fs;
 
-    use testbed::TempDir;
+    use tempfile::TempDir;
 
     use super::*;
 
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_daemon_that_restarts_gets_the_next_line() {
-        let dir = TempDir::new();
+        let dir = TempDir::new().unwrap();
         let path = dir.path().join("log");
         let mut daemon = to(&path);
         daemon.send(b"before it starts").unwrap_err();
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_daemon_that_was_replaced_between_two_lines_loses_none() {
-        let dir = TempDir::new();
+        let dir = TempDir::new().unwrap();
         let path = dir.path().join("log");
         let mut daemon = to(&path);
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_daemon_that_hangs_is_given_up_on_for_the_line() {
-        let dir = TempDir::new();
+        let dir = TempDir::new().unwrap();
         let path = dir.path().join("log");
         let socket = UnixDatagram::bind(&path).unwrap();
         let mut daemon = to(&path);

@@ -85,7 +85,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use testbed::TempDir;
+    use tempfile::TempDir;
 
     use super::*;
 
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn holds_the_process_id_without_a_newline() {
-        let dir = TempDir::new();
+        let dir = TempDir::new().unwrap();
         let path = dir.path().join("pid");
         write(&path).unwrap();
         assert_eq!(fs::read_to_string(path).unwrap(), own_id());
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_stale_file_is_overwritten_and_keeps_its_mode() {
-        let dir = TempDir::new();
+        let dir = TempDir::new().unwrap();
         let path = dir.path().join("pid");
         fs::write(&path, "1234567890123").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn links_are_refused_and_what_they_lead_to_is_untouched() {
-        let dir = TempDir::new();
+        let dir = TempDir::new().unwrap();
         let victim = dir.path().join("victim");
         fs::write(&victim, "precious").unwrap();
         let soft = dir.path().join("soft");
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_dangling_link_creates_nothing() {
-        let dir = TempDir::new();
+        let dir = TempDir::new().unwrap();
         let absent = dir.path().join("absent");
         let link = dir.path().join("link");
         symlink(&absent, &link).unwrap();
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_fifo_is_refused_and_does_not_block() {
-        let dir = TempDir::new();
+        let dir = TempDir::new().unwrap();
         let fifo = dir.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
         write(&fifo).unwrap_err();

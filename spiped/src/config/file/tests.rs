@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use spiped_tokio::{ForwardSecrecy, HandshakeConfig, Version, Versions};
-use testbed::TempDir;
+use tempfile::TempDir;
 
 use super::*;
 use crate::config::options::Keepalive;
@@ -19,7 +19,7 @@ fn good(text: &str) -> Vec<PipeConfig> {
 
 /// Returns the mistakes in a file, each with line and column.
 fn mistakes(text: &str) -> Vec<String> {
-    let dir = TempDir::new();
+    let dir = TempDir::new().unwrap();
     let file = dir.path().join("pipes.toml");
     fs::write(&file, text).unwrap();
     let prefix = format!("{}:", file.display());
@@ -330,7 +330,7 @@ fn a_file_without_pipes_is_a_mistake() {
 
 #[test]
 fn keys_are_tried_when_that_is_asked_for() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().unwrap();
     let parsed = || parse(SMALL, dir.path(), KeyFiles::Try);
     let [wrong] = &parsed().unwrap_err()[..] else {
         panic!()
@@ -354,7 +354,7 @@ fn a_file_that_cannot_be_read_says_so() {
         let error = read(Path::new(file), KeyFiles::Leave).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot read {file}: {reason}"));
     }
-    let dir = TempDir::new();
+    let dir = TempDir::new().unwrap();
     let file = dir.path().join("latin1.toml");
     fs::write(&file, b"# gr\xfc\xdfe").unwrap();
     assert_eq!(read(&file, KeyFiles::Leave).unwrap_err().lines().len(), 1);

@@ -1,7 +1,7 @@
 use std::fs::{self, OpenOptions};
 
 use spiped_proto::{Entropy, ForwardSecrecy, HandshakeConfig, Step};
-use testbed::TempDir;
+use tempfile::TempDir;
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn fingerprint(secret: &Secret) -> Vec<u8> {
 
 #[test]
 fn a_key_is_all_bytes_of_its_file() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().unwrap();
     let long: Vec<u8> = (0..3 * READ_AT_ONCE + 1).map(|n| n as u8).collect();
     for contents in [
         &b"sixteen bytes..\n"[..],
@@ -61,7 +61,7 @@ fn a_key_is_all_bytes_of_its_file() {
 
 #[test]
 fn a_key_that_others_can_read_gets_a_warning() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().unwrap();
     for mode in [0o600, 0o400, 0o700, 0o622] {
         let (_, warnings) = read(&key_file(&dir, &[1; 32], mode)).unwrap();
         assert_eq!(warnings, [], "{mode:o}");
@@ -75,7 +75,7 @@ fn a_key_that_others_can_read_gets_a_warning() {
 
 #[test]
 fn short_and_empty_keys_work_with_a_warning() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().unwrap();
     for length in [1, 15] {
         let key = key_file(&dir, &vec![1; length], 0o600);
         let (_, warnings) = read(&key).unwrap();
@@ -111,7 +111,7 @@ fn warnings_name_the_file() {
 
 #[test]
 fn a_missing_file_and_a_directory_are_errors_that_name_them() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().unwrap();
     let path = dir.path().join("absent");
     let error = read(&KeySource::File(path.clone())).unwrap_err();
     assert_eq!(
@@ -142,7 +142,7 @@ fn an_endless_file_is_an_error() {
 
 #[test]
 fn a_file_of_the_greatest_length_is_fine_and_one_byte_more_is_not() {
-    let dir = TempDir::new();
+    let dir = TempDir::new().unwrap();
     let key = key_file(&dir, &[], 0o600);
     let KeySource::File(path) = &key else {
         unreachable!()

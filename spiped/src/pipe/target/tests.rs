@@ -1,8 +1,9 @@
 //! Tests of the order in which targets are tried, and of the errors that make one fail.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
 
-use testbed::{Silent, TempDir};
+use socket2::{Domain, Socket, Type};
+use tempfile::TempDir;
 use tokio::net::UnixListener;
 
 use super::*;
@@ -69,14 +70,36 @@ fn one_connection_tries_a_target_again_that_was_skipped_for_its_time() {
     assert_eq!(order(&targets, later), "/a/b/c");
 }
 
+/// A listener whose queue is full, so that a connection to it is neither made nor refused.
+struct Silent {
+    address: SocketAddr,
+    _listener: Socket,
+    _queue: Vec<TcpStream>,
+}
+
+fn silent() -> Silent {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    listener.bind(&any.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let in_time = Duration::from_millis(300);
+    let queued = || TcpStream::connect_timeout(&address, in_time).ok();
+    Silent {
+        address,
+        _queue: std::iter::from_fn(queued).collect(),
+        _listener: listener,
+    }
+}
+
 fn leads_to(silent: &Silent) -> Target {
-    let endpoint = Endpoint::Tcp(silent.address());
+    let endpoint = Endpoint::Tcp(silent.address);
     Target::new("/silent".parse().unwrap(), vec![endpoint])
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_nobody_waited_for_to_the_end_has_failed_if_it_had_a_second() {
-    let silent = Silent::new();
+    let silent = silent();
     for (waited, has_failed) in [(900, false), (1100, true)] {
         let targets = Targets::from(leads_to(&silent));
         let dial = targets.dial(&[], Duration::from_secs(5));
@@ -90,7 +113,7 @@ async fn one_that_nobody_waited_for_to_the_end_has_failed_if_it_had_a_second() {
 
 #[tokio::test]
 async fn what_is_wrong_on_this_machine_is_no_failure_of_a_target() {
-    let silent = Silent::new();
+    let silent = silent();
     let targets = Targets::from(leads_to(&silent));
     let other_family = [SocketAddr::from((Ipv6Addr::LOCALHOST, 0))];
     let dial = targets.dial(&other_family, Duration::from_secs(5));
@@ -100,12 +123,12 @@ async fn what_is_wrong_on_this_machine_is_no_failure_of_a_target() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_one_has_its_share_of_the_time_and_then_comes_last() {
-    let silent = Silent::new();
-    let dir = TempDir::new();
+    let silent = silent();
+    let dir = TempDir::new().unwrap();
     let path = dir.path().join("works");
     let _works = UnixListener::bind(&path).unwrap();
     let targets = [
-        ("/silent", Endpoint::Tcp(silent.address())),
+        ("/silent", Endpoint::Tcp(silent.address)),
         ("/refuses", Endpoint::Unix(dir.path().join("refuses"))),
         ("/works", Endpoint::Unix(path)),
     ];
