@@ -22,7 +22,6 @@ use crate::keys::keyfile::KeySource;
 use crate::log::{Destination, Level};
 use crate::os::sandbox::Sandbox;
 
-#[path = "../../tests/command_line/table/mod.rs"]
 mod table;
 
 use table::{Outcome, Place, Row};

@@ -85,14 +85,14 @@ pub fn generate(path: &Path) -> Result<(), KeygenError> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use testbed::TempDir;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::keys::keyfile::{self, KeySource};
 
     #[test]
     fn a_generated_key_is_private_random_and_free_of_warnings() {
-        let dir = TempDir::new();
+        let dir = TempDir::new().unwrap();
         let paths = [dir.path().join("a"), dir.path().join("b")];
         for path in &paths {
             generate(path).unwrap();
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn nothing_that_exists_is_overwritten() {
-        let dir = TempDir::new();
+        let dir = TempDir::new().unwrap();
         let precious = dir.path().join("precious");
         fs::write(&precious, "precious").unwrap();
         let link = dir.path().join("link");

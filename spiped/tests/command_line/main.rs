@@ -7,6 +7,7 @@
 mod orphan;
 mod program;
 mod site;
+#[path = "../../src/cli/tests/table/mod.rs"]
 mod table;
 
 use std::path::PathBuf;
