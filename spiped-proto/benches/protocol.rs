@@ -112,7 +112,7 @@ fn print(what: &str, time: Duration, bytes: usize) {
 }
 
 fn records(secret: &Secret, version: Version) {
-    for len in [64, 1024, 16 * 1024, 64 * 1024] {
+    for len in [64, 1024, 16 * 1024, 61 * 1024] {
         let mut client = handshake(secret, version).0.session();
         let mut buffer = vec![0xa5; BUFFER_LEN];
         let sealing = fastest(200, |calls| {

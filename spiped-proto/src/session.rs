@@ -7,16 +7,9 @@ use crate::config::Version;
 use crate::error::Error;
 use crate::{v1, v2};
 
-/// One bound for buffers, in bytes: 64 KiB of plaintext, sealed in whichever version makes most of
-/// it.
-pub const BUFFER_LEN: usize = {
-    let plaintext = 64 * 1024;
-    let (v1, v2) = (
-        v1::packet::sealed_len(plaintext),
-        v2::record::sealed_len(plaintext),
-    );
-    if v1 > v2 { v1 } else { v2 }
-};
+/// One bound for buffers, in bytes: what leaves in one segment. Systems hand at most 64 KiB at once to the
+/// network, IP and TCP headers included (segmentation offload); one byte more is a tiny segment of its own.
+pub const BUFFER_LEN: usize = 64 * 1024 - 256;
 
 /// What a handshake ends with: one direction each.
 #[derive(Debug)]
@@ -85,14 +78,38 @@ pub(crate) struct Layout {
     pub(crate) tail: usize,
 }
 
+/// The last record in a buffer may be shorter: its data are a multiple of so many bytes, as padding is.
+const UNIT: usize = 1024;
+
 impl Layout {
-    /// The room for data of every whole record that the buffer can hold.
+    /// The room for data of every record that the buffer can hold.
     fn slots(self, buffer: &mut [u8]) -> impl Iterator<Item = &mut [u8]> {
-        let data = self.head..self.head.saturating_add(self.data);
-        let stride = data.end.saturating_add(self.tail);
         buffer
-            .chunks_exact_mut(stride)
-            .filter_map(move |record| record.get_mut(data.clone()))
+            .chunks_mut(self.record_len())
+            .filter_map(move |record| {
+                let data = self.data_len(record.len());
+                record.split_at_mut_checked(self.head)?.1.get_mut(..data)
+            })
+            .filter(|slot| !slot.is_empty())
+    }
+
+    /// How many bytes of data the slots of a buffer of `len` bytes have.
+    pub(crate) fn capacity(self, len: usize) -> usize {
+        let records = len.checked_div(self.record_len()).unwrap_or(0);
+        let rest = len.saturating_sub(records.saturating_mul(self.record_len()));
+        let whole = records.saturating_mul(self.data);
+        whole.saturating_add(self.data_len(rest))
+    }
+
+    /// The data of a record in at most `len` bytes.
+    fn data_len(self, len: usize) -> usize {
+        len.saturating_sub(self.head.saturating_add(self.tail)) & !(UNIT - 1)
+    }
+
+    fn record_len(self) -> usize {
+        self.head
+            .saturating_add(self.data)
+            .saturating_add(self.tail)
     }
 }
 
@@ -110,7 +127,7 @@ enum SealerVersion {
 impl Sealer {
     /// The slots of `buffer` that plaintext is to be put into, in order, by one vectored read for
     /// example: between them is room for headers, tags and padding. A buffer of [`BUFFER_LEN`] has
-    /// slots for 64 KiB at least; one that is too short for a record has none.
+    /// slots for 61 KiB at least. One that is too short for a record of 1 KiB has none.
     pub fn slots<'b>(&self, buffer: &'b mut [u8]) -> impl Iterator<Item = &'b mut [u8]> + use<'b> {
         let layout = match &self.version {
             SealerVersion::V1(_) => v1::packet::LAYOUT,

@@ -54,11 +54,11 @@ pub(crate) fn seal(sealer: &mut Sealer, message: &[u8], writes: &mut Cuts) -> Ve
     let mut buffer = vec![0; BUFFER_LEN];
     let mut rest = message;
     while !rest.is_empty() {
-        let (write, later) = rest.split_at(writes.next(rest.len()));
-        assert_eq!(fill(sealer, &mut buffer, write), write.len());
-        let sealed = sealer.seal(&mut buffer, write.len()).unwrap();
+        let write = rest.split_at(writes.next(rest.len())).0;
+        let filled = fill(sealer, &mut buffer, write);
+        let sealed = sealer.seal(&mut buffer, filled).unwrap();
         stream.extend_from_slice(&buffer[..sealed]);
-        rest = later;
+        rest = rest.split_at(filled).1;
     }
     stream
 }

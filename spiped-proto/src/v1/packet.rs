@@ -24,11 +24,6 @@ pub(crate) const LAYOUT: Layout = Layout {
     tail: PACKET_LEN - PAYLOAD_LEN,
 };
 
-/// How many bytes of packets so many bytes of plaintext become.
-pub(crate) const fn sealed_len(plaintext: usize) -> usize {
-    plaintext.div_ceil(PAYLOAD_LEN).saturating_mul(PACKET_LEN)
-}
-
 /// The keys of one direction, and the number of its next packet.
 struct Direction {
     /// E and H, on the heap: to move them leaves no copy behind.

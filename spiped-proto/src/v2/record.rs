@@ -25,11 +25,6 @@ pub(crate) const LAYOUT: Layout = Layout {
     tail: TAG_LEN,
 };
 
-/// How many bytes of records so many bytes of data become at most.
-pub(crate) const fn sealed_len(data: usize) -> usize {
-    data.div_ceil(DATA_LEN).saturating_mul(RECORD_LEN)
-}
-
 /// A direction's secret moves on every so many records.
 const EPOCH: u64 = 256;
 
@@ -123,12 +118,13 @@ impl Sealer {
     }
 
     pub(crate) fn seal(&mut self, buffer: &mut [u8], plaintext: usize) -> Result<usize, Error> {
+        if plaintext > LAYOUT.capacity(buffer.len()) {
+            return Err(Error::BufferTooSmall);
+        }
         let count = plaintext.div_ceil(DATA_LEN);
-        let records = buffer.as_chunks_mut::<RECORD_LEN>().0;
-        let records = records.get_mut(..count).ok_or(Error::BufferTooSmall)?;
         self.0.check_numbers(count)?;
         let (mut left, mut sealed) = (plaintext, 0usize);
-        for record in records {
+        for record in buffer.chunks_mut(RECORD_LEN).take(count) {
             let length = left.min(DATA_LEN);
             left = left.saturating_sub(length);
             sealed = sealed.saturating_add(self.record(record, DATA, length)?);

@@ -84,9 +84,15 @@ async fn every_byte_passes_in_order_however_it_is_written_and_read() {
     }
 }
 
-/// What is sealed of some data, for which the stream is used up.
-async fn sealed(mut stream: Stream, mut raw: DuplexStream, data: &[u8]) -> Vec<u8> {
-    stream.write_all(data).await.unwrap();
+/// The records of some data, one each, for which the stream is used up.
+async fn sealed<'d>(
+    mut stream: Stream,
+    mut raw: DuplexStream,
+    data: impl Iterator<Item = &'d [u8]>,
+) -> Vec<u8> {
+    for record in data {
+        stream.write_all(record).await.unwrap();
+    }
     stream.shutdown().await.unwrap();
     let mut packets = Vec::new();
     raw.read_to_end(&mut packets).await.unwrap();
@@ -94,12 +100,16 @@ async fn sealed(mut stream: Stream, mut raw: DuplexStream, data: &[u8]) -> Vec<u
 }
 
 /// A stream to which a peer has sent full records as `tamper` has left them.
-async fn tampered(version: Version, data: &[u8], tamper: impl FnOnce(&mut Vec<u8>)) -> Stream {
+async fn tampered(
+    (version, len): (Version, usize),
+    data: &[u8],
+    tamper: impl FnOnce(&mut Vec<u8>),
+) -> Stream {
     let (from, mut to) = pair(version, WIDTH).await;
     let (raw, far) = duplex(WIDTH);
     // The handshake went through the pair; what follows goes through our hands.
     let from = SpipedStream { io: far, ..from };
-    let mut packets = sealed(from, raw, data).await;
+    let mut packets = sealed(from, raw, data.chunks(len)).await;
     tamper(&mut packets);
     let (near, mut raw) = duplex(WIDTH);
     to = SpipedStream { io: near, ..to };
@@ -118,7 +128,7 @@ async fn all_records_before_one_that_was_tampered_with_come_out_and_nothing_afte
     for (version, len, sealed_len) in FULL {
         let data = pattern(300 * len);
         for faulty in [0, 1, 3, 4, 5, 63, 64, 65, 127, 255, 256, 257, 299] {
-            let stream = tampered(version, &data, |sealed| {
+            let stream = tampered((version, len), &data, |sealed| {
                 sealed[faulty * sealed_len + 3] ^= 1;
             });
             let mut stream = stream.await;
@@ -145,7 +155,7 @@ async fn an_end_inside_a_record_is_an_error_after_all_records_before_it() {
             32 * sealed_len + 1,
             1,
         ] {
-            let mut stream = tampered(version, &data, |sealed| sealed.truncate(cut)).await;
+            let mut stream = tampered((version, len), &data, |sealed| sealed.truncate(cut)).await;
             let (received, error) = read_to_the_error(&mut stream).await;
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
             assert!(
