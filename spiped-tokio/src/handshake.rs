@@ -114,9 +114,7 @@ impl Handshaker {
     {
         let secret = self.keys.get(0).ok_or(HandshakeError::NoKey)?;
         let step = Step::client(secret, self.config, entropy()?);
-        let mut driver = Driver::new(io, self.pool.clone());
-        let reached = driver.advance(step).await?;
-        AuthenticatedPeer::new(driver, reached).complete().await
+        Driver::new(io, self.pool.clone()).complete(step, 0).await
     }
 
     /// Accepts an encrypted stream: the protocol's server, like `spiped -d`.
@@ -147,7 +145,9 @@ impl Handshaker {
         let step = Step::server(&self.keys, self.config, entropy()?);
         let mut driver = Driver::new(io, self.pool.clone());
         match driver.advance(step).await {
-            Ok(reached) => Ok(AuthenticatedPeer::new(driver, reached)),
+            Ok(Milestone::Authenticated(peer)) => Ok(AuthenticatedPeer { driver, peer }),
+            // No server's handshake ends before the proof.
+            Ok(Milestone::Done(_)) => Err(io::Error::other("the peer has proved nothing").into()),
             Err(error) if !driver.heard && error.is_end() => Err(HandshakeError::NoClient),
             Err(error) => Err(error),
         }
@@ -159,35 +159,20 @@ impl Handshaker {
 #[derive(Debug)]
 pub struct AuthenticatedPeer<IO> {
     driver: Driver<IO>,
-    key: usize,
-    version: Version,
-    reached: Milestone,
+    peer: spiped_proto::AuthenticatedPeer,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> AuthenticatedPeer<IO> {
-    fn new(driver: Driver<IO>, reached: Milestone) -> Self {
-        let (key, version) = match &reached {
-            Milestone::Authenticated(peer) => (peer.key(), peer.version()),
-            Milestone::Done(session) => (0, session.version),
-        };
-        Self {
-            driver,
-            key,
-            version,
-            reached,
-        }
-    }
-
     /// Which of the handshaker's keys the peer holds: an index of its [`Keyring`].
     #[must_use]
     pub fn key(&self) -> usize {
-        self.key
+        self.peer.key()
     }
 
     /// The version of the protocol that both ends speak.
     #[must_use]
     pub fn version(&self) -> Version {
-        self.version
+        self.peer.version()
     }
 
     /// The second half of [`Handshaker::accept`]: exchanges keys. A target can be dialled beside it.
@@ -196,21 +181,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AuthenticatedPeer<IO> {
     ///
     /// As for [`Handshaker::connect`].
     pub async fn finish(self) -> Result<SpipedStream<IO>, HandshakeError> {
-        flushed(self.complete().await?).await
-    }
-
-    /// Exchanges keys, up to what is to be sent at the end.
-    async fn complete(mut self) -> Result<SpipedStream<IO>, HandshakeError> {
-        loop {
-            let step = match self.reached {
-                Milestone::Authenticated(peer) => peer.proceed(),
-                Milestone::Done(session) => {
-                    let Driver { io, unsent, .. } = self.driver;
-                    return Ok(SpipedStream::new(io, *session, self.key, unsent));
-                }
-            };
-            self.reached = self.driver.advance(step).await?;
-        }
+        let key = self.key();
+        flushed(self.driver.complete(self.peer.proceed(), key).await?).await
     }
 }
 

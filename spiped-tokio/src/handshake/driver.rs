@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::HandshakeError;
 use super::pool::KeyExchangePool;
+use crate::stream::SpipedStream;
 
 /// Bytes that one read takes at most; a longer message takes several.
 const READ_LEN: usize = 2048;
@@ -25,11 +26,10 @@ pub(super) enum Milestone {
 
 #[derive(Debug)]
 pub(super) struct Driver<IO> {
-    pub(super) io: IO,
+    io: IO,
     /// Whether a byte has come from the peer.
     pub(super) heard: bool,
-    /// What was not sent yet; behind the last step, the end of the handshake.
-    pub(super) unsent: Vec<u8>,
+    unsent: Vec<u8>,
     pool: KeyExchangePool,
 }
 
@@ -54,6 +54,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 Step::Compute(computation) => self.compute(computation).await?,
                 Step::Authenticated(peer) => return Ok(Milestone::Authenticated(peer)),
                 Step::Done(session) => return Ok(Milestone::Done(session)),
+            };
+        }
+    }
+
+    /// Goes on to the end, which may be unsent, with a peer that holds this key.
+    pub(super) async fn complete(
+        mut self,
+        mut step: Step,
+        key: usize,
+    ) -> Result<SpipedStream<IO>, HandshakeError> {
+        loop {
+            step = match self.advance(step).await? {
+                Milestone::Authenticated(peer) => peer.proceed(),
+                Milestone::Done(session) => {
+                    return Ok(SpipedStream::new(self.io, *session, key, self.unsent));
+                }
             };
         }
     }
