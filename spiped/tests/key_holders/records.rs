@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testbed::Pattern;
+use testbed::{Pattern, until};
 
 use super::*;
 
@@ -307,4 +307,33 @@ fn half_a_record_passes_nothing_on_and_holds_up_nothing() {
         stream.plain.expect_break();
         scene.end();
     }
+}
+
+/// A plain side that breaks, a target that is not there and a daemon that is stopped are no ends.
+#[test]
+fn no_end_is_sent_for_what_has_not_ended() {
+    for front in [Front::Decrypting, Front::Encrypting] {
+        let mut scene = Scene::start(front, &[]);
+        let mut stream = scene.stream();
+        stream.good();
+        stream.plain.stream.reset();
+        stream.wire.rx.expect_reset();
+
+        let mut stream = scene.stream();
+        stream.good();
+        let daemon = scene.daemon.as_mut().unwrap();
+        // Two requests at the same moment would be one.
+        until("the end at the second request", || {
+            daemon.terminate();
+            (!daemon.is_running()).then_some(())
+        });
+        stream.wire.rx.expect_nothing();
+    }
+    let mut scene = Scene::start(Front::Decrypting, &[]);
+    let nobody = Listener::bind(Transport::V4, &scene.site.dir);
+    drop(std::mem::replace(&mut scene.listener, nobody));
+    let mut meeting = scene.meet();
+    let (hello, _) = meeting.own();
+    meeting.agree(&hello, None);
+    meeting.wire.rx.expect_reset();
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use testbed::{Receiver, Sender, until};
+use testbed::{Receiver, Sender, Transport, until};
 
 use super::*;
 
@@ -155,4 +155,33 @@ fn none_is_taken_from_another_stream() {
         back.read_to_end(&mut heard).unwrap_err();
     }
     middle.expect_no_version_1();
+}
+
+/// A unix socket may show an end where there is none. Then the log says so.
+#[test]
+fn a_cut_that_the_plain_side_cannot_show_is_logged() {
+    let ours = testbed::ours!();
+    for way in WAYS {
+        let plan = Plan::new(&ours, &ours).over(Transport::Unix);
+        let mut tunnel = plan
+            .tampered(way, start(way) + RECORD, Fault::Finish)
+            .start();
+        let (mut client, mut target) = tunnel.open();
+        let receiver = match way {
+            Way::ToServer => {
+                client.tx.send(&mut Pattern::new(1), DATA as u64);
+                target.rx.expect(&mut Pattern::new(1), DATA as u64);
+                target.rx.expect_nothing();
+                tunnel.server()
+            }
+            Way::ToClient => {
+                target.tx.send(&mut Pattern::new(1), DATA as u64);
+                client.rx.expect(&mut Pattern::new(1), DATA as u64);
+                client.rx.expect_nothing();
+                tunnel.client()
+            }
+        };
+        let lines = receiver.lines_about("connection from", "its end is not authenticated", 0);
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+    }
 }
