@@ -159,7 +159,12 @@ fn relay(
                     }
                     to.tx.end();
                 }
-                let _ = to.tx.write_all(&tamper.reflected(&sent.lock().unwrap()));
+                let reflected = tamper.reflected(&sent.lock().unwrap());
+                if to.tx.write_all(&reflected).is_err() {
+                    client.reset();
+                    server.reset();
+                    return;
+                }
             }
             if !*open || !from.rx.is_ready_within(Duration::from_millis(1)) {
                 continue;
@@ -176,10 +181,13 @@ fn relay(
             }
             let bytes = &buffer[..n];
             sent.lock().unwrap()[way as usize].extend_from_slice(bytes);
-            let _ = match tamper {
-                Some(tamper) => to.tx.write_all(&tamper.pass(bytes)),
-                None => to.tx.write_all(bytes),
-            };
+            let passed = tamper.map_or_else(|| bytes.to_vec(), |tamper| tamper.pass(bytes));
+            // Who has broken the connection is told here, and then no longer when reading.
+            if to.tx.write_all(&passed).is_err() {
+                client.reset();
+                server.reset();
+                return;
+            }
         }
     }
 }
