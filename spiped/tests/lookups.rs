@@ -11,7 +11,9 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use testbed::{Duplex, Listener, Maker, Program, Site, in_private_view, until};
+use testbed::{
+    Duplex, Listener, Maker, Program, Signal, Site, in_private_view, proc, signal, until,
+};
 
 /// An encrypting daemon whose target is a name, and whoever may be found under it.
 struct Moving {
@@ -279,4 +281,46 @@ fn open_to_all(path: &std::path::Path) {
     let mut permissions = fs::metadata(path).unwrap().permissions();
     permissions.set_mode(permissions.mode() | 0o055);
     fs::set_permissions(path, permissions).unwrap();
+}
+
+/// Nothing but look-ups ends with the process for them, and a daemon that is started anew has them again.
+#[test]
+fn a_killed_process_for_look_ups_is_told_of_and_missed_by_nothing_else() {
+    testbed::need!("root", "unshare --mount");
+    let moving = Moving::new();
+    moving.resolves_to("127.0.0.2");
+    let command = moving.command(&testbed::ours!());
+    let start = || {
+        let inside = in_private_view(&moving.site.dir, &command);
+        let mut daemon = Program::start(&moving.site.dir, "e", inside);
+        daemon.listens_on(&moving.site.source);
+        daemon
+    };
+    let mut daemon = start();
+    assert!(moving.leads_to(&moving.first));
+    let told = |daemon: &Program, what: &str| {
+        until(what, || {
+            let told = daemon.stderr();
+            told.contains(what).then_some(told)
+        })
+    };
+    told(&daemon, "sandbox: ");
+    signal(proc::child_of(daemon.pid()), Signal::SIGKILL);
+    let lines = told(&daemon, "names keep their last addresses");
+    assert!(lines.contains("restart the daemon"), "{lines}");
+    moving.resolves_to("127.0.0.3");
+    told(&daemon, "cannot resolve");
+    assert!(moving.leads_to(&moving.first));
+    moving.site.dir.write("key", [b'n'; 32]);
+    let reloaded = daemon.reload();
+    assert!(reloaded.contains("1 changed"), "{reloaded}");
+    assert!(moving.leads_to(&moving.first));
+    let lines = daemon.stderr();
+    let of_it = lines.lines().filter(|line| line.contains("names keep"));
+    assert_eq!(of_it.count(), 1, "{lines}");
+    daemon.terminate();
+    assert_eq!(daemon.wait().code(), Some(0));
+
+    let _daemon = start();
+    assert!(moving.leads_to(&moving.second));
 }
