@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,7 +178,7 @@ impl Acceptor {
                 Box::pin(handler.take_header(source, guard, deadline, info)).await?;
                 match self.mode {
                     Mode::Encrypt => {
-                        let permit = async { Ok(admission.permit().await) };
+                        let permit = pin!(async { Ok(admission.permit().await) });
                         let _permit = unless_gone(source, permit).await?;
                         handler.encrypt(source, info).await
                     }

@@ -73,20 +73,27 @@ impl ConnectionHandler {
         self.choose_keepalive(source);
         // Each stage has a box of its own, here and below: the handshake takes several times the memory
         // of the relay, which may last for days, and a stranger needs the memory of neither.
-        let dial = info.dial.time(self.dial_from(source));
-        let (peer, _hop) = Box::pin(unless_gone(source, dial)).await?;
+        let dial = async {
+            let dial = pin!(self.dial_from(source));
+            unless_gone(source, pin!(info.dial.time(dial))).await
+        };
+        let (peer, _hop) = Box::pin(dial).await?;
         let deadline = Instant::now() + self.config.timeout.get();
         let connect = async {
-            let handshake = self.in_time(self.handshaker.connect_unflushed(&peer));
-            let mut stream = info.handshake.time(handshake).await?;
-            info.set_version(stream.version());
-            let sent = self
-                .send_proxy_header(source, info, &mut stream, deadline)
-                .await;
-            sent.map_err(RelayError::Encrypted)?;
-            Ok(stream)
+            let connect = pin!(async {
+                let handshake = pin!(self.handshaker.connect_unflushed(&peer));
+                let handshake = pin!(self.in_time(handshake));
+                let mut stream = info.handshake.time(handshake).await?;
+                info.set_version(stream.version());
+                let sent = self
+                    .send_proxy_header(source, info, &mut stream, deadline)
+                    .await;
+                sent.map_err(RelayError::Encrypted)?;
+                Ok(stream)
+            });
+            unless_gone(source, connect).await
         };
-        let mut stream = Box::pin(unless_gone(source, connect)).await?;
+        let mut stream = Box::pin(connect).await?;
         let relayed = Box::pin(self.relay(source, &mut stream, &info.traffic)).await;
         let traffic = &info.traffic;
         relayed.map_err(|error| match error {
@@ -125,7 +132,7 @@ impl ConnectionHandler {
         if let Some((_, client)) = of_client {
             info.identify(client);
         }
-        let served = self.serve(source, proved, admission, info);
+        let served = pin!(self.serve(source, proved, admission, info));
         match of_client {
             Some((key, _)) => Box::pin(unless_removed(key, served)).await,
             None => served.await,
@@ -140,10 +147,16 @@ impl ConnectionHandler {
         admission: &Admission,
         info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
-        let admitted = admission.admit(info.client());
-        let _admitted = Box::pin(unless_left(source, admitted)).await??;
-        let reached = self.reach(source, proved, info);
-        let ((target, _hop), mut stream) = Box::pin(unless_broken(source, reached)).await?;
+        let admit = async {
+            let admit = pin!(admission.admit(info.client()));
+            unless_left(source, admit).await
+        };
+        let _admitted = Box::pin(admit).await??;
+        let reach = async {
+            let reach = pin!(self.reach(source, proved, info));
+            unless_broken(source, reach).await
+        };
+        let ((target, _hop), mut stream) = Box::pin(reach).await?;
         let relayed = Box::pin(self.relay(&target, &mut stream, &info.traffic)).await;
         let traffic = &info.traffic;
         relayed.map_err(|error| match error {
@@ -194,13 +207,14 @@ impl ConnectionHandler {
         info: &ConnectionInfo,
     ) -> Result<(Dialled, SpipedStream<&'a Socket>), ConnectionError> {
         let deadline = Instant::now() + proved.left;
-        let finish = async {
+        let dial = pin!(self.dial_from(source));
+        let finish = pin!(async {
             let finished = timeout_at(deadline, proved.peer.finish()).await;
             Ok(finished
                 .map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))??)
-        };
+        });
         let (target, stream) = tokio::try_join!(
-            info.dial.time(self.dial_from(source)),
+            info.dial.time(dial),
             info.handshake.time_on(proved.took, finish)
         )?;
         // The header has a deadline of its own, as the dial may have used up that of the handshake.
@@ -275,13 +289,13 @@ impl ConnectionHandler {
         &self,
         peer: &'a Socket,
     ) -> Result<SpipedStream<&'a Socket>, ConnectionError> {
-        self.in_time(self.handshaker.connect(peer)).await
+        self.in_time(pin!(self.handshaker.connect(peer))).await
     }
 
     /// Waits for a handshake as client for as long as the timeout says.
     async fn in_time<'a>(
         &self,
-        handshake: impl Future<Output = Result<SpipedStream<&'a Socket>, HandshakeError>>,
+        handshake: impl Future<Output = Result<SpipedStream<&'a Socket>, HandshakeError>> + Unpin,
     ) -> Result<SpipedStream<&'a Socket>, ConnectionError> {
         let limit = self.config.timeout.get();
         let shaken = timeout(limit, handshake).await;

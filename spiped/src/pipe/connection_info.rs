@@ -192,7 +192,10 @@ impl Stopwatch {
     /// # Errors
     ///
     /// The work fails with this error.
-    pub async fn time<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    pub async fn time<T, E>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Unpin,
+    ) -> Result<T, E> {
         self.time_on(Duration::ZERO, work).await
     }
 
@@ -204,7 +207,7 @@ impl Stopwatch {
     pub async fn time_on<T, E>(
         &self,
         before: Duration,
-        work: impl Future<Output = Result<T, E>>,
+        work: impl Future<Output = Result<T, E>> + Unpin,
     ) -> Result<T, E> {
         let start = Instant::now();
         let done = work.await?;
@@ -221,19 +224,21 @@ impl Stopwatch {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[tokio::test]
     async fn a_stopwatch_shows_what_succeeds() {
         let watch = Stopwatch::default();
-        let failed: Result<(), ()> = watch.time(async { Err(()) }).await;
+        let failed: Result<(), ()> = watch.time(pin!(async { Err(()) })).await;
         assert_eq!((failed, watch.elapsed()), (Err(()), None));
         let pause = Duration::from_millis(2);
-        let slept = watch.time_on(pause, async {
+        let sleep = pin!(async {
             tokio::time::sleep(pause).await;
             Ok::<_, ()>(())
         });
-        slept.await.unwrap();
+        watch.time_on(pause, sleep).await.unwrap();
         assert!(watch.elapsed().unwrap() >= pause * 2);
     }
 

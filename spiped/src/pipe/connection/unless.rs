@@ -1,4 +1,7 @@
 //! Work for a connection that is given up when the connection ends otherwise.
+//!
+//! The work is pinned where it is, in a box or by `pin!`: an async function that took it would keep room for it
+//! twice.
 
 use spiped_tokio::Socket;
 
@@ -8,7 +11,7 @@ use crate::pipe::close_reason::ConnectionError;
 /// Runs `work`, and gives it up when the connection `source` breaks.
 pub(super) async fn unless_broken<T>(
     source: &Socket,
-    work: impl Future<Output = Result<T, ConnectionError>>,
+    work: impl Future<Output = Result<T, ConnectionError>> + Unpin,
 ) -> Result<T, ConnectionError> {
     tokio::select! {
         biased;
@@ -21,7 +24,7 @@ pub(super) async fn unless_broken<T>(
 /// first byte was unused.
 pub(crate) async fn unless_gone<T>(
     source: &Socket,
-    work: impl Future<Output = Result<T, ConnectionError>>,
+    work: impl Future<Output = Result<T, ConnectionError>> + Unpin,
 ) -> Result<T, ConnectionError> {
     match unless_broken(source, work).await {
         Err(ConnectionError::Abandoned(_)) if !source.has_unread() => Err(ConnectionError::Unused),
@@ -32,7 +35,7 @@ pub(crate) async fn unless_gone<T>(
 /// Runs `work` for the client that holds `key`, and gives it up when the key is removed.
 pub(super) async fn unless_removed<T>(
     key: &Entry,
-    work: impl Future<Output = Result<T, ConnectionError>>,
+    work: impl Future<Output = Result<T, ConnectionError>> + Unpin,
 ) -> Result<T, ConnectionError> {
     tokio::select! {
         biased;
@@ -44,7 +47,7 @@ pub(super) async fn unless_removed<T>(
 /// Runs `work`, and gives it up when the peer of `source` closes the connection.
 pub(super) async fn unless_left<T>(
     source: &Socket,
-    work: impl Future<Output = T>,
+    work: impl Future<Output = T> + Unpin,
 ) -> Result<T, ConnectionError> {
     tokio::select! {
         biased;
