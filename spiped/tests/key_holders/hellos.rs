@@ -1,5 +1,7 @@
 //! Every field of both hellos.
 
+use std::fs;
+
 use testbed::Pattern;
 
 use super::*;
@@ -277,4 +279,23 @@ fn one_that_is_cut_is_refused() {
         }
         scene.end();
     }
+}
+
+/// Whoever holds two keys of a server is the client of one nonce with that nonce's key alone.
+#[test]
+fn one_of_another_key_of_the_server_is_refused() {
+    let mut site = Site::new();
+    let folder = site.dir.join("keys");
+    fs::create_dir(&folder).unwrap();
+    site.dir.write("keys/alice.key", KEY_FILE);
+    site.dir.write("keys/bob.key", [b'b'; 32]);
+    site.key = folder;
+    let scene = Scene::at(site, Front::Decrypting, &[]);
+    let mut meeting = scene.meet();
+    let (hello, _) = meeting.own();
+    meeting.nonces.keys = Keys::new(&v2::shared_key(&[b'b'; 32]));
+    let sealed = meeting.seal(&hello);
+    meeting.wire.tx.write_all(&sealed).unwrap();
+    meeting.expect_refused();
+    scene.end();
 }

@@ -70,8 +70,11 @@ struct Hello {
 
 impl Scene {
     fn start(front: Front, args: &[&str]) -> Self {
+        Self::at(Site::new(), front, args)
+    }
+
+    fn at(site: Site, front: Front, args: &[&str]) -> Self {
         let ours = testbed::ours!();
-        let site = Site::new();
         let listener = Listener::bind(Transport::V4, &site.dir);
         let mode = match front {
             Front::Decrypting => Mode::Decrypt,
