@@ -27,7 +27,10 @@ standard_library() {
         fi
     fi
     cargo_env=(RUSTC_BOOTSTRAP=1)
-    cargo_args+=(-Zbuild-std)
+    case $target in
+        *-none-*) cargo_args+=(-Zbuild-std=core,alloc) ;;
+        *) cargo_args+=(-Zbuild-std) ;;
+    esac
     if [[ -d $made/sysroot-$compiler ]]; then
         cargo_env+=(RUSTC="$made/sysroot-$compiler/rustc")
     fi

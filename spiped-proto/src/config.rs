@@ -1,6 +1,6 @@
 //! What one end chooses before a handshake.
 
-use std::fmt;
+use core::fmt;
 
 /// Whether this end takes part in forward secrecy, and whether the peer must. It concerns version 1
 /// only: version 2 always has forward secrecy.

@@ -19,7 +19,7 @@ pub(crate) mod x25519;
 pub(crate) enum Library {
     /// Assembly and intrinsics for x86-64 and ARMv8, which must not be entered on processors without
     /// them.
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
     Graviola,
     Portable,
 }
@@ -29,7 +29,7 @@ impl Library {
     ///
     /// `--cfg spiped_portable` at build time, a switch for tests, forces the portable one.
     pub(crate) fn fastest() -> Self {
-        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
         if !cfg!(spiped_portable) && graviola_runs() {
             return Self::Graviola;
         }
@@ -45,7 +45,7 @@ impl Library {
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
         let all = [
-            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
             graviola_runs().then_some(Self::Graviola),
             Some(Self::Portable),
         ];
@@ -54,7 +54,7 @@ impl Library {
 }
 
 /// Whether this processor has the instructions that graviola uses.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
 fn graviola_runs() -> bool {
     // Its own look leaves out bmi2, and adx in a build for valgrind; its X25519 uses both.
     graviola::util::is_cpu_supported()
@@ -63,7 +63,7 @@ fn graviola_runs() -> bool {
 }
 
 /// Whether this processor has the instructions that graviola uses.
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(feature = "std", target_arch = "aarch64"))]
 fn graviola_runs() -> bool {
     graviola::util::is_cpu_supported()
 }

@@ -1,5 +1,7 @@
 //! What a handshake takes from chance.
 
+use alloc::boxed::Box;
+
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::crypto::group14::Exponent;
@@ -44,8 +46,8 @@ impl Entropy {
     }
 }
 
-impl std::fmt::Debug for Entropy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Entropy(..)")
     }
 }

@@ -3,7 +3,9 @@
 //! Nothing here reads, waits or draws random numbers. The expensive arithmetic sits in a step of its
 //! own, [`Computation`], so that the caller can run it where it delays nobody.
 
-use std::fmt;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
 
 use crate::config::{HandshakeConfig, Version};
 use crate::entropy::Entropy;

@@ -1,6 +1,6 @@
 //! Many keys at one server.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
 
 use subtle::{Choice, ConditionallySelectable};
 

@@ -14,6 +14,9 @@
 //! - [`Sealer`] and [`Opener`] are the two directions of a session. They work in place, in buffers of
 //!   the caller; how long records are is known to them alone.
 //!
+//! The feature `std`, which is on unless default features are turned off, brings faster cryptography.
+//! Without it the crate needs an allocator, pointers that are atomic, and no operating system.
+//!
 //! # Example
 //!
 //! Both ends in one place, with a message from the client to the server:
@@ -68,10 +71,13 @@
 //! # Ok::<(), Error>(())
 //! ```
 #![forbid(unsafe_code)]
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
+
+extern crate alloc;
 
 mod config;
 mod crypto;

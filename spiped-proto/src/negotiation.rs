@@ -2,6 +2,8 @@
 //!
 //! The versions meet here alone. Either goes on where this ends.
 
+use alloc::boxed::Box;
+
 use crate::config::{HandshakeConfig, Version, Versions};
 use crate::crypto::{Library, mlkem, x25519};
 use crate::entropy::Entropy;

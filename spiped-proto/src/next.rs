@@ -1,5 +1,8 @@
 //! What a handshake's state machine, of either version and role, asks for next.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use crate::config::Version;
 use crate::session::Session;
 

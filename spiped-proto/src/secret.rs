@@ -1,6 +1,6 @@
 //! K, the secret that both ends share, made from a key file's bytes.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
@@ -32,8 +32,8 @@ impl AsRef<Self> for HeldKey {
     }
 }
 
-impl std::fmt::Debug for HeldKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for HeldKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("HeldKey(..)")
     }
 }
@@ -87,8 +87,8 @@ impl Secret {
     }
 }
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Secret(..)")
     }
 }
@@ -119,8 +119,8 @@ impl SecretHasher {
     }
 }
 
-impl std::fmt::Debug for SecretHasher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Debug for SecretHasher {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("SecretHasher(..)")
     }
 }

@@ -1,7 +1,7 @@
 //! The two directions of a connection whose handshake is over, whichever version it speaks.
 
-use std::fmt;
-use std::ops::Range;
+use core::fmt;
+use core::ops::Range;
 
 use crate::config::Version;
 use crate::error::Error;

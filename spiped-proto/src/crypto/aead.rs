@@ -1,5 +1,7 @@
 //! AES-256-GCM with 12-byte nonces and 16-byte tags (NIST SP 800-38D), in place.
 
+use alloc::boxed::Box;
+
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};
 
@@ -13,7 +15,7 @@ pub(crate) type Nonce = [u8; 12];
 pub(crate) struct Aead(Cipher);
 
 enum Cipher {
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
     Graviola(Box<graviola::aead::AesGcm>),
     Portable(Box<Aes256Gcm>),
 }
@@ -21,7 +23,7 @@ enum Cipher {
 impl Aead {
     pub(crate) fn new(library: Library, key: &Key) -> Self {
         Self(match library {
-            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
             Library::Graviola => Cipher::Graviola(Box::new(graviola::aead::AesGcm::new(key))),
             Library::Portable => Cipher::Portable(Box::new(Aes256Gcm::new(key.into()))),
         })
@@ -40,7 +42,7 @@ impl Aead {
             .split_last_chunk_mut::<TAG_LEN>()
             .ok_or(Unauthentic)?;
         match &self.0 {
-            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
             Cipher::Graviola(cipher) => cipher.encrypt(nonce, aad, text, tag),
             Cipher::Portable(cipher) => {
                 let made = cipher.encrypt_inout_detached(nonce.into(), aad, text.into());
@@ -63,7 +65,7 @@ impl Aead {
             .split_last_chunk_mut::<TAG_LEN>()
             .ok_or(Unauthentic)?;
         match &self.0 {
-            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
             Cipher::Graviola(cipher) => cipher
                 .decrypt(nonce, aad, text, tag)
                 .map_err(|_| Unauthentic)?,

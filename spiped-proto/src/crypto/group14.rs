@@ -1,6 +1,8 @@
 //! Powers modulo the 2048-bit MODP prime of RFC 3526 section 3 ("group 14"), in constant time, of the
 //! crate `crypto-bigint`.
 
+use alloc::boxed::Box;
+#[cfg(feature = "std")]
 use std::sync::LazyLock;
 
 use crypto_bigint::modular::{ConstMontyForm, ConstMontyParams};
@@ -89,12 +91,18 @@ type Table = [Residue; 1 << ROWS];
 /// every row as a digit d, 2^x is the product over all i of `TABLE[d]^(2^i)`. Every entry of the table
 /// is read each time.
 pub(crate) fn power_of_two(exponent: &Exponent) -> Element {
+    #[cfg(feature = "std")]
     static TABLE: LazyLock<Table> = LazyLock::new(table);
+    #[cfg(feature = "std")]
+    let table = &*TABLE;
+    // Nothing can wait for another thread to make it.
+    #[cfg(not(feature = "std"))]
+    let table = &table();
     let mut power = Zeroizing::new(Residue::ONE);
     let mut factor = Zeroizing::new(Residue::ONE);
     for position in (0..ROW_BITS).rev() {
         let digit = exponent.digit(position);
-        for (entry, index) in TABLE.iter().zip(0..) {
+        for (entry, index) in table.iter().zip(0..) {
             factor.ct_assign(entry, digit.ct_eq(&index));
         }
         *power = power.square().mul(&factor);

@@ -1,5 +1,7 @@
 //! ML-KEM-768 (FIPS 203), with its randomness passed in.
 
+use alloc::boxed::Box;
+
 use ml_kem::kem::Decapsulate;
 use ml_kem::{KeyExport, ml_kem_768};
 use zeroize::{Zeroize, Zeroizing};
@@ -17,7 +19,7 @@ pub(crate) type SharedSecret = Zeroizing<[u8; 32]>;
 pub(crate) struct DecapsulationKey(Key);
 
 enum Key {
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
     Graviola(Box<graviola::key_agreement::mlkem768::DecapKey>),
     Portable(Box<ml_kem_768::DecapsulationKey>),
 }
@@ -26,7 +28,7 @@ impl DecapsulationKey {
     /// KeyGen from d ‖ z. 8 µs with graviola, 68 with ml-kem.
     pub(crate) fn generate(library: Library, seed: &Seed) -> Self {
         Self(match library {
-            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
             Library::Graviola => {
                 use graviola::key_agreement::mlkem768::DecapKey;
                 Key::Graviola(Box::new(DecapKey::keygen_internal(seed)))
@@ -42,7 +44,7 @@ impl DecapsulationKey {
 
     pub(crate) fn encapsulation_key(&self) -> [u8; ENCAPSULATION_KEY_LEN] {
         match &self.0 {
-            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
             Key::Graviola(key) => key.encapsulation_key().as_bytes(),
             Key::Portable(key) => key.encapsulation_key().to_bytes().into(),
         }
@@ -52,7 +54,7 @@ impl DecapsulationKey {
     /// graviola, 108 with ml-kem.
     pub(crate) fn decapsulate(self, ciphertext: &[u8; CIPHERTEXT_LEN]) -> SharedSecret {
         match self.0 {
-            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
             Key::Graviola(key) => Zeroizing::new(*key.decaps(&(*ciphertext).into()).as_ref()),
             Key::Portable(key) => Zeroizing::new(key.decapsulate(&(*ciphertext).into()).into()),
         }
@@ -67,7 +69,7 @@ pub(crate) fn encapsulate(
     m: &[u8; 32],
 ) -> Option<([u8; CIPHERTEXT_LEN], SharedSecret)> {
     match library {
-        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
         Library::Graviola => {
             use graviola::key_agreement::mlkem768::{EncapKey, Message};
             let key = EncapKey::from_bytes(encapsulation_key).ok()?;

@@ -12,7 +12,7 @@ pub(crate) type PrivateKey = Zeroizing<[u8; LEN]>;
 /// X25519(k, 9). 8 µs with graviola, 16 with dalek.
 pub(crate) fn public_key(library: Library, private: &PrivateKey) -> [u8; LEN] {
     match library {
-        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
         Library::Graviola => {
             use graviola::key_agreement::x25519::StaticPrivateKey;
             StaticPrivateKey::from_array(private)
@@ -31,7 +31,7 @@ pub(crate) fn shared_secret(
     peer: &[u8; LEN],
 ) -> Option<Zeroizing<[u8; LEN]>> {
     match library {
-        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
         Library::Graviola => {
             use graviola::key_agreement::x25519::{PublicKey, StaticPrivateKey};
             let shared =

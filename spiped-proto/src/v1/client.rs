@@ -1,5 +1,7 @@
 //! The client's handshake from top to bottom (protocol v1, "Handshake").
 
+use alloc::boxed::Box;
+
 use super::kdf::SaltedKeys;
 use super::local_end::LocalEnd;
 use super::messages::{Hello, array};

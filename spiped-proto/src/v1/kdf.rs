@@ -3,6 +3,8 @@
 //!
 //! Keys are derived where they stay, on the heap: to move them leaves no copy behind.
 
+use alloc::boxed::Box;
+
 use zeroize::Zeroizing;
 
 use super::Nonce;
@@ -54,7 +56,7 @@ impl SaltedKeys {
 
 /// dhmac_C alone, of a key that is tried, into its place.
 pub(super) fn derive_dhmac_c(secret: &Secret, nonces: &Nonces, to: &mut Tag) {
-    pbkdf2(secret, nonces, &[], std::slice::from_mut(to));
+    pbkdf2(secret, nonces, &[], core::slice::from_mut(to));
 }
 
 /// The keys of one direction: E for AES-256-CTR, H for HMAC-SHA256.

@@ -1,5 +1,7 @@
 //! What an end brings along, and what it makes of the peer's public value.
 
+use alloc::boxed::Box;
+
 use zeroize::Zeroizing;
 
 use super::Nonce;

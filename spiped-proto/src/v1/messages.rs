@@ -1,5 +1,8 @@
 //! The two hellos, `y_C ‖ h_C` and `y_S ‖ h_S` (protocol v1, handshake steps 3 to 5).
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use crate::crypto::group14::Element;
 use crate::crypto::hmac::{HmacKey, Tag};
 use crate::error::Error;

@@ -1,6 +1,7 @@
 //! Packets of 1060 bytes that carry 1 to 1024 bytes each (protocol v1, "Packets").
 
-use std::fmt;
+use alloc::boxed::Box;
+use core::fmt;
 
 use zeroize::Zeroizing;
 

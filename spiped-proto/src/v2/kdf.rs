@@ -1,5 +1,7 @@
 //! Keys, tags and transcripts: HMAC-SHA256 and SHA-256 of what protocol v2, sections 0 to 3, says.
 
+use alloc::boxed::Box;
+
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;

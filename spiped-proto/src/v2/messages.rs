@@ -1,5 +1,8 @@
 //! The two hellos, H_S and H_C: an X25519 value and one of ML-KEM, sealed (protocol v2, section 2).
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use super::kdf::{Key, Transcript};
 use crate::crypto::aead::{Aead, TAG_LEN};
 use crate::crypto::mlkem::{CIPHERTEXT_LEN, ENCAPSULATION_KEY_LEN};

@@ -1,7 +1,7 @@
 //! Records: data with padding, and the end of a direction, under keys that move on (protocol v2,
 //! section 3).
 
-use std::fmt;
+use core::fmt;
 
 use super::kdf::{self, Key};
 use crate::crypto::Library;

@@ -1,5 +1,7 @@
 //! The server's handshake from top to bottom, behind nonce_C (protocol v2, section 2).
 
+use alloc::boxed::Box;
+
 use super::kdf::{self, Transcript};
 use super::messages::{ClientHello, ServerHello};
 use super::record::{Opener, Sealer};
