@@ -16,8 +16,9 @@ outcome() {
 }
 
 # Runs a command in which warnings are errors in the workspace, and in nothing that it is built from.
+# A plain sh may drop variables with a dash in their names, as CARGO_BIN_EXE_spiped-demo.
 deny_warnings() {
-    printf '#!/bin/sh\nexec "$@" -Dwarnings\n' > "$work/deny-warnings"
+    printf '#!/usr/bin/env bash\nexec "$@" -Dwarnings\n' > "$work/deny-warnings"
     chmod +x "$work/deny-warnings"
     RUSTC_WORKSPACE_WRAPPER=$work/deny-warnings "$@"
 }
