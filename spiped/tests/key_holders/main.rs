@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod hellos;
+mod order;
 mod records;
 
 use std::io::{Read, Write};
@@ -235,27 +236,33 @@ impl Meeting<'_> {
     fn agree(&mut self, hello: &Hello, ss_x: Option<fn(&Key) -> Key>) -> [Secret; 2] {
         let sealed = self.seal(hello);
         self.wire.tx.write_all(&sealed).unwrap();
-        let t0 = self.nonces.t0();
-        let ss_x = |theirs: &Key, private: &Key| match ss_x {
-            None => v2::x25519(private, theirs),
-            Some(of_theirs) => of_theirs(theirs),
-        };
         if self.is_client() {
-            let (_, ss_m) = self.own();
-            let t1 = v2::transcript(&t0, &self.h_s);
-            let ss_x = ss_x(&self.theirs.0, &self.private);
-            let t2 = v2::transcript(&t1, &sealed);
-            return self.nonces.secrets(&ss_m, &ss_x, &t2);
+            return self.secrets_behind(&sealed, ss_x);
         }
-        let t1 = v2::transcript(&t0, &sealed);
+        let t1 = v2::transcript(&self.nonces.t0(), &sealed);
         let h_c = read(&mut self.wire.rx, H_C);
         let public = v2::open_hello(&self.nonces.k_c(), &t1, &h_c).unwrap();
         let (x, ct) = public.split_first_chunk().unwrap();
         let ss_m = v2::decapsulate(&self.seeds, ct);
-        let ss_x = ss_x(x, &self.private);
-        let [of_client, of_server] =
-            (self.nonces).secrets(&ss_m, &ss_x, &v2::transcript(&t1, &h_c));
+        let t2 = v2::transcript(&t1, &h_c);
+        let [of_client, of_server] = self.nonces.secrets(&ss_m, &self.ss_x(x, ss_x), &t2);
         [of_server, of_client]
+    }
+
+    /// The same for a client that has sent nothing of its hello yet.
+    fn secrets_behind(&self, h_c: &[u8], ss_x: Option<fn(&Key) -> Key>) -> [Secret; 2] {
+        let (_, ss_m) = self.own();
+        let t1 = v2::transcript(&self.nonces.t0(), &self.h_s);
+        let t2 = v2::transcript(&t1, h_c);
+        let ss_x = self.ss_x(&self.theirs.0, ss_x);
+        self.nonces.secrets(&ss_m, &ss_x, &t2)
+    }
+
+    fn ss_x(&self, theirs: &Key, other: Option<fn(&Key) -> Key>) -> Key {
+        match other {
+            None => v2::x25519(&self.private, theirs),
+            Some(of_theirs) => of_theirs(theirs),
+        }
     }
 
     /// The plain side, which a decrypting daemon has connected to by now.
