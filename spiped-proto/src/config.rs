@@ -4,7 +4,7 @@ use core::fmt;
 
 /// Whether this end takes part in forward secrecy, and whether the peer must. It concerns version 1
 /// only: version 2 always has forward secrecy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ForwardSecrecy {
     /// Send `y = 1` and skip the key exchange arithmetic (`-f`).
     Disabled,
@@ -17,6 +17,7 @@ pub enum ForwardSecrecy {
 
 /// A version of the protocol on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Version {
     /// The protocol of spiped 1.0 to 1.6.
     V1,
@@ -24,17 +25,27 @@ pub enum Version {
     V2,
 }
 
+impl Version {
+    /// Its number: 1 or 2.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+        }
+    }
+}
+
+/// Writes the number.
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V1 => "1",
-            Self::V2 => "2",
-        })
+        self.number().fmt(f)
     }
 }
 
 /// Which versions this end allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Versions {
     /// All versions; two ends use the newest that both know. The default.
     #[default]
@@ -55,7 +66,7 @@ impl Versions {
 }
 
 /// What one end chooses for its handshakes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct HandshakeConfig {
     /// Forward secrecy in version 1.

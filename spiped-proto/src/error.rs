@@ -6,7 +6,7 @@
 /// [`BufferTooSmall`](Error::BufferTooSmall) and [`Finished`](Error::Finished), which concern the
 /// caller of a [`Sealer`](crate::Sealer), means that the connection must be dropped in a way that the
 /// other side cannot take for an orderly end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The MAC over the peer's public value is wrong: the peer has another key, or does not speak

@@ -1,6 +1,7 @@
 //! Many keys at one server.
 
 use alloc::sync::Arc;
+use core::slice;
 
 use subtle::{Choice, ConditionallySelectable};
 
@@ -33,7 +34,7 @@ impl Keyring {
     }
 
     /// All keys, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Secret> {
+    pub fn iter(&self) -> slice::Iter<'_, Secret> {
         self.0.iter()
     }
 
@@ -56,6 +57,15 @@ impl Keyring {
 impl FromIterator<Secret> for Keyring {
     fn from_iter<I: IntoIterator<Item = Secret>>(secrets: I) -> Self {
         Self(secrets.into_iter().collect())
+    }
+}
+
+impl<'k> IntoIterator for &'k Keyring {
+    type Item = &'k Secret;
+    type IntoIter = slice::Iter<'k, Secret>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

@@ -19,6 +19,15 @@ fn keyring(size: usize) -> Keyring {
     (0..size).map(key).collect()
 }
 
+#[test]
+fn a_keyring_has_its_keys_in_order() {
+    let keys = keyring(3);
+    assert_eq!((keys.len(), keys.iter().len()), (3, 3));
+    for (number, secret) in (&keys).into_iter().enumerate() {
+        assert!(secret.is_same(&key(number)));
+    }
+}
+
 fn client(secret: &Secret) -> End {
     End::new(Step::client(secret, config(Disabled), entropy(1)))
 }

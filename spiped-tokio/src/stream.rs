@@ -7,6 +7,8 @@ mod sending;
 
 use std::fmt;
 use std::io;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -141,6 +143,14 @@ impl<IO> SpipedStream<IO> {
             )),
             false => Ok(()),
         }
+    }
+}
+
+/// The descriptor of the stream underneath, to ask the system about.
+#[cfg(unix)]
+impl<IO: AsFd> AsFd for SpipedStream<IO> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
     }
 }
 

@@ -38,7 +38,7 @@ async fn pair(
 fn record_len(version: Version) -> usize {
     match version {
         Version::V1 => 1060,
-        Version::V2 => 293,
+        _ => 293,
     }
 }
 

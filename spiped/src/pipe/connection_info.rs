@@ -71,10 +71,7 @@ impl ConnectionInfo {
     /// Returns the number of that version, 1 or 2; None before the ends have agreed.
     #[must_use]
     pub fn protocol(&self) -> Option<u64> {
-        self.version.get().map(|version| match version {
-            Version::V1 => 1,
-            Version::V2 => 2,
-        })
+        self.version.get().map(|version| version.number().into())
     }
 
     /// Notes the addresses that a balancer's PROXY header gave; once.

@@ -201,10 +201,7 @@ fn a_server_of_the_library_speaks_the_newest_that_it_and_its_client_allow() {
                     stream.read_to_end(&mut question).await.unwrap();
                     stream.write_all(&question).await.unwrap();
                     stream.shutdown().await.unwrap();
-                    Some(match stream.version() {
-                        Version::V1 => 1,
-                        Version::V2 => 2,
-                    })
+                    Some(stream.version().number())
                 })
             });
             let came = by_spipe(&ours, &site, &address, allowed);

@@ -1,0 +1,37 @@
+//! Errors as people read them: each line of a chain says something that no other one has said.
+
+use std::error::Error;
+use std::io;
+
+use spiped_tokio::{DialError, Endpoint, HandshakeError, ProtocolError, RelayError};
+
+fn chain(error: &dyn Error) -> Vec<String> {
+    let sources = std::iter::successors(Some(error), |&error| error.source());
+    sources.map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_error_prints_its_source_once() {
+    let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+    let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, ProtocolError::TruncatedPacket);
+    let dial = DialError::Connect {
+        endpoint: Endpoint::Unix("/run/socket".into()),
+        error: refused(),
+    };
+    let errors: [Box<dyn Error>; 8] = [
+        Box::new(HandshakeError::NoKey),
+        Box::new(HandshakeError::NoClient),
+        Box::new(HandshakeError::from(ProtocolError::HandshakeMac)),
+        Box::new(HandshakeError::from(refused())),
+        Box::new(cut()),
+        Box::new(RelayError::Plain(refused())),
+        Box::new(RelayError::Encrypted(cut())),
+        Box::new(dial),
+    ];
+    for error in errors {
+        let lines = chain(&*error);
+        for (line, said) in lines.iter().skip(1).zip(&lines) {
+            assert!(!said.contains(line), "{lines:?}");
+        }
+    }
+}
