@@ -154,6 +154,23 @@ impl<IO: AsFd> AsFd for SpipedStream<IO> {
     }
 }
 
+impl<IO: AsyncWrite + Unpin> SpipedStream<IO> {
+    /// Ends this direction once all that was sealed is sent, with a function that writes some of the record
+    /// that says so.
+    fn poll_end_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&mut IO, &mut Context<'_>, &[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
+        self.check()?;
+        let Self { io, sending, .. } = self;
+        ready!(sending.poll_send(io, cx))?;
+        sending.finish()?;
+        ready!(sending.poll_send_by(|end| write(io, cx, end)))?;
+        Pin::new(io).poll_shutdown(cx)
+    }
+}
+
 fn fault(error: Error) -> io::Error {
     let kind = match error {
         Error::TruncatedPacket | Error::UnauthenticatedEnd => io::ErrorKind::UnexpectedEof,
@@ -214,12 +231,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for SpipedStream<IO> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check()?;
-        let Self { io, sending, .. } = self.get_mut();
-        ready!(sending.poll_send(io, cx))?;
-        sending.finish()?;
-        ready!(sending.poll_send(io, cx))?;
-        Pin::new(io).poll_shutdown(cx)
+        let write =
+            |io: &mut IO, cx: &mut Context<'_>, end: &[u8]| Pin::new(io).poll_write(cx, end);
+        self.get_mut().poll_end_by(cx, write)
     }
 }
 

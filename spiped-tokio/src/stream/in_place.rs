@@ -27,7 +27,8 @@ impl SpipedStream<&Socket> {
         self.sending.poll_send(&mut self.io, cx)
     }
 
-    /// Reads plaintext into the slots of records, once all that was sealed is sent, and seals it there.
+    /// Reads plaintext into the slots of records, and seals it there. All that was sealed before is sent by
+    /// then, but for what a handshake has left.
     /// Gives its length in bytes, 0 at its end.
     pub(crate) fn poll_seal(
         &mut self,
@@ -53,15 +54,10 @@ impl SpipedStream<&Socket> {
         Poll::Ready(Ok(len))
     }
 
-    /// Ends the stream once all that was sealed is sent. The record that says so and the FIN go out in
-    /// one segment where the system can do it.
+    /// Ends this direction. The record that says so and the FIN go out in one segment where the system can
+    /// do it.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check()?;
-        ready!(self.poll_send(cx))?;
-        let Self { io, sending, .. } = self;
-        sending.finish()?;
-        ready!(sending.poll_send_by(|end| io.poll_write_last(cx, end)))?;
-        Pin::new(io).poll_shutdown(cx)
+        self.poll_end_by(cx, |io, cx, end| io.poll_write_last(cx, end))
     }
 
     /// Whether the peer's records have a fault, which [`poll_open`](Self::poll_open) tells behind the
