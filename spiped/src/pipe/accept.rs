@@ -19,6 +19,7 @@ use crate::pipe::admission::Permit;
 use crate::pipe::close_reason::{CloseReason, ConnectionError};
 use crate::pipe::connection::{ConnectionHandler, unless_gone};
 use crate::pipe::connection_info::ConnectionInfo;
+use crate::pipe::hops;
 use crate::pipe::state::PipeState;
 use crate::pipe::unproved::{UnprovedConnections, UnprovedGuard};
 use crate::pipe::workers::Workers;
@@ -57,13 +58,20 @@ impl Acceptor {
     /// by a worker, which goes on when this future is dropped.
     pub async fn accept(self: Arc<Self>, mut listener: watch::Receiver<Arc<Listener>>) {
         loop {
-            let permit = self.may_accept().await;
             let current = Arc::clone(&listener.borrow_and_update());
-            let accepted = tokio::select! {
-                accepted = current.accept_detached() => accepted,
-                Ok(()) = listener.changed() => continue,
-            };
-            match accepted {
+            let _port = hops::listen(&current);
+            tokio::select! {
+                () = self.accept_from(&current) => {}
+                Ok(()) = listener.changed() => {}
+            }
+        }
+    }
+
+    /// Accepts the connections of one listener for ever.
+    async fn accept_from(self: &Arc<Self>, listener: &Listener) {
+        loop {
+            let permit = self.may_accept().await;
+            match listener.accept_detached().await {
                 Ok((source, peer)) => self.hand_over(source, peer, permit),
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {

@@ -18,7 +18,7 @@ use crate::keys::Keys;
 use crate::pipe::admission::Admission;
 use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection_info::ConnectionInfo;
-use crate::pipe::hops::{self, Accepted, HopGuard};
+use crate::pipe::hops::{self, HopGuard};
 use crate::pipe::idle::{self, Idle};
 use crate::pipe::resolved::Resolved;
 use crate::pipe::target::Targets;
@@ -251,8 +251,8 @@ impl ConnectionHandler {
     async fn dial_from(&self, source: &Socket) -> Result<Dialled, ConnectionError> {
         let pipe = self.targets.pipe();
         // A connection to a unix socket cannot be told from others.
-        let accepted = Accepted::new(source);
-        let is_loop = || accepted.map_or(self.is_loop, |accepted| accepted.is_loop(pipe));
+        let has_no_address = || source.peer_address().is_none();
+        let is_loop = || hops::is_loop(source, pipe) || self.is_loop && has_no_address();
         let check = || match is_loop() {
             true => Err(ConnectionError::Loop),
             false => Ok(()),
@@ -261,7 +261,7 @@ impl ConnectionHandler {
         let target = self.dial().await?;
         // The pipe that made the connection may have noted it only now.
         check()?;
-        let hop = hops::note(accepted, &target, pipe);
+        let hop = hops::note(source, &target, pipe);
         Ok((target, hop))
     }
 
