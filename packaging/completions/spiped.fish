@@ -33,9 +33,9 @@ complete -c spiped -n "__fish_spiped_needs_command" -l protocol -d 'Speak only t
 2\t''"
 complete -c spiped -n "__fish_spiped_needs_command" -s o -l timeout -d 'Give up connecting, or a handshake, after this long [default: 5]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -s n -l max-connections -d 'Connections at once; 0 for no limit [default: 100]' -r -f
-complete -c spiped -n "__fish_spiped_needs_command" -l max-connections-per-client -d 'The same for each client of many keys [default: 0]' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -l max-connections-per-client -d 'Connections of each client of many keys; 0 for no limit [default: 0]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l max-unproved -d 'Connections without a proof of the key [default: 4096]' -r -f
-complete -c spiped -n "__fish_spiped_needs_command" -l max-unproved-per-source -d 'The same from one address; 0 for no limit [default: 0]' -r -f
+complete -c spiped -n "__fish_spiped_needs_command" -l max-unproved-per-source -d 'Those without a proof from one address; 0 for no limit [default: 0]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l idle -d 'Close connections without data for this long [default: never]' -r -f
 complete -c spiped -n "__fish_spiped_needs_command" -l proxy-protocol -d 'Tell the target who has connected: v1 or v2' -r -f -a "v1\t''
 v2\t''"

@@ -9,7 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms, floor by floor, from the top. A room imports rooms of lower floors only.
+/// The rooms, layer by layer, from the top. A room imports rooms of lower layers only.
 const FLOORS: [&[&str]; 8] = [
     &["daemon"],
     &["admin", "commands"],

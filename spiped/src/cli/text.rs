@@ -18,7 +18,7 @@ spiped {-e | -d} -s SOURCE -t TARGET -k KEYFILE [-DFj] [-b BIND]
        spiped check FILE
        spiped status --control PATH [--connections | --json]
        spiped reload --control PATH
-       spiped probe TARGET -k KEYFILE [-b BIND] [-f | -g] [-o SECONDS]
+       spiped probe TARGET -k KEYFILE [-b BIND] [-f | -g] [-j] [-o SECONDS]
               [--protocol VERSION]
        spiped keygen FILE
        spiped {-v | --help}";
@@ -78,8 +78,8 @@ pub(super) const KEYGEN_INTRODUCTION: &str = "\
 spiped keygen - make a key file
 
 Writes 32 random bytes to a new file that only its owner can read, or to
-standard output for -. Copy it to the other end in a safe way: who holds it gets
-through.
+standard output for -. Copy it to the other end in a safe way: who holds it
+gets through.
 ";
 
 pub(super) const CHECK_INTRODUCTION: &str = "\
@@ -100,8 +100,8 @@ pub(super) const RELOAD_INTRODUCTION: &str = "\
 spiped reload - have a daemon read its file and keys again
 
 As SIGHUP does, but waits for the outcome and prints it: what has changed, or
-all that is wrong, in which case nothing has changed but that clients whose keys
-were removed are out. That takes 30 seconds at most.
+all that is wrong, in which case nothing has changed but that clients whose
+keys were removed are out. That takes 30 seconds at most.
 ";
 
 pub(super) const PROBE_INTRODUCTION: &str = "\

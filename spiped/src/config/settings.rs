@@ -34,13 +34,13 @@ pub struct ConnectionConfig {
 
     /// Connections at once; 0 for no limit
     ///
-    /// Have at most this many connections at once; the default is 100. At the limit spiped warns and
-    /// stops accepting; connections that wait are served as others end. 0 is no limit, and so is a
-    /// negative number. A number that starts with 0 is octal, with 0x hexadecimal.
+    /// Have at most this many connections at once; the default is 100. At the limit spiped warns. With
+    /// -e it accepts no more; with -d peers prove the key and wait. They are served as others end. 0
+    /// is no limit, and so is a negative number. A number that starts with 0 is octal, with 0x hexadecimal.
     #[arg(short = 'n', long, value_name = "MAX", default_value_t)]
     pub max_connections: Limit<100>,
 
-    /// The same for each client of many keys
+    /// Connections of each client of many keys; 0 for no limit
     ///
     /// With -d and keys of clients, have at most this many connections of each client at once, those
     /// included that wait for their turn at the limit of -n. One more is closed, with a line in the
@@ -51,14 +51,14 @@ pub struct ConnectionConfig {
     /// Connections without a proof of the key
     ///
     /// With -d, let at most this many connections be that have not proved yet that they hold the
-    /// key; the default is 4096. For one more, another one is closed: one that has sent nothing if
-    /// there is any, and the oldest. They take no connection of -n and none to the target. However
+    /// key; the default is 4096. For one more, another one is closed: the oldest of those that have
+    /// sent nothing or, if there is none, the oldest of all. They take no connection of -n and none to the target. However
     /// many are asked for, 0 for no limit, they get at most half of the open files that those of -n
     /// leave.
     #[arg(long, value_name = "MAX", default_value_t)]
     pub max_unproved: Limit<4096>,
 
-    /// The same from one address; 0 for no limit
+    /// Those without a proof from one address; 0 for no limit
     ///
     /// With -d, the same for those from one IPv4 address or one IPv6 network of 64 bits. For one
     /// more, one of its own is closed. 0 is no limit, and the default: a source is then left alone
