@@ -3,9 +3,12 @@
 //! AES-256-GCM, X25519 and ML-KEM-768 come from graviola where the processor has what it needs, and
 //! from RustCrypto and dalek elsewhere. Both give the same bytes.
 //!
-//! Values with secrets wipe themselves when dropped. What the libraries leave behind are copies on the
-//! stack, of values that are made there and then moved, and of what powers are made of on the way:
-//! later calls write over them, and nothing else does.
+//! Values with secrets wipe themselves when dropped. What the libraries leave on the stack is in
+//! docs/dependencies.md: later calls write over it, and nothing else does.
+
+use alloc::boxed::Box;
+
+use zeroize::Zeroizing;
 
 pub(crate) mod aead;
 pub(crate) mod ctr;
@@ -13,6 +16,15 @@ pub(crate) mod group14;
 pub(crate) mod hmac;
 pub(crate) mod mlkem;
 pub(crate) mod x25519;
+
+/// A shared secret on the heap, wiped when dropped: to move it leaves no copy behind.
+pub(crate) type SharedSecret = Box<Zeroizing<[u8; 32]>>;
+
+fn shared_secret(bytes: &[u8; 32]) -> SharedSecret {
+    let mut secret = Box::new(Zeroizing::new([0; 32]));
+    secret.copy_from_slice(bytes);
+    secret
+}
 
 /// Which library does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +68,12 @@ impl Library {
 /// Whether this processor has the instructions that graviola uses.
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 fn graviola_runs() -> bool {
-    // Its own look leaves out bmi2, and adx in a build for valgrind; its X25519 uses both.
+    // Its own look leaves out bmi2 (X25519, ML-KEM) and popcnt (ML-KEM), and adx (X25519) in a build
+    // for valgrind.
     graviola::util::is_cpu_supported()
         && std::arch::is_x86_feature_detected!("adx")
         && std::arch::is_x86_feature_detected!("bmi2")
+        && std::arch::is_x86_feature_detected!("popcnt")
 }
 
 /// Whether this processor has the instructions that graviola uses.
@@ -70,4 +84,4 @@ fn graviola_runs() -> bool {
 
 /// What was to be opened is not what was sealed, or something is longer than the cipher allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unauthentic;
+pub(crate) struct AeadError;

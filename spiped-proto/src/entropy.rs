@@ -1,4 +1,4 @@
-//! What a handshake takes from chance.
+//! The random bytes of one handshake.
 
 use alloc::boxed::Box;
 

@@ -2,10 +2,11 @@
 
 /// Why a handshake or a stream of records cannot go on.
 ///
-/// Every variant but [`PacketNumbersExhausted`](Error::PacketNumbersExhausted),
-/// [`BufferTooSmall`](Error::BufferTooSmall) and [`Finished`](Error::Finished), which concern the
-/// caller of a [`Sealer`](crate::Sealer), means that the connection must be dropped in a way that the
-/// other side cannot take for an orderly end.
+/// Every variant but [`BufferTooSmall`](Error::BufferTooSmall) and [`Finished`](Error::Finished), which
+/// concern the caller of a [`Sealer`](crate::Sealer), means that the connection must be dropped in a
+/// way that the other side cannot take for an orderly end.
+///
+/// What version 1 calls a packet is a record in version 2; its MAC is the tag of AES-GCM there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -13,6 +14,10 @@ pub enum Error {
     /// this protocol (protocol v1, handshake step 4).
     #[error("wrong key, or the peer does not speak spiped")]
     HandshakeMac,
+    /// The peer's hello does not open, although it has the key: somebody in between has changed it, or
+    /// has repeated the nonce of another connection (protocol v2, section 2).
+    #[error("the peer's hello was changed on the way, or is of another connection")]
+    HelloTag,
     /// The peer's public value is 0, or p - 1, or not below the group's prime p (protocol v1,
     /// handshake step 4); or an X25519 value that leads to zero, or an ML-KEM key that fails the
     /// check of FIPS 203 (protocol v2, section 2).
@@ -31,10 +36,19 @@ pub enum Error {
     /// A packet's MAC is wrong: it was changed, repeated, reordered or made by somebody else.
     #[error("a packet was tampered with (bad MAC)")]
     PacketMac,
-    /// An authenticated packet says that it carries no data, or more than a packet can: 1024 bytes in
-    /// version 1, 16384 in version 2.
+    /// An authenticated packet of version 1 says that it carries no data, or more than the 1024 bytes
+    /// that a packet can.
     #[error("a packet has a length out of range: {0} bytes")]
     PacketLength(u32),
+    /// An authenticated record of version 2 has sizes, in bytes, that its kind does not allow (protocol
+    /// v2, section 3).
+    #[error("a record has sizes out of range: {length} bytes of data, padded to {padded}")]
+    RecordSizes {
+        /// The length of the data.
+        length: u16,
+        /// The length with padding.
+        padded: u16,
+    },
     /// An authenticated record is of a kind that is none (protocol v2, section 3).
     #[error("a packet is of an unknown kind: {0}")]
     PacketKind(u8),
@@ -50,7 +64,7 @@ pub enum Error {
     /// The stream ended inside a packet.
     #[error("the stream was cut inside a packet")]
     TruncatedPacket,
-    /// All 2^64 packet numbers of this direction are used up.
+    /// All packet numbers of this direction are used up: 2^64 of version 1, or 2^64 - 1 of version 2.
     #[error("all packet numbers are used up")]
     PacketNumbersExhausted,
     /// The buffer has fewer bytes in its slots than were to be sealed, or too little room for what

@@ -134,8 +134,8 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// [`Error::HandshakeMac`], [`Error::PublicValueRange`], [`Error::NoForwardSecrecy`] and
-    /// [`Error::Version`]: drop the connection.
+    /// [`Error::HandshakeMac`], [`Error::HelloTag`], [`Error::PublicValueRange`],
+    /// [`Error::NoForwardSecrecy`] and [`Error::Version`]: drop the connection.
     pub fn feed(mut self, input: &[u8]) -> Result<(usize, Step), Error> {
         let used = input.len().min(self.missing());
         self.received.extend(input.iter().take(used));

@@ -178,7 +178,7 @@ impl Server {
                 // Its tag is right under a key of the server: version 2 with that key.
                 if let Some(index) = v2::find(&keys, &nonce_c) {
                     let secret = keys.get(index).ok_or(Error::Version)?.clone();
-                    let key = v2::Holder { index, secret };
+                    let key = v2::MatchedKey { index, secret };
                     let server = v2::Server::begin(Library::fastest(), key, entropy, nonce_c);
                     return Ok(server.map(State::ServerV2));
                 }

@@ -8,8 +8,8 @@ use zeroize::Zeroize;
 use crate::crypto::hmac::HmacKey;
 use crate::v2;
 
-/// K and what version 2 makes of it as they lie in memory, without a pointer to anything elsewhere:
-/// what HMAC needs of them. They are wiped when dropped, and never printed.
+/// The states of HMAC-SHA256 under K, K_tag, K_hello and K_mix, without a pointer to anything elsewhere.
+/// They are wiped when dropped, and never printed.
 #[derive(Clone)]
 pub struct HeldKey {
     key: HmacKey,

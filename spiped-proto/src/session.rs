@@ -7,11 +7,11 @@ use crate::config::Version;
 use crate::error::Error;
 use crate::{v1, v2};
 
-/// One bound for buffers, in bytes: what leaves in one segment. Systems hand at most 64 KiB at once to the
+/// The recommended length of buffers, 65,280 bytes: what leaves in one segment. Systems hand at most 64 KiB at once to the
 /// network, IP and TCP headers included (segmentation offload); one byte more is a tiny segment of its own.
 pub const BUFFER_LEN: usize = 64 * 1024 - 256;
 
-/// What a handshake ends with: one direction each.
+/// The two directions of a connection, which a handshake gives at its end.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Session {
@@ -143,8 +143,8 @@ impl Sealer {
     /// # Errors
     ///
     /// [`Error::BufferTooSmall`] if the slots hold fewer bytes, [`Error::Finished`] after
-    /// [`finish`](Self::finish), and [`Error::PacketNumbersExhausted`] if fewer of the 2^64 numbers
-    /// of a direction are left. Nothing is sealed then.
+    /// [`finish`](Self::finish), and [`Error::PacketNumbersExhausted`] if fewer numbers of this
+    /// direction are left. Nothing is sealed then.
     pub fn seal(&mut self, buffer: &mut [u8], plaintext: usize) -> Result<usize, Error> {
         if self.finished {
             return Err(Error::Finished);
@@ -231,7 +231,7 @@ impl Opener {
     ///
     /// # Errors
     ///
-    /// [`Error::PacketMac`], [`Error::PacketKind`], [`Error::PacketLength`],
+    /// [`Error::PacketMac`], [`Error::PacketKind`], [`Error::PacketLength`], [`Error::RecordSizes`],
     /// [`Error::PacketPadding`], [`Error::DataAfterEnd`] and [`Error::PacketNumbersExhausted`]: the
     /// connection must be dropped. An error stays.
     pub fn open(&mut self, records: &mut [u8]) -> Result<Opened, Error> {

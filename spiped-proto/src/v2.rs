@@ -12,14 +12,14 @@ mod tests;
 pub(crate) use client::{Client, LocalEnd};
 pub(crate) use kdf::{Keys, client_nonce, is_server_nonce};
 pub(crate) use keyring::{find, is_short};
-pub(crate) use server::{Holder, Server};
+pub(crate) use server::{MatchedKey, Server};
 
 use crate::crypto::Library;
 use crate::next::Work;
 
 pub(crate) type Nonce = [u8; 32];
 
-/// How long an end takes for ss_X and ss_M: some 40 µs, or 180 with the portable library.
+/// How long an end takes for ss_X and ss_M: tens of microseconds, or hundreds with the portable library.
 fn key_exchange(library: Library) -> Work {
     match library.is_fast() {
         true => Work::Short,

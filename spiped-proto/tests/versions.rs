@@ -184,7 +184,7 @@ fn no_bit_of_a_hello_can_be_changed_unnoticed() {
         changed[bit / 8] ^= 1 << (bit % 8);
         let mut client = client(Newest);
         client.receive(&changed);
-        assert_eq!(client.failed, Some(Error::HandshakeMac), "bit {bit}");
+        assert_eq!(client.failed, Some(Error::HelloTag), "bit {bit}");
         assert_eq!((client.proved, client.sent.len()), (false, 32));
     }
     for bit in (32 * 8..CLIENT_SENDS * 8).step_by(29) {
@@ -192,7 +192,7 @@ fn no_bit_of_a_hello_can_be_changed_unnoticed() {
         changed[bit / 8] ^= 1 << (bit % 8);
         let mut server = server(Newest);
         server.receive(&changed);
-        assert_eq!(server.failed, Some(Error::HandshakeMac), "bit {bit}");
+        assert_eq!(server.failed, Some(Error::HelloTag), "bit {bit}");
         assert!(!server.proved);
     }
 }
@@ -204,7 +204,7 @@ fn what_is_replayed_or_sent_back_proves_nothing() {
     let secret = Secret::from_key_file(KEY_FILE);
     let mut server = End::new(Step::server(&secret, config(Newest), entropy(9)));
     server.receive(&client_sends);
-    assert_eq!(server.failed, Some(Error::HandshakeMac));
+    assert_eq!(server.failed, Some(Error::HelloTag));
     assert_eq!((server.proved, server.sent.len()), (false, SERVER_SENDS));
     // A server that was recorded is none of this client's.
     let mut client = client_with(Newest, KEY_FILE, 9);

@@ -12,14 +12,13 @@
     reason = "a measurement may stop where it goes wrong"
 )]
 
-use std::hint::black_box;
+mod v1;
+mod v2;
+
 use std::process::ExitCode;
 use std::time::Instant;
 
-use spiped_proto::{
-    BUFFER_LEN, Computation, Entropy, ForwardSecrecy, HandshakeConfig, Incoming, Keyring, Opener,
-    Sealer, Secret, Step, Version, Versions,
-};
+use spiped_proto::{Computation, Entropy, Incoming, Secret, Step};
 
 const MEASUREMENTS: usize = 100_000;
 /// A power takes so much longer than a packet.
@@ -35,57 +34,108 @@ const CROPS: i32 = 100;
 fn main() -> ExitCode {
     let given = std::env::args().nth(1).and_then(|text| text.parse().ok());
     let measurements = given.unwrap_or(MEASUREMENTS).max(PER_POWER * 100);
-    let powers = measurements / PER_POWER;
     println!(
         "{:<46} {:>9} {:>11} {:>11} {:>8}  verdict",
         "classes", "measured", "first, ns", "second, ns", "max |t|"
     );
+    let (many, few) = (measurements, measurements / PER_POWER);
     let control = row(
         "control: leaky comparison, early and late",
-        measurements,
-        leaky(),
+        many,
+        v1::leaky(),
     );
     let others = [
-        row("packet, wrong MAC: early and late", measurements, packets()),
+        row("1: packet, wrong MAC: early and late", many, v1::packets()),
         row(
-            "client hello, wrong MAC: early and late",
-            measurements,
-            hellos(false),
+            "1: client hello, wrong MAC: early and late",
+            many,
+            v1::hellos(false),
         ),
         row(
-            "server hello, wrong MAC: early and late",
-            measurements,
-            hellos(true),
+            "1: server hello, wrong MAC: early and late",
+            many,
+            v1::hellos(true),
         ),
         row(
-            "hello, one of 16 keys: first and last",
-            measurements,
-            keys(16),
+            "1: hello, one of 16 keys: first and last",
+            many,
+            v1::keys(16),
         ),
         row(
-            "hello, one of 1000 keys: first and last",
-            powers,
-            keys(1000),
+            "1: hello, one of 1000 keys: first and last",
+            few,
+            v1::keys(1000),
         ),
         row(
-            "2^x: fixed and random x",
-            powers,
-            powers_of(false, FIXED, None),
+            "1: 2^x: fixed and random x",
+            few,
+            v1::powers(false, FIXED, None),
         ),
         row(
-            "2^x: few and many bits",
-            powers,
-            powers_of(false, FEW, Some(MANY)),
+            "1: 2^x: few and many bits",
+            few,
+            v1::powers(false, FEW, Some(MANY)),
         ),
         row(
-            "y^x: fixed and random x",
-            powers,
-            powers_of(true, FIXED, None),
+            "1: y^x: fixed and random x",
+            few,
+            v1::powers(true, FIXED, None),
         ),
         row(
-            "y^x: few and many bits",
-            powers,
-            powers_of(true, FEW, Some(MANY)),
+            "1: y^x: few and many bits",
+            few,
+            v1::powers(true, FEW, Some(MANY)),
+        ),
+        row(
+            "2: client nonce, wrong tag: early and late",
+            many,
+            v2::client_nonces(),
+        ),
+        row(
+            "2: server nonce, wrong tag: early and late",
+            many,
+            v2::server_nonces(),
+        ),
+        row(
+            "2: nonce, one of 100 keys: first and last",
+            many,
+            v2::keys(100),
+        ),
+        row(
+            "2: nonce, one of 1000 keys: first and last",
+            few,
+            v2::keys(1000),
+        ),
+        row(
+            "2: client hello, wrong tag: early and late",
+            few,
+            v2::hellos(false),
+        ),
+        row(
+            "2: server hello, wrong tag: early and late",
+            few,
+            v2::hellos(true),
+        ),
+        row(
+            "2: header of a record, wrong tag: early, late",
+            few,
+            v2::records(5, 20),
+        ),
+        row(
+            "2: body of a record, wrong tag: early, late",
+            few,
+            v2::records(277, 292),
+        ),
+        row("2: key pairs: few and many bits of s", few, v2::key_pairs()),
+        row(
+            "2: client's exchange: few and many bits of c",
+            few,
+            v2::exchanges(true),
+        ),
+        row(
+            "2: server's exchange: few and many bits of s",
+            few,
+            v2::exchanges(false),
         ),
     ];
     if control < CERTAIN {
@@ -111,7 +161,8 @@ impl Random {
     }
 }
 
-/// Measures, prints a line and returns the largest |t|.
+/// Measures, prints a line and returns the largest |t|. `measure` gives the nanoseconds that an input of
+/// the first class (false) or the second takes.
 fn row(name: &str, measurements: usize, mut measure: impl FnMut(bool, &mut Random) -> f64) -> f64 {
     let mut random = Random(1);
     let mut times = Vec::new();
@@ -177,26 +228,15 @@ fn secret() -> Secret {
     Secret::from_key_file(b"a measurement has no secrets")
 }
 
-fn entropy(nonce: u8, exponent: &[u8; 32]) -> Entropy {
+/// Random bytes that are none: x of version 1 and the X25519 key of version 2 are `private`.
+fn entropy(nonce: u8, private: &[u8; 32]) -> Entropy {
     let mut bytes = [nonce; Entropy::LEN];
-    if let Some(place) = bytes.get_mut(32..64) {
-        place.copy_from_slice(exponent);
+    for place in [32..64, 64..96] {
+        if let Some(place) = bytes.get_mut(place) {
+            place.copy_from_slice(private);
+        }
     }
     Entropy::take(&mut bytes)
-}
-
-fn config(forward_secrecy: ForwardSecrecy) -> HandshakeConfig {
-    HandshakeConfig::default()
-        .with_forward_secrecy(forward_secrecy)
-        .with_versions(Versions::Only(Version::V1))
-}
-
-fn client(forward_secrecy: ForwardSecrecy, exponent: &[u8; 32]) -> Step {
-    Step::client(&secret(), config(forward_secrecy), entropy(1, exponent))
-}
-
-fn server(forward_secrecy: ForwardSecrecy) -> Step {
-    Step::server(secret(), config(forward_secrecy), entropy(2, &[3; 32]))
 }
 
 /// Goes on until the peer is needed, or the end; returns what was sent.
@@ -232,184 +272,13 @@ fn feed(step: Step, message: &[u8]) -> Step {
     next
 }
 
-const FAST: ForwardSecrecy = ForwardSecrecy::Disabled;
-
-/// What a server says to the client: its nonce and its hello.
-fn server_says(forward_secrecy: ForwardSecrecy) -> (Vec<u8>, Vec<u8>) {
-    let (nonce_s, server) = advance(server(forward_secrecy));
-    let (nonce_c, client) = advance(client(FAST, &[0; 32]));
-    let (hello_c, _) = advance(feed(client, &nonce_s));
-    let (_, server) = advance(feed(server, &nonce_c));
-    let (hello_s, _) = advance(feed(server, &hello_c));
-    (nonce_s, hello_s)
-}
-
-/// A session of the same keys each time; the client's sealer and the server's opener.
-fn session() -> (Sealer, Opener) {
-    let (nonce_c, client) = advance(client(FAST, &[0; 32]));
-    let (nonce_s, server) = advance(server(FAST));
-    let (hello_c, client) = advance(feed(client, &nonce_s));
-    let (_, server) = advance(feed(server, &nonce_c));
-    let (hello_s, server) = advance(feed(server, &hello_c));
-    let (_, client) = advance(feed(client, &hello_s));
-    match (client, server) {
-        (Step::Done(client), Step::Done(server)) => (client.sealer, server.opener),
-        other => panic!("the handshake is over: {other:?}"),
-    }
-}
-
-/// The first byte of a MAC at the end is wrong, or the last.
-fn spoil(message: &mut [u8], late: bool) {
-    let place = if late { 1 } else { 32 };
-    let place = message.len().saturating_sub(place);
-    if let Some(byte) = message.get_mut(place) {
-        *byte ^= 1;
-    }
-}
-
-fn packet() -> Vec<u8> {
-    let mut packet = vec![7; BUFFER_LEN];
-    let (mut sealer, _) = session();
-    let sealed = sealer.seal(&mut packet, 1).expect("it is the first");
-    packet.truncate(sealed);
-    packet
-}
-
-fn open(openers: &mut [Opener; BATCH], packet: &mut [u8]) {
-    for opener in openers {
-        let opened = opener.open(black_box(&mut *packet));
-        assert!(black_box(opened).is_err());
-    }
-}
-
-fn packets() -> impl FnMut(bool, &mut Random) -> f64 {
-    let right = packet();
-    move |late, _| {
-        let mut wrong = right.clone();
-        spoil(&mut wrong, late);
-        let mut openers = std::array::from_fn(|_| session().1);
-        time(|| open(&mut openers, &mut wrong))
-    }
-}
-
-/// The same, and then the comparison once more as it must not be.
-fn leaky() -> impl FnMut(bool, &mut Random) -> f64 {
-    let right = packet();
-    move |late, _| {
-        let mut wrong = right.clone();
-        spoil(&mut wrong, late);
-        let mut openers = std::array::from_fn(|_| session().1);
-        time(|| {
-            open(&mut openers, &mut wrong);
-            for _ in 0..BATCH {
-                let macs = black_box(&right).iter().zip(black_box(&wrong)).rev();
-                // From the end to the front, so it takes longer the earlier they differ.
-                let mut same = macs
-                    .take(32)
-                    .take_while(|(a, b)| black_box(a) == black_box(b));
-                black_box(same.by_ref().count());
-            }
-        })
-    }
-}
-
-/// A hello at a server, or at a client.
-fn hellos(at_client: bool) -> impl FnMut(bool, &mut Random) -> f64 {
-    let (nonce_s, hello_s) = server_says(FAST);
-    let (nonce_c, start) = advance(client(FAST, &[0; 32]));
-    let (hello_c, _) = advance(feed(start, &nonce_s));
-    move |late, _| {
-        let mut wrong = if at_client {
-            hello_s.clone()
-        } else {
-            hello_c.clone()
-        };
-        spoil(&mut wrong, late);
-        let states: [Incoming; BATCH] = std::array::from_fn(|_| {
-            let (start, nonce) = match at_client {
-                true => (client(FAST, &[0; 32]), &nonce_s),
-                false => (server(FAST), &nonce_c),
-            };
-            waiting(advance(feed(advance(start).1, nonce)).1)
-        });
-        time(|| {
-            for state in states {
-                let fed = state.feed(black_box(&wrong));
-                assert!(black_box(fed).is_err());
-            }
-        })
-    }
-}
-
-/// A right hello at a server with so many keys, made with its first key or its last.
-fn keys(count: usize) -> impl FnMut(bool, &mut Random) -> f64 {
-    let key = |number: usize| Secret::from_key_file(&number.to_be_bytes());
-    let ring: Keyring = (0..count).map(key).collect();
-    let start = move || Step::server(&ring, config(FAST), entropy(2, &[3; 32]));
-    let (nonce_s, _) = advance(start());
-    let client = |number| Step::client(&key(number), config(FAST), entropy(1, &[0; 32]));
-    let (nonce_c, _) = advance(client(0));
-    let hello = |number| advance(feed(advance(client(number)).1, &nonce_s)).0;
-    let hellos = (hello(0), hello(count.saturating_sub(1)));
-    move |is_last, _| {
-        // Both are there to be read for both classes.
-        let hello = black_box(if is_last { &hellos.1 } else { &hellos.0 }).clone();
-        let state = waiting(advance(feed(advance(start()).1, &nonce_c)).1);
-        let mut next = None;
-        let time = time(|| {
-            let (_, step) = state.feed(black_box(&hello)).expect("a key fits");
-            next = Some(match step {
-                Step::Compute(trial) => run(trial),
-                authenticated => authenticated,
-            });
-        });
-        assert!(matches!(black_box(next), Some(Step::Authenticated(_))));
-        time
-    }
-}
-
-const FIXED: [u8; 32] = [0x5c; 32];
-const FEW: [u8; 32] = [0; 32];
-const MANY: [u8; 32] = [0xff; 32];
-
-/// A client's 2^x, or y^x of a server's y; x is `first`, or `second`, or any.
-fn powers_of(
-    shared: bool,
-    first: [u8; 32],
-    second: Option<[u8; 32]>,
-) -> impl FnMut(bool, &mut Random) -> f64 {
-    let (nonce_s, hello_s) = server_says(ForwardSecrecy::Enabled);
-    move |is_second, random| {
-        // Made for both classes, so that both find the same in the caches.
-        let mut any = [0; 32];
-        for bytes in any.chunks_mut(8) {
-            bytes.copy_from_slice(&random.next().to_le_bytes());
-        }
-        let exponent = match is_second {
-            true => second.unwrap_or(any),
-            false => first,
-        };
-        let Step::Send(nonce) = client(ForwardSecrecy::Enabled, &exponent) else {
-            panic!("a client begins with its nonce");
-        };
-        let mut power = computation(nonce.sent());
-        if shared {
-            let (_, waiting) = advance(feed(run(power), &nonce_s));
-            power = match feed(waiting, &hello_s) {
-                Step::Authenticated(peer) => computation(peer.proceed()),
-                other => panic!("the server has proved itself: {other:?}"),
-            };
-        }
-        let mut next = None;
-        let time = time(|| next = Some(black_box(power).run()));
-        drop(black_box(next));
-        time
-    }
-}
-
 fn computation(step: Step) -> Computation {
     match step {
         Step::Compute(computation) => computation,
         other => panic!("a power comes next: {other:?}"),
     }
 }
+
+const FIXED: [u8; 32] = [0x5c; 32];
+const FEW: [u8; 32] = [0; 32];
+const MANY: [u8; 32] = [0xff; 32];

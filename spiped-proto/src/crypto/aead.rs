@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};
 
-use super::{Library, Unauthentic};
+use super::{AeadError, Library};
 
 pub(crate) const TAG_LEN: usize = 16;
 pub(crate) type Key = [u8; 32];
@@ -37,16 +37,14 @@ impl Aead {
         nonce: &Nonce,
         aad: &[u8],
         sealed: &mut [u8],
-    ) -> Result<(), Unauthentic> {
-        let (text, tag) = sealed
-            .split_last_chunk_mut::<TAG_LEN>()
-            .ok_or(Unauthentic)?;
+    ) -> Result<(), AeadError> {
+        let (text, tag) = sealed.split_last_chunk_mut::<TAG_LEN>().ok_or(AeadError)?;
         match &self.0 {
             #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
             Cipher::Graviola(cipher) => cipher.encrypt(nonce, aad, text, tag),
             Cipher::Portable(cipher) => {
                 let made = cipher.encrypt_inout_detached(nonce.into(), aad, text.into());
-                *tag = made.map_err(|_| Unauthentic)?.into();
+                *tag = made.map_err(|_| AeadError)?.into();
             }
         }
         Ok(())
@@ -60,18 +58,16 @@ impl Aead {
         nonce: &Nonce,
         aad: &[u8],
         sealed: &'s mut [u8],
-    ) -> Result<&'s mut [u8], Unauthentic> {
-        let (text, tag) = sealed
-            .split_last_chunk_mut::<TAG_LEN>()
-            .ok_or(Unauthentic)?;
+    ) -> Result<&'s mut [u8], AeadError> {
+        let (text, tag) = sealed.split_last_chunk_mut::<TAG_LEN>().ok_or(AeadError)?;
         match &self.0 {
             #[cfg(all(feature = "std", any(target_arch = "x86_64", target_arch = "aarch64")))]
             Cipher::Graviola(cipher) => cipher
                 .decrypt(nonce, aad, text, tag)
-                .map_err(|_| Unauthentic)?,
+                .map_err(|_| AeadError)?,
             Cipher::Portable(cipher) => cipher
                 .decrypt_inout_detached(nonce.into(), aad, (&mut *text).into(), (&*tag).into())
-                .map_err(|_| Unauthentic)?,
+                .map_err(|_| AeadError)?,
         }
         Ok(text)
     }
@@ -148,7 +144,7 @@ mod tests {
                 for bit in 0..whole.len() * 8 {
                     let mut changed = whole.clone();
                     changed[bit / 8] ^= 1 << (bit % 8);
-                    assert_eq!(open(&aead, 1, b"aad", &changed), Err(Unauthentic));
+                    assert_eq!(open(&aead, 1, b"aad", &changed), Err(AeadError));
                 }
                 let (_, cut) = whole.split_first().unwrap();
                 let other = Aead::new(library, &[6; 32]);
@@ -160,13 +156,13 @@ mod tests {
                     open(&aead, 2, b"aad", &whole),
                     open(&other, 1, b"aad", &whole),
                 ] {
-                    assert_eq!(refused, Err(Unauthentic));
+                    assert_eq!(refused, Err(AeadError));
                 }
             }
             for shorter in 0..TAG_LEN {
                 let mut bytes = vec![0; shorter];
-                assert_eq!(aead.open(&[1; 12], b"", &mut bytes), Err(Unauthentic));
-                assert_eq!(aead.seal(&[1; 12], b"", &mut bytes), Err(Unauthentic));
+                assert_eq!(aead.open(&[1; 12], b"", &mut bytes), Err(AeadError));
+                assert_eq!(aead.seal(&[1; 12], b"", &mut bytes), Err(AeadError));
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::config::{ForwardSecrecy, HandshakeConfig};
 use crate::crypto::group14::{self, Element, Exponent};
 use crate::error::Error;
 
-/// What is this end's, and the same through the whole handshake.
+/// The nonce, the exponent and the configuration of this end.
 pub(crate) struct LocalEnd {
     pub(super) nonce: Nonce,
     pub(super) config: HandshakeConfig,

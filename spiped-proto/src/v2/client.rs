@@ -31,7 +31,7 @@ pub(crate) enum Client {
     },
 }
 
-/// What is this end's.
+/// The ephemeral keys of this end.
 pub(crate) struct LocalEnd {
     library: Library,
     /// A fresh X25519 pair (c, X_C).

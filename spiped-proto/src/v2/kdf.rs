@@ -1,4 +1,4 @@
-//! Keys, tags and transcripts: HMAC-SHA256 and SHA-256 of what protocol v2, sections 0 to 3, says.
+//! Keys, tags and transcripts: HMAC-SHA256 and SHA-256 of what protocol v2, sections 1 to 3, says.
 
 use alloc::boxed::Box;
 

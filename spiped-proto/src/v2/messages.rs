@@ -9,7 +9,7 @@ use crate::crypto::mlkem::{CIPHERTEXT_LEN, ENCAPSULATION_KEY_LEN};
 use crate::crypto::{Library, x25519};
 use crate::error::Error;
 
-/// X_S ‖ ek, or X_C ‖ ct. None of it is secret, for either is fresh.
+/// X_S ‖ ek, or X_C ‖ ct: public values.
 pub(crate) struct Hello<const KEM_LEN: usize> {
     pub(super) x: [u8; x25519::LEN],
     pub(super) kem: Box<[u8; KEM_LEN]>,
@@ -34,7 +34,7 @@ impl<const KEM_LEN: usize> Hello<KEM_LEN> {
     ) -> Result<Vec<u8>, Error> {
         let mut hello = [&x[..], kem, &[0; TAG_LEN]].concat();
         let sealed = Aead::new(library, key).seal(&[0; 12], transcript, &mut hello);
-        sealed.map_err(|_| Error::HandshakeMac)?;
+        sealed.map_err(|_| Error::HelloTag)?;
         Ok(hello)
     }
 
@@ -46,9 +46,9 @@ impl<const KEM_LEN: usize> Hello<KEM_LEN> {
     ) -> Result<Self, Error> {
         let mut hello = message.to_vec();
         let opened = Aead::new(library, key).open(&[0; 12], transcript, &mut hello);
-        let opened = opened.map_err(|_| Error::HandshakeMac)?;
-        let (x, kem) = opened.split_first_chunk().ok_or(Error::HandshakeMac)?;
-        let kem = kem.first_chunk().ok_or(Error::HandshakeMac)?;
+        let opened = opened.map_err(|_| Error::HelloTag)?;
+        let (x, kem) = opened.split_first_chunk().ok_or(Error::HelloTag)?;
+        let kem = kem.first_chunk().ok_or(Error::HelloTag)?;
         Ok(Self {
             x: *x,
             kem: Box::new(*kem),

@@ -3,6 +3,8 @@
 
 use core::fmt;
 
+use zeroize::Zeroize;
+
 use super::kdf::{self, Key};
 use crate::crypto::Library;
 use crate::crypto::aead::{Aead, Nonce, TAG_LEN};
@@ -47,8 +49,8 @@ struct Direction {
     /// key_e, expanded once there is something to do. It takes 0.3 µs to make, and more memory than all
     /// else of a direction.
     aead: Option<Aead>,
-    /// Whether it is kept behind the next record: from the second in a row on, so that a connection
-    /// with a record now and then keeps none.
+    /// Whether the expanded key is kept between records: false up to the first one since `rest`, so that a
+    /// connection with a record now and then keeps none.
     busy: bool,
     /// n, the number of the next record.
     number: u64,
@@ -77,13 +79,20 @@ impl Direction {
         self.busy = false;
     }
 
+    /// Wipes the keys behind the last record.
+    fn end(&mut self) {
+        self.rest();
+        self.key.zeroize();
+        self.next.zeroize();
+    }
+
     /// be32(part) ‖ be64(n), where part 0 is the header and 1 the body.
     fn nonce(&self, part: u8) -> Nonce {
         let [a, b, c, d, e, f, g, h] = self.number.to_be_bytes();
         [0, 0, 0, part, a, b, c, d, e, f, g, h]
     }
 
-    /// Whether so many records are left. n never reaches 2^64.
+    /// Whether so many records are left. n never reaches 2^64, and is not 2^64 - 1 either.
     fn check_numbers(&self, records: usize) -> Result<(), Error> {
         let end = self.number.checked_add(records as u64);
         end.map(drop).ok_or(Error::PacketNumbersExhausted)
@@ -136,7 +145,7 @@ impl Sealer {
     pub(crate) fn finish(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.0.check_numbers(1)?;
         let sealed = self.record(buffer, END, 0)?;
-        self.0.rest();
+        self.0.end();
         Ok(sealed)
     }
 
@@ -210,7 +219,7 @@ impl Header {
             _ => return Err(Error::PacketKind(kind)),
         };
         if !right || header.padded > DATA_LEN {
-            return Err(Error::PacketLength(length.max(padded).into()));
+            return Err(Error::RecordSizes { length, padded });
         }
         Ok(header)
     }
@@ -257,7 +266,7 @@ impl Opener {
         self.direction.count();
         if header.kind == END {
             self.ended = true;
-            self.rest();
+            self.direction.end();
             return Ok(Opened::End { consumed });
         }
         Ok(Opened::Data {

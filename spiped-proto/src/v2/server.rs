@@ -21,27 +21,27 @@ pub(crate) enum Server {
     KeyPairs {
         library: Library,
         entropy: Entropy,
-        key: Holder,
+        key: MatchedKey,
         nonce_c: Nonce,
     },
     /// A message: H_C.
     Hello {
         local: KeyPairs,
-        key: Holder,
+        key: MatchedKey,
         t0: Transcript,
         t1: Transcript,
     },
     /// Arithmetic: ss_X and ss_M.
     KeyExchange {
         local: KeyPairs,
-        key: Holder,
+        key: MatchedKey,
         t2: Transcript,
         hello: ClientHello,
     },
 }
 
 /// The key under which the tag of nonce_C is right.
-pub(crate) struct Holder {
+pub(crate) struct MatchedKey {
     pub(crate) index: usize,
     pub(crate) secret: Secret,
 }
@@ -57,7 +57,7 @@ impl Server {
     /// Begins once the tag of nonce_C is right under a key.
     pub(crate) fn begin(
         library: Library,
-        key: Holder,
+        key: MatchedKey,
         entropy: Entropy,
         nonce_c: Nonce,
     ) -> Next<Self> {

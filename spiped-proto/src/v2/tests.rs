@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::kdf::{self, Key};
 use super::record::{Opener, Sealer};
-use super::{Client, Holder, LocalEnd, Nonce, Server};
+use super::{Client, LocalEnd, MatchedKey, Nonce, Server};
 use crate::config::Version;
 use crate::crypto::aead::Aead;
 use crate::crypto::hmac::HmacKey;
@@ -114,7 +114,7 @@ impl Vector {
         .concat();
         let entropy = Entropy::take(&mut entropy.try_into().unwrap());
         let nonce_c = self.array("nonce_C");
-        Server::begin(library, Holder { index, secret }, entropy, nonce_c)
+        Server::begin(library, MatchedKey { index, secret }, entropy, nonce_c)
     }
 }
 
@@ -253,14 +253,14 @@ fn keys_and_transcripts() {
         let (x_s, x_c) = (vector.array("X_S"), vector.array("X_C"));
         assert_eq!(x25519::public_key(library, &s), x_s);
         assert_eq!(x25519::public_key(library, &c), x_c);
-        let ss_x = *vector.key("ss_X");
+        let ss_x = vector.key("ss_X");
         assert_eq!(x25519::shared_secret(library, &s, &x_c), Some(ss_x.clone()));
         assert_eq!(x25519::shared_secret(library, &c, &x_s), Some(ss_x.clone()));
 
         let dk = DecapsulationKey::generate(library, &vector.seed());
         let (ek, ct) = (vector.array("ek"), vector.array("ct"));
         assert_eq!(dk.encapsulation_key(), ek);
-        let ss_m = *vector.key("ss_M");
+        let ss_m = vector.key("ss_M");
         let encapsulated = mlkem::encapsulate(library, &ek, &vector.array("mlkem_m"));
         assert_eq!(encapsulated, Some((ct, ss_m.clone())));
         assert_eq!(dk.decapsulate(&ct), ss_m);

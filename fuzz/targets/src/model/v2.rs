@@ -198,7 +198,7 @@ impl Handshake {
         };
         let t1 = transcript(&self.nonces.t0(), &h_s);
         expected.outcome = match gcm::open(&self.nonces.k_c(), [0; 12], &t1, h_c) {
-            None => Outcome::Failed(Error::HandshakeMac),
+            None => Outcome::Failed(Error::HelloTag),
             Some(public) => {
                 expected.proved = Some((key, Version::V2));
                 let (x_c, ct) = public.split_first_chunk().unwrap();
@@ -229,7 +229,7 @@ impl Handshake {
         };
         let t0 = self.nonces.t0();
         let Some(public) = gcm::open(&self.nonces.k_s(), [0; 12], &t0, h_s) else {
-            expected.outcome = Outcome::Failed(Error::HandshakeMac);
+            expected.outcome = Outcome::Failed(Error::HelloTag);
             return expected;
         };
         expected.proved = Some((0, Version::V2));

@@ -81,7 +81,7 @@ pub(super) fn streams_that_are_refused() {
             );
             let right = match entry.text("fault") {
                 "Kind" => matches!(fault, Err(Error::PacketKind(2 | 255))),
-                "Size" => matches!(fault, Err(Error::PacketLength(_))),
+                "Size" => matches!(fault, Err(Error::RecordSizes { .. })),
                 "Padding" => fault == Err(Error::PacketPadding),
                 "Behind" => fault == Err(Error::DataAfterEnd),
                 "Cut" => {

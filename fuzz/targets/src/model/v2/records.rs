@@ -56,8 +56,10 @@ pub fn open_with(key: &Key, number: u64, stream: &[u8]) -> Result<(u8, Vec<u8>, 
         _ => return Err(Error::PacketKind(kind)),
     };
     if !right {
-        // Of two sizes, the larger one is told.
-        return Err(Error::PacketLength(padded.max(length) as u32));
+        return Err(Error::RecordSizes {
+            length: length as u16,
+            padded: padded as u16,
+        });
     }
     let whole = HEADER_LEN + padded + BODY_OVERHEAD;
     let body = stream

@@ -193,10 +193,10 @@ fn choices() {
 /// What the files call a fault.
 fn is_called(error: Error, fault: &Value) -> bool {
     match fault.as_str() {
-        Some("HelloTag") => error == Error::HandshakeMac,
+        Some("HelloTag") => error == Error::HelloTag,
         Some("ZeroX" | "Ek") => error == Error::PublicValueRange,
         Some("Kind") => matches!(error, Error::PacketKind(_)),
-        Some("Size") => matches!(error, Error::PacketLength(_)),
+        Some("Size") => matches!(error, Error::RecordSizes { .. }),
         Some("Padding") => error == Error::PacketPadding,
         Some("Behind") => error == Error::DataAfterEnd,
         Some("Cut") => matches!(error, Error::UnauthenticatedEnd | Error::TruncatedPacket),
@@ -247,7 +247,7 @@ fn hellos_of_a_server() {
         let expected = client.expected_of_client(&unhex(&entry["H_S"]));
         let why = entry["why"].as_str().unwrap();
         let fault = match why.contains("tag") {
-            true => Error::HandshakeMac,
+            true => Error::HelloTag,
             false => Error::PublicValueRange,
         };
         assert!(
