@@ -65,7 +65,7 @@ impl Versions {
     }
 }
 
-/// What one end chooses for its handshakes.
+/// The choices of one end for its handshakes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct HandshakeConfig {

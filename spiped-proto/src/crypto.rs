@@ -82,6 +82,6 @@ fn graviola_runs() -> bool {
     graviola::util::is_cpu_supported()
 }
 
-/// What was to be opened is not what was sealed, or something is longer than the cipher allows.
+/// The tag is wrong, or the input is longer than the cipher allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AeadError;

@@ -6,7 +6,7 @@
 /// concern the caller of a [`Sealer`](crate::Sealer), means that the connection must be dropped in a
 /// way that the other side cannot take for an orderly end.
 ///
-/// What version 1 calls a packet is a record in version 2; its MAC is the tag of AES-GCM there.
+/// A packet of version 1 is a record of version 2, and its MAC is there the tag of AES-GCM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::session::Session;
 use crate::{negotiation, v1, v2};
 
-/// What a handshake does next. Each variant is taken apart to reach the step after it.
+/// The next step of a handshake. Each variant is taken apart to reach the step after it.
 #[derive(Debug)]
 #[must_use]
 pub enum Step {
@@ -95,7 +95,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// What to send, in full, to the peer.
+    /// The bytes to send, in full, to the peer.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

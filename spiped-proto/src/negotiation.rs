@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::v1;
 use crate::v2::{self, Nonce};
 
-/// What a client that allows version 2 waits for.
+/// The states of a client that allows version 2, by what each waits for.
 pub(crate) enum Client {
     /// Arithmetic: its X25519 pair, made while nonce_C travels.
     KeyPair {
@@ -107,7 +107,7 @@ impl Client {
     }
 }
 
-/// What a server that allows version 2 waits for.
+/// The states of a server that allows version 2, by what each waits for.
 pub(crate) enum Server {
     /// A message: nonce_C.
     Nonce {

@@ -192,7 +192,7 @@ impl fmt::Debug for Sealer {
     }
 }
 
-/// What lies at the start of what the peer has sent.
+/// The record at the start of what the peer has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Opened {

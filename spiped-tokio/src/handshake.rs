@@ -70,7 +70,7 @@ impl Handshaker {
         Self::with_pool(keys, KeyExchangePool::new())
     }
 
-    /// The same, with threads that others have too, where [`new`](Self::new) has its own.
+    /// Like [`new`](Self::new), with threads that others have too.
     #[must_use]
     pub fn with_pool(keys: impl Into<Keyring>, pool: KeyExchangePool) -> Self {
         Self {
@@ -101,8 +101,8 @@ impl Handshaker {
         flushed(self.connect_unflushed(io).await?).await
     }
 
-    /// The same, but the end of the handshake may stay in the stream, to go out in one segment with the
-    /// first data. Until it is sent the peer waits, so have the stream [relayed](crate::relay), or
+    /// Opens an encrypted stream like [`connect`](Self::connect), but the end of the handshake may stay
+    /// in it, to go out in one segment with the first data. Until it is sent the peer waits, so have the stream [relayed](crate::relay), or
     /// write to it or flush it.
     ///
     /// # Errors

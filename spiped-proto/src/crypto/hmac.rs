@@ -8,7 +8,7 @@ use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-/// What HMAC-SHA256 gives, 32 bytes.
+/// A tag of HMAC-SHA256, 32 bytes.
 pub(crate) type Tag = [u8; 32];
 
 /// Bytes in a block of SHA-256.

@@ -14,7 +14,7 @@ use crate::next::{Next, Work};
 use crate::secret::Secret;
 use crate::session::Session;
 
-/// What a client waits for.
+/// The states of a client, by what each waits for.
 pub(crate) enum Client {
     /// Arithmetic: y_C.
     PublicValue {

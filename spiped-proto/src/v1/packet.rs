@@ -14,7 +14,7 @@ use crate::session::{Layout, Opened};
 /// The most that one packet carries.
 const PAYLOAD_LEN: usize = 1024;
 const LENGTH_LEN: usize = size_of::<u32>();
-/// What is encrypted: the payload, zeros, and its length.
+/// The encrypted part in bytes: payload, zeros, and be32 of the payload's length.
 const PADDED_LEN: usize = PAYLOAD_LEN + LENGTH_LEN;
 const PACKET_LEN: usize = PADDED_LEN + size_of::<Tag>();
 
@@ -29,7 +29,7 @@ pub(crate) const LAYOUT: Layout = Layout {
 struct Direction {
     /// E and H, on the heap: to move them leaves no copy behind.
     keys: Box<Zeroizing<[[u8; 32]; 2]>>,
-    /// What is made of them, once there is something to do.
+    /// The same keys, expanded once there is something to do.
     expanded: Option<Box<Expanded>>,
     /// `None` once packet 2^64 - 1 is done.
     next: Option<u64>,

@@ -14,7 +14,7 @@ use crate::keyring::Keyring;
 use crate::next::{Next, Work};
 use crate::session::Session;
 
-/// What a server waits for.
+/// The states of a server, by what each waits for.
 pub(crate) enum Server {
     /// A message: nonce_C.
     Nonce { local: LocalEnd, keys: Keyring },

@@ -13,7 +13,7 @@ use crate::next::Next;
 use crate::secret::Secret;
 use crate::session::Session;
 
-/// What a client waits for.
+/// The states of a client, by what each waits for.
 pub(crate) enum Client {
     /// A message: H_S.
     Hello {

@@ -16,7 +16,7 @@ pub(super) type Transcript = [u8; 32];
 /// r_C or r_S, the random part of a nonce. The other 8 bytes are its tag.
 const RANDOM_LEN: usize = 24;
 
-/// What version 2 makes of K.
+/// The HMAC keys that version 2 derives from K.
 #[derive(Clone)]
 pub(crate) struct Keys {
     pub(super) tag: HmacKey,

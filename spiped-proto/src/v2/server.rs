@@ -15,7 +15,7 @@ use crate::next::Next;
 use crate::secret::Secret;
 use crate::session::Session;
 
-/// What a server waits for.
+/// The states of a server, by what each waits for.
 pub(crate) enum Server {
     /// Arithmetic: both key pairs.
     KeyPairs {
