@@ -9,6 +9,8 @@ use super::*;
 
 /// What must not happen is waited for this long.
 const ABSENCE: Duration = Duration::from_millis(50);
+/// What must happen is waited for this long.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn connection() -> (Socket, Socket) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -107,5 +109,65 @@ async fn a_connection_from_any_port_reserves_none_before_it_is_made() {
         let socket = Socket::connect(&endpoint, Some(from)).await.unwrap();
         assert_eq!(getsockopt(&socket, IpBindAddressNoPort).unwrap(), free);
         assert_eq!(socket.local_address().unwrap().ip(), from.ip());
+    }
+}
+
+/// What a socket reads until `len` bytes have come, through a single buffer or several.
+async fn read(socket: &Socket, len: usize, vectored: bool) -> Vec<u8> {
+    let mut all = Vec::new();
+    while all.len() < len {
+        let mut room = [0; 100];
+        let read = match vectored {
+            false => (&*socket).read(&mut room).await,
+            true => {
+                let (first, second) = room.split_at_mut(50);
+                let mut places = [first, second].map(io::IoSliceMut::new);
+                std::future::poll_fn(|cx| socket.poll_read_vectored(cx, &mut places)).await
+            }
+        };
+        match read.unwrap() {
+            0 => break,
+            len => all.extend_from_slice(&room[..len]),
+        }
+    }
+    all
+}
+
+/// A read ends at the urgent byte, though more has come.
+#[tokio::test]
+async fn what_lies_behind_an_urgent_byte_is_read() {
+    for vectored in [false, true] {
+        let (socket, peer) = connection().await;
+        let peer = SockRef::from(&peer);
+        for _ in 0..2 {
+            peer.send(b"abc").unwrap();
+            peer.send_out_of_band(b"!").unwrap();
+            peer.send(b"def").unwrap();
+            let read = timeout(PATIENCE, read(&socket, 6, vectored)).await;
+            assert_eq!(read.expect("it reads on"), b"abcdef");
+        }
+    }
+}
+
+/// A read ends behind the bytes that a descriptor came with, though more has come.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_lies_behind_a_descriptor_is_read() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+    for vectored in [false, true] {
+        let (socket, peer) = UnixStream::pair().unwrap();
+        let socket = Socket::from(socket);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        for _ in 0..2 {
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let descriptors = [peer.as_fd()];
+            assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+            let data = [io::IoSlice::new(b"abc")];
+            sendmsg(&peer, &data, &mut control, SendFlags::empty()).unwrap();
+            SockRef::from(&peer).send(b"def").unwrap();
+            let read = timeout(PATIENCE, read(&socket, 6, vectored)).await;
+            assert_eq!(read.expect("it reads on"), b"abcdef");
+        }
     }
 }

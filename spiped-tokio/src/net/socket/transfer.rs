@@ -43,6 +43,11 @@ impl Socket {
     }
 
     /// Reads or writes up to `wanted` bytes once the socket is ready for it.
+    ///
+    /// A short write means that the kernel takes no more for now. Saying so here clears the readiness, which
+    /// saves the system call that would find it out. A short read does not mean that there is no more: it ends
+    /// at an urgent byte (MSG_OOB) and behind data that carries descriptors (SCM_RIGHTS), and no event comes
+    /// for what lies behind.
     fn poll_transfer(
         &self,
         interest: Interest,
@@ -50,6 +55,7 @@ impl Socket {
         wanted: usize,
         mut transfer: impl FnMut() -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        let clears = interest == Interest::WRITABLE;
         loop {
             if interest == Interest::READABLE {
                 ready!(either!(self, stream => stream.poll_read_ready(cx)))?;
@@ -58,9 +64,7 @@ impl Socket {
             }
             let mut short = None;
             let result = either!(self, stream => stream.try_io(interest, || match transfer()? {
-                len if 0 < len && len < wanted => {
-                    // The kernel has no more for now. Saying so here clears the readiness, which
-                    // saves the system call that would find it out.
+                len if clears && 0 < len && len < wanted => {
                     short = Some(len);
                     Err(io::ErrorKind::WouldBlock.into())
                 }
