@@ -56,13 +56,15 @@ pub enum RelayError {
 
 /// Relays until both directions have ended; a half that ends is passed on as a half that ends.
 ///
-/// Then both sockets are [finished](Socket::finish); when it breaks, neither is. `traffic` is kept up
+/// Then both sockets are [finished](Socket::finish); when it breaks, they are not. `traffic` is kept up
 /// to date all the while.
 ///
 /// # Errors
 ///
 /// The first failure of either connection, which is noticed also while the other side accepts no
-/// data.
+/// data. It is a failure, too, that the peer of a unix socket is gone for ten seconds, after its direction
+/// has ended, while the other has not: what it sent is then delivered all the same, as the other socket
+/// is finished.
 pub async fn relay(
     plain: &Socket,
     encrypted: &mut SpipedStream<&Socket>,
@@ -74,6 +76,7 @@ pub async fn relay(
     let (mut sealing, mut opening) = (State::Starting, State::Moving);
     let mut timer = pin!(sleep(QUIET));
     let mut quiet = Quiet::default();
+    let mut deserted = Deserted::default();
     poll_fn(|cx| {
         let sealed = poll_seal(&mut sealing, cx, plain, encrypted, &traffic.sealed)?;
         let opened = poll_open(&mut opening, cx, encrypted, plain, &traffic.opened)?;
@@ -86,6 +89,18 @@ pub async fn relay(
             return Poll::Ready(Err(RelayError::Plain(error)));
         }
         if let Poll::Ready(error) = encrypted_broken.as_mut().poll(cx) {
+            return Poll::Ready(Err(RelayError::Encrypted(error)));
+        }
+        if sealed.is_ready()
+            && let Poll::Ready(error) = deserted.poll(cx, plain)
+        {
+            encrypted_socket.finish();
+            return Poll::Ready(Err(RelayError::Plain(error)));
+        }
+        if opened.is_ready()
+            && let Poll::Ready(error) = deserted.poll(cx, encrypted_socket)
+        {
+            plain.finish();
             return Poll::Ready(Err(RelayError::Encrypted(error)));
         }
         if quiet.poll(cx, timer.as_mut(), traffic).is_ready() {
@@ -194,6 +209,18 @@ fn poll_open(
             }
             State::Ended => return Poll::Ready(Ok(())),
         }
+    }
+}
+
+/// Notices that the side whose direction has ended is gone, while the other direction goes on. Few relays
+/// come to wait for it.
+#[derive(Default)]
+struct Deserted<'a>(Option<Pin<Box<dyn Future<Output = io::Error> + Send + 'a>>>);
+
+impl<'a> Deserted<'a> {
+    fn poll(&mut self, cx: &mut Context<'_>, side: &'a Socket) -> Poll<io::Error> {
+        let waiting = self.0.get_or_insert_with(|| Box::pin(side.deserted()));
+        waiting.as_mut().poll(cx)
     }
 }
 

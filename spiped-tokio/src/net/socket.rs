@@ -15,6 +15,7 @@ macro_rules! either {
 
 mod transfer;
 
+use std::future::pending;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::time::sleep;
 
 use crate::net::endpoint::Endpoint;
 
@@ -36,6 +38,9 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 #[cfg(not(target_os = "openbsd"))]
 const KEEPALIVE_PROBES: u32 = 10;
+/// Time between two looks at the peer of a unix socket, for which there are no probes. A peer that sends and
+/// goes leaves the other side as long to end in order.
+const DESERTION: Duration = Duration::from_secs(10);
 
 /// A connected TCP or unix stream socket.
 ///
@@ -175,6 +180,23 @@ impl Socket {
         let mut byte = [MaybeUninit::uninit()];
         let peeked = either!(self, stream => SockRef::from(stream).peek(&mut byte));
         peeked.is_ok_and(|length| length > 0)
+    }
+
+    /// Waits until the peer of a unix socket, which has ended its direction, is gone altogether. It is looked
+    /// for every ten seconds, as nothing waits for that and not for room to write as well. Once this
+    /// side has ended its own direction, there is no difference. Never ready for TCP, whose peer is probed.
+    pub(crate) async fn deserted(&self) -> io::Error {
+        let Stream::Unix(stream) = &self.0 else {
+            return pending().await;
+        };
+        loop {
+            sleep(DESERTION).await;
+            match stream.ready(Interest::WRITABLE).await {
+                Ok(ready) if !ready.is_write_closed() => {}
+                Ok(_) => return io::ErrorKind::BrokenPipe.into(),
+                Err(error) => return error,
+            }
+        }
     }
 
     /// Waits for the connection to break and says how, also while nobody reads or writes.

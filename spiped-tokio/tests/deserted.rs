@@ -1,0 +1,164 @@
+//! Peers of unix sockets that send and are gone, and those that only end their direction.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use socket2::SockRef;
+use spiped_tokio::{
+    HandshakeConfig, Handshaker, RelayError, Secret, Socket, SpipedStream, Traffic, Version,
+    Versions, relay,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+const VERSIONS: [Version; 2] = [Version::V1, Version::V2];
+static DATA: [u8; 60_000] = [7; 60_000];
+
+type Relaying = JoinHandle<Result<(), RelayError>>;
+
+fn handshaker(version: Version) -> Handshaker {
+    let config = HandshakeConfig::default().with_versions(Versions::Only(version));
+    Handshaker::new(Secret::from_key_file(b"key")).with_config(config)
+}
+
+/// The first has room to send all of the data, and the second receives next to nothing before it reads.
+async fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    SockRef::from(&listener).set_recv_buffer_size(1).unwrap();
+    let first = TcpStream::connect(listener.local_addr().unwrap()).await;
+    let (first, second) = (first.unwrap(), listener.accept().await.unwrap().0);
+    let room = 4 * DATA.len();
+    SockRef::from(&first).set_send_buffer_size(room).unwrap();
+    (first, second)
+}
+
+/// Relays between two sockets. Gives the stream of the peer at the far end of the encrypted one.
+async fn relayed<Far>(
+    version: Version,
+    plain: impl Into<Socket>,
+    (near, far): (impl Into<Socket>, Far),
+) -> (SpipedStream<Far>, Relaying)
+where
+    Far: AsyncRead + AsyncWrite + Unpin,
+{
+    let (plain, near) = (plain.into(), near.into());
+    let relaying = tokio::spawn(async move {
+        let mut stream = handshaker(version).connect(&near).await.unwrap();
+        relay(&plain, &mut stream, &Traffic::default()).await
+    });
+    (handshaker(version).accept(far).await.unwrap(), relaying)
+}
+
+/// Lets seconds pass, and leaves everything its turn in each.
+async fn pass(seconds: u32) {
+    for _ in 0..seconds {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::time::resume();
+        sleep(Duration::from_micros(100)).await;
+    }
+}
+
+async fn ended(relaying: Relaying) -> Result<(), RelayError> {
+    for _ in 0..10_000 {
+        if relaying.is_finished() {
+            return relaying.await.unwrap();
+        }
+        pass(1).await;
+    }
+    panic!("the relay does not end");
+}
+
+async fn all(mut from: impl AsyncRead + Unpin) -> Vec<u8> {
+    let mut all = Vec::new();
+    from.read_to_end(&mut all).await.unwrap();
+    all
+}
+
+#[tokio::test]
+async fn a_plain_peer_that_sends_and_is_gone_holds_nothing_and_all_of_it_arrives() {
+    for version in VERSIONS {
+        let (mut client, plain) = UnixStream::pair().unwrap();
+        let (peer, relaying) = relayed(version, plain, tcp_pair().await).await;
+        client.write_all(&DATA).await.unwrap();
+        drop(client);
+        let error = ended(relaying).await.unwrap_err();
+        let RelayError::Plain(error) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        assert_eq!(all(peer).await, DATA);
+    }
+}
+
+#[tokio::test]
+async fn an_encrypted_peer_that_sends_and_is_gone_holds_nothing_and_all_of_it_arrives() {
+    for version in VERSIONS {
+        let (plain, client) = tcp_pair().await;
+        let (mut peer, relaying) = relayed(version, plain, UnixStream::pair().unwrap()).await;
+        peer.write_all(&DATA).await.unwrap();
+        peer.shutdown().await.unwrap();
+        drop(peer);
+        let error = ended(relaying).await.unwrap_err();
+        let RelayError::Encrypted(error) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        assert_eq!(all(client).await, DATA);
+    }
+}
+
+#[tokio::test]
+async fn a_plain_peer_that_has_ended_its_direction_gets_a_late_answer() {
+    for version in VERSIONS {
+        let (mut client, plain) = UnixStream::pair().unwrap();
+        let (mut peer, relaying) = relayed(version, plain, tcp_pair().await).await;
+        client.shutdown().await.unwrap();
+        assert_eq!(peer.read(&mut [0]).await.unwrap(), 0);
+        pass(300).await;
+        peer.write_all(&DATA).await.unwrap();
+        peer.shutdown().await.unwrap();
+        assert_eq!(all(client).await, DATA);
+        ended(relaying).await.unwrap();
+    }
+}
+
+/// The client sees an end first, so that both ends of its socket have ended a direction.
+#[tokio::test]
+async fn a_plain_peer_whose_other_direction_has_ended_sends_late() {
+    for version in VERSIONS {
+        let (mut client, plain) = UnixStream::pair().unwrap();
+        let (mut peer, relaying) = relayed(version, plain, UnixStream::pair().unwrap()).await;
+        peer.shutdown().await.unwrap();
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        pass(300).await;
+        client.write_all(&DATA).await.unwrap();
+        drop(client);
+        assert_eq!(all(peer).await, DATA);
+        ended(relaying).await.unwrap();
+    }
+}
+
+/// It has ten seconds, in which the other side ends too.
+#[tokio::test]
+async fn a_plain_peer_that_sends_and_is_gone_has_ended_well_if_the_other_side_ends() {
+    for version in VERSIONS {
+        let (mut client, plain) = UnixStream::pair().unwrap();
+        let (mut peer, relaying) = relayed(version, plain, tcp_pair().await).await;
+        client.write_all(b"all").await.unwrap();
+        drop(client);
+        let mut received = Vec::new();
+        peer.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"all");
+        peer.shutdown().await.unwrap();
+        ended(relaying).await.unwrap();
+    }
+}
