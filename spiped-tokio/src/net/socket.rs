@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
@@ -113,7 +114,11 @@ impl Socket {
                     }
                     socket.bind(from)?;
                 }
-                Ok(Self(Stream::Tcp(socket.connect(*address).await?)))
+                let stream = socket.connect(*address).await?;
+                if has_met_itself(&stream, *address) {
+                    return Err(Errno::ECONNREFUSED.into());
+                }
+                Ok(Self(Stream::Tcp(stream)))
             }
         }
     }
@@ -221,6 +226,15 @@ fn leave_port_open(socket: &TcpSocket) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = socket;
+}
+
+/// Whether a connection is its own peer (RFC 9293 section 3.5, simultaneous open). It comes to be where nobody
+/// listens, at an address of this machine, and the system starts from that very port. The peer is asked
+/// for only where the ports are the same, as `to` may be the unspecified address.
+fn has_met_itself(stream: &TcpStream, to: SocketAddr) -> bool {
+    let same_port = |local: &SocketAddr| local.port() == to.port();
+    let local = stream.local_addr().ok().filter(same_port);
+    local.is_some_and(|local| stream.peer_addr().is_ok_and(|peer| peer == local))
 }
 
 /// What every TCP connection starts with: small writes go out at once, a close is a reset, and a

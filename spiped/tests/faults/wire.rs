@@ -2,6 +2,7 @@
 //! are machines of their own ([`Wire`]); the test talks to them through unix
 //! sockets.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -210,5 +211,27 @@ fn a_route_that_is_lost_for_a_while_breaks_no_stream() {
         .ip(End::Near, &[&["route", "delete"][..], &route].concat());
     target.rx.expect(&mut Pattern::new(2), 10_000);
     drop((client, target));
+    scene.end();
+}
+
+/// The system has no port to start from but that of the service, and would connect it to itself.
+#[test]
+fn a_service_that_is_down_is_not_found_where_the_system_starts_from_its_port() {
+    const PORT: u16 = 40_000;
+    let scene = scene!(&[]);
+    let range = format!("{PORT} {PORT}");
+    scene
+        .wire
+        .set(End::Near, "net.ipv4.ip_local_port_range", range);
+    let site = Site::new();
+    let (source, target) = (
+        Address::Unix(site.dir.join("source")),
+        Address::Tcp((Ipv4Addr::LOCALHOST, PORT).into()),
+    );
+    let e = testbed::ours!().spiped(Mode::Encrypt, &source, &target, &site.key);
+    let e = Program::serving(&site.dir, "e", scene.wire.on(End::Near, &e), &source);
+    let client = Duplex::connect(&source);
+    expect_line(&e, "connection refused");
+    assert!(client.rx.is_ready_within(testbed::PATIENCE));
     scene.end();
 }

@@ -112,6 +112,22 @@ async fn a_connection_from_any_port_reserves_none_before_it_is_made() {
     }
 }
 
+#[tokio::test]
+async fn a_port_where_nobody_listens_refuses_also_a_connection_that_starts_from_it() {
+    for (any, to) in [
+        ("127.0.0.1:0", "127.0.0.1"),
+        ("127.0.0.1:0", "0.0.0.0"),
+        ("[::1]:0", "::1"),
+    ] {
+        let free = TcpListener::bind(any).await.unwrap().local_addr().unwrap();
+        let to = Endpoint::Tcp(SocketAddr::new(to.parse().unwrap(), free.port()));
+        let refused = Socket::connect(&to, None).await.unwrap_err();
+        let met = Socket::connect(&to, Some(free)).await.unwrap_err();
+        assert_eq!(met.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(met.to_string(), refused.to_string());
+    }
+}
+
 /// What a socket reads until `len` bytes have come, through a single buffer or several.
 async fn read(socket: &Socket, len: usize, vectored: bool) -> Vec<u8> {
     let mut all = Vec::new();
