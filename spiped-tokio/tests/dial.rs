@@ -109,6 +109,37 @@ async fn what_a_peer_says_counts_more_than_a_lack_here() {
     assert_eq!(dialled(&both).await, ErrorKind::ConnectionRefused);
 }
 
+/// Elsewhere such a queue refuses.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_unix_socket_whose_queue_is_full_is_waited_for() {
+    use socket2::{Domain, SockAddr, Socket, Type};
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    let _first = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let endpoint = [Endpoint::Unix(path)];
+
+    let error = dial(&endpoint, &DialOptions::new(Duration::from_millis(300))).await;
+    assert_eq!(kind(&error.unwrap_err()), Some(ErrorKind::TimedOut));
+
+    let options = DialOptions::new(PATIENCE);
+    let mut dialling = std::pin::pin!(dial(&endpoint, &options));
+    let early = timeout(Duration::from_millis(300), &mut dialling).await;
+    assert!(early.is_err(), "{early:?}");
+    listener.accept().unwrap();
+    dialling.await.unwrap();
+
+    // The second was never accepted. Nobody listens any more: that is said at once.
+    drop(listener);
+    let error = timeout(PATIENCE, dial(&endpoint, &DialOptions::new(HOUR))).await;
+    let error = error.expect("nobody is waited for").unwrap_err();
+    assert_eq!(kind(&error), Some(ErrorKind::ConnectionRefused));
+}
+
 #[tokio::test]
 async fn no_address_at_all_is_an_error_of_its_own() {
     let error = dial(&[], &DialOptions::new(PATIENCE)).await.unwrap_err();

@@ -42,6 +42,9 @@ const KEEPALIVE_PROBES: u32 = 10;
 /// Time between two looks at the peer of a unix socket, for which there are no probes. A peer that sends and
 /// goes leaves the other side as long to end in order.
 const DESERTION: Duration = Duration::from_secs(10);
+/// Time before a full queue of a unix socket is tried again, which doubles each time up to a most.
+const QUEUE_PAUSE: Duration = Duration::from_millis(2);
+const QUEUE_PAUSE_MAX: Duration = Duration::from_millis(64);
 
 /// A connected TCP or unix stream socket.
 ///
@@ -96,10 +99,23 @@ impl DetachedSocket {
 }
 
 impl Socket {
-    /// Connects to an endpoint; a TCP connection may start from a given local address.
+    /// Connects to an endpoint; a TCP connection may start from a given local address. Waits for room in the
+    /// queue of a listener, of a unix socket on Linux only: other systems refuse then, as if nobody listened.
     pub(crate) async fn connect(endpoint: &Endpoint, from: Option<SocketAddr>) -> io::Result<Self> {
         match endpoint {
-            Endpoint::Unix(path) => Ok(UnixStream::connect(path).await?.into()),
+            Endpoint::Unix(path) => {
+                let mut pause = QUEUE_PAUSE;
+                loop {
+                    match UnixStream::connect(path).await {
+                        // The queue of the listener is full; over TCP the system would try again.
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            sleep(pause).await;
+                            pause = (2 * pause).min(QUEUE_PAUSE_MAX);
+                        }
+                        connected => return Ok(connected?.into()),
+                    }
+                }
+            }
             Endpoint::Tcp(address) => {
                 let socket = match address {
                     SocketAddr::V4(_) => TcpSocket::new_v4()?,
