@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use serving::Daemon;
 use spiped_tokio::KeyExchangePool;
+use tokio::sync::watch;
 
 use crate::admin::AdminListeners;
 use crate::cli::{Pipes, SpipedOptions};
@@ -286,6 +287,8 @@ impl Plan {
             supervisor: self.supervisor,
             thread: BlockingThread::start("reload")
                 .map_err(cannot("start a thread for reloads"))?,
+            is_draining: false,
+            is_reloading: watch::Sender::new(false),
         };
         runtime.block_on(daemon.serve(bound, self.listeners, readiness, report, lookups))?;
         workers.end();

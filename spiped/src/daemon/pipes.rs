@@ -36,6 +36,8 @@ pub struct RunningPipes {
     registry: Arc<Registry>,
     /// The keys of pipes that were removed, as long as connections that began with them are open.
     retired: Vec<(KeysSource, Keys)>,
+    /// The pipes that ran until the daemon began to drain.
+    ended: Vec<(PipeConfig, Keys)>,
     fd_limit: FdLimit,
     key_exchange: KeyExchangePool,
     workers: Arc<Workers>,
@@ -57,6 +59,7 @@ impl RunningPipes {
             pipes: BTreeMap::new(),
             registry,
             retired: Vec::new(),
+            ended: Vec::new(),
             fd_limit,
             key_exchange,
             workers,
@@ -111,12 +114,13 @@ impl RunningPipes {
         existing
     }
 
-    /// Returns the pipes that run, with their keys.
+    /// Returns the pipes that run, or ran until the daemon began to drain, with their keys.
     #[must_use]
     pub fn running(&self) -> Vec<(PipeConfig, Keys)> {
         let pipes = self.pipes.values();
         pipes
             .map(|pipe| (pipe.config.clone(), pipe.keys.clone()))
+            .chain(self.ended.iter().cloned())
             .collect()
     }
 
@@ -283,18 +287,23 @@ impl RunningPipes {
 
     /// Stops accepting, and closes the sockets that listen; then waits until the last connection has
     /// ended, but no longer than `patience`. Returns how many connections are open then.
-    pub async fn drain(self, patience: Option<Duration>) -> usize {
-        let drained = async {
-            for pipe in self.pipes.into_values() {
-                pipe.end().await;
+    pub fn drain(&mut self, patience: Option<Duration>) -> impl Future<Output = usize> + use<> {
+        self.ended = self.running();
+        let pipes = std::mem::take(&mut self.pipes);
+        let workers = Arc::clone(&self.workers);
+        async move {
+            let drained = async {
+                for pipe in pipes.into_values() {
+                    pipe.end().await;
+                }
+                workers.no_connections().await;
+            };
+            match patience {
+                None => drained.await,
+                // If the time runs out, the count below is not 0.
+                Some(patience) => drop(tokio::time::timeout(patience, drained).await),
             }
-            self.workers.no_connections().await;
-        };
-        match patience {
-            None => drained.await,
-            // If the time runs out, the count below is not 0.
-            Some(patience) => drop(tokio::time::timeout(patience, drained).await),
+            workers.open_connections()
         }
-        self.workers.open_connections()
     }
 }

@@ -71,6 +71,26 @@ impl Drop for Waiting {
     }
 }
 
+impl Waiting {
+    /// Runs the steps of a reload, which note their progress here.
+    ///
+    /// # Errors
+    ///
+    /// They fail, or take longer than [`PATIENCE`].
+    async fn limit<T>(
+        &self,
+        steps: impl Future<Output = Result<T, DaemonError>>,
+    ) -> Result<T, DaemonError> {
+        match tokio::time::timeout(PATIENCE, steps).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(DaemonError::Late {
+                what: self.0.lock().clone(),
+                seconds: PATIENCE.as_secs(),
+            }),
+        }
+    }
+}
+
 impl Reload {
     /// Gives the pipes that there are to be from now on. Keys that are gone have been removed whatever
     /// comes of the rest.
@@ -80,14 +100,24 @@ impl Reload {
     /// Something is wrong with settings, keys or addresses, or takes longer than [`PATIENCE`].
     pub(super) async fn prepare(self) -> Result<Vec<BoundPipe>, DaemonError> {
         let waiting = Waiting(Progress::default());
-        let progress = &waiting.0;
-        match tokio::time::timeout(PATIENCE, self.run(progress)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(DaemonError::Late {
-                what: progress.lock().clone(),
-                seconds: PATIENCE.as_secs(),
-            }),
-        }
+        waiting.limit(self.run(&waiting.0)).await
+    }
+
+    /// Removes keys that are gone, whatever is wrong with the settings and other keys. `running` are pipes
+    /// whose connections go on, but which accept none.
+    ///
+    /// # Errors
+    ///
+    /// Something is wrong with settings or keys, or takes longer than [`PATIENCE`].
+    pub(super) async fn remove_keys(self) -> Result<(), DaemonError> {
+        let waiting = Waiting(Progress::default());
+        let thread = self.thread.clone();
+        let remove = {
+            let progress = waiting.0.clone();
+            move || remove_keys(&self.config_source, &self.running, &self.retired, &progress)
+        };
+        let removed = async { thread.run(remove).await.map_err(DaemonError::Reload)? };
+        waiting.limit(removed).await
     }
 
     async fn run(self, progress: &Progress) -> Result<Vec<BoundPipe>, DaemonError> {
@@ -162,6 +192,22 @@ fn read(
         .map(|pipe| read_keys(pipe, running, progress));
     let read: Vec<_> = read.collect();
     Ok(read.into_iter().collect::<Result<_, _>>()?)
+}
+
+/// Removes the keys that are gone, and those that a pipe of the same name does not have any more.
+fn remove_keys(
+    config_source: &ConfigSource,
+    running: &[(PipeConfig, Keys)],
+    retired: &[(KeysSource, Keys)],
+    progress: &Progress,
+) -> Result<(), DaemonError> {
+    for (config, mut keys) in read(config_source, running, retired, progress)? {
+        let before = running.iter().find(|(pipe, _)| pipe.name == config.name);
+        if let Some((_, before)) = before {
+            remove(keys.replace(before));
+        }
+    }
+    Ok(())
 }
 
 fn read_keys(

@@ -1,12 +1,12 @@
 //! The daemon while it serves: it reloads when a signal or the control socket asks for it, and drains at
-//! the end.
+//! the end. Connections may take days to end, so a reload still removes keys then.
 
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{DaemonError, reload};
 use crate::admin::{AdminListeners, Reload};
@@ -25,8 +25,13 @@ use crate::os::signals::{Request, Requests};
 use crate::os::system_error::{SystemError, cannot};
 use crate::pipe::registry::{Phase, Registry};
 
-/// How long a reload that still reads or looks up may go on once another is asked for.
+/// How long a reload that still reads or looks up may go on once another is asked for, or the last connection
+/// has ended.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// What a reload of a daemon that drains has done.
+const KEYS_ALONE: &str =
+    "only keys that are gone were removed, as the daemon ends once its connections have ended";
 
 /// The daemon, once it is in the sandbox.
 pub(super) struct Daemon {
@@ -37,6 +42,26 @@ pub(super) struct Daemon {
     pub(super) supervisor: Supervisor,
     /// The thread on which a reload reads and binds.
     pub(super) thread: BlockingThread,
+    /// Whether the daemon waits for its last connections to end.
+    pub(super) is_draining: bool,
+    /// Whether a reload is under way.
+    pub(super) is_reloading: watch::Sender<bool>,
+}
+
+/// The first half of a reload.
+enum Prepared {
+    /// These pipes are to run.
+    Pipes(Vec<BoundPipe>),
+    /// The keys that are gone were removed. No pipe is to run any more.
+    KeysRemoved,
+}
+
+/// A reload that was asked for and is not done.
+#[derive(Default)]
+struct Pending {
+    is_asked: bool,
+    /// The requests of the control socket that it has to answer.
+    asked: Vec<Reload>,
 }
 
 impl Daemon {
@@ -60,7 +85,7 @@ impl Daemon {
             .reconcile(bound)
             .await
             .map_err(cannot("serve what it listens on"))?;
-        let (reloads, asked_to_reload) = mpsc::channel(1);
+        let (reloads, mut asked_to_reload) = mpsc::channel(1);
         listeners
             .open(&self.registry, reloads)
             .map_err(cannot("serve metrics and the control socket"))?;
@@ -76,13 +101,28 @@ impl Daemon {
         if let Some(report) = report {
             log::notice(Class::Daemon, format_args!("{report}"));
         }
-        self.obey(&mut requests, asked_to_reload).await;
+        let pending = self
+            .obey(&mut requests, &mut asked_to_reload, Pending::default())
+            .await;
+        self.is_draining = true;
         self.registry.set_phase(Phase::Draining);
         self.supervisor.stopping().await;
         let drained = self.pipes.drain(self.process.drain.map(Seconds::get));
+        let mut reloading = self.is_reloading.subscribe();
+        let drained = async {
+            let left = drained.await;
+            if left == 0 {
+                // A reload that has removed the key of the last connection gets a moment to say so.
+                let done = reloading.wait_for(|is_reloading| !is_reloading);
+                let _ = tokio::time::timeout(GRACE, done).await;
+            }
+            left
+        };
         let left = tokio::select! {
             left = drained => left,
-            () = requests.end() => requests.die_of_sigterm(),
+            _ = self.obey(&mut requests, &mut asked_to_reload, pending) => {
+                requests.die_of_sigterm()
+            }
         };
         if left > 0 {
             let connections = if left == 1 {
@@ -98,24 +138,31 @@ impl Daemon {
         Ok(())
     }
 
-    /// Carries out each request to reload, until a request to end comes.
-    async fn obey(&mut self, requests: &mut Requests, mut reloads: mpsc::Receiver<Reload>) {
-        // The requests of the control socket that this reload has to answer.
-        let mut asked = Vec::new();
-        // Whether another reload was asked for while this one ran, and the requests that wait for it.
-        let (mut is_asked, mut later) = (false, Vec::new());
+    /// Carries out the `pending` reload and each that is asked for, until a request to end comes. Returns the
+    /// one that is not done by then.
+    async fn obey(
+        &mut self,
+        requests: &mut Requests,
+        reloads: &mut mpsc::Receiver<Reload>,
+        mut pending: Pending,
+    ) -> Pending {
         loop {
-            if !is_asked {
+            if !pending.is_asked {
                 tokio::select! {
                     request = requests.next() => match request {
-                        Request::End => return,
+                        Request::End => return pending,
                         Request::Reload => {}
                     },
-                    Some(one) = reloads.recv() => asked.push(one),
+                    Some(one) = reloads.recv() => pending.asked.push(one),
                 }
+                pending.is_asked = true;
             }
-            is_asked = false;
-            self.supervisor.reloading().await;
+            self.is_reloading.send_replace(true);
+            if !self.is_draining {
+                self.supervisor.reloading().await;
+            }
+            // Another reload that was asked for while this one ran.
+            let mut later = Pending::default();
             let prepared = {
                 let mut prepared = pin!(self.prepare());
                 let newer = async {
@@ -135,33 +182,41 @@ impl Daemon {
                 };
                 match newer {
                     Err(prepared) => Some(prepared),
-                    Ok(None) => return,
+                    Ok(None) => return pending,
                     Ok(Some(one)) => {
-                        is_asked = true;
-                        later.extend(one);
+                        later.is_asked = true;
+                        later.asked.extend(one);
                         // The earlier reload gets a moment to be done; if it still waits for something
                         // then, it is given up for the later one.
                         tokio::select! {
                             prepared = prepared => Some(prepared),
                             () = tokio::time::sleep(GRACE) => None,
-                            () = requests.end() => return,
+                            () = requests.end() => {
+                                pending.asked.append(&mut later.asked);
+                                return pending;
+                            }
                         }
                     }
                 }
             };
             if let Some(prepared) = prepared {
                 let outcome = self.reload(prepared).await;
-                for asked in asked.drain(..) {
+                for asked in pending.asked.drain(..) {
                     // The client may have closed its connection.
                     let _ = asked.send(outcome.clone());
                 }
+                // The tasks of the control socket write the answers, even if the daemon ends now.
+                tokio::task::yield_now().await;
             }
-            asked.append(&mut later);
+            self.is_reloading.send_replace(false);
+            pending.is_asked = later.is_asked;
+            pending.asked.append(&mut later.asked);
         }
     }
 
-    /// Begins to read settings and keys again, to look up names that no pipe has looked up, and to bind.
-    fn prepare(&mut self) -> impl Future<Output = Result<Vec<BoundPipe>, DaemonError>> + use<> {
+    /// Begins to read settings and keys again, to look up names that no pipe has looked up, and to bind. A
+    /// daemon that drains only removes the keys that are gone.
+    fn prepare(&mut self) -> impl Future<Output = Result<Prepared, DaemonError>> + use<> {
         let reload = reload::Reload {
             config_source: self.config_source.clone(),
             existing: self.pipes.existing(),
@@ -170,43 +225,54 @@ impl Daemon {
             resolver: self.pipes.resolver(),
             thread: self.thread.clone(),
         };
-        reload.prepare()
+        let is_draining = self.is_draining;
+        async move {
+            Ok(match is_draining {
+                false => Prepared::Pipes(reload.prepare().await?),
+                true => {
+                    reload.remove_keys().await?;
+                    Prepared::KeysRemoved
+                }
+            })
+        }
     }
 
     /// Runs the pipes that were bound, or leaves all as it is if that failed. Logs and returns what has
     /// changed, or a line for each mistake.
     async fn reload(
         &mut self,
-        prepared: Result<Vec<BoundPipe>, DaemonError>,
+        prepared: Result<Prepared, DaemonError>,
     ) -> Result<String, Vec<String>> {
-        let changes = match prepared {
-            Ok(bound) => {
+        let outcome = match prepared {
+            Ok(Prepared::Pipes(bound)) => {
                 let changes = self.pipes.reconcile(bound).await;
-                changes.map_err(|error| cannot("serve what it listens on")(error).into())
+                let changes = changes.map_err(cannot("serve what it listens on"));
+                changes
+                    .map(|changes| changes.to_string())
+                    .map_err(DaemonError::from)
             }
+            Ok(Prepared::KeysRemoved) => Ok(KEYS_ALONE.to_owned()),
             Err(error) => Err(error),
         };
-        self.registry.count_reload(changes.is_ok());
+        let outcome = outcome.map_err(|error| error.lines());
+        self.registry.count_reload(outcome.is_ok());
         self.pipes.resolve_now();
-        match changes {
+        let told = match &outcome {
             Ok(changes) => {
                 log::notice(Class::Daemon, format_args!("reloaded: {changes}"));
-                self.supervisor.ready(changes).await;
-                Ok(changes.to_string())
+                changes.clone()
             }
-            Err(error) => {
-                let lines = error.lines();
-                for line in &lines {
-                    log::error(
-                        Class::Daemon,
-                        format_args!("not reloaded, all goes on as before: {line}"),
-                    );
+            Err(lines) => {
+                let failed = "not reloaded, all goes on as before";
+                for line in lines {
+                    log::error(Class::Daemon, format_args!("{failed}: {line}"));
                 }
-                let told = lines.join("; ");
-                let what = format_args!("not reloaded, all goes on as before: {told}");
-                self.supervisor.ready(what).await;
-                Err(lines)
+                format!("{failed}: {}", lines.join("; "))
             }
+        };
+        if !self.is_draining {
+            self.supervisor.ready(told).await;
         }
+        outcome
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod blocked;
+mod draining;
 mod keys;
 mod removed;
 mod sandboxed;
