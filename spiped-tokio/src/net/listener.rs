@@ -55,8 +55,6 @@ impl BoundListener {
         socket.set_nonblocking(true)?;
         match endpoint {
             Endpoint::Tcp(_) => {
-                // A sandbox may hide them from who is to be shown.
-                zone::know_all();
                 if INHERITS {
                     socket::prepare(SockRef::from(&socket))?;
                 }
@@ -108,6 +106,8 @@ impl BoundListener {
     }
 
     fn of(endpoint: &Endpoint, socket: socket2::Socket, prepares: bool) -> Self {
+        // A sandbox may hide them from a reload, and from who is to be shown.
+        zone::know_all();
         Self {
             socket: socket.into(),
             is_tcp: matches!(endpoint, Endpoint::Tcp(_)),

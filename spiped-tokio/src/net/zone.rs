@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{PoisonError, RwLock};
 
+use nix::errno::Errno;
 use nix::net::if_;
 
 /// Names of interfaces by their index. A sandbox may keep the process from asking later on.
@@ -37,25 +38,48 @@ pub(crate) fn is_name(zone: &str) -> bool {
     !zone.is_empty() && zone.bytes().all(good)
 }
 
-/// The index of an interface, given its name or, as the system writes it, the index itself.
+/// The index of an interface, given its name or, as the system writes it, the index itself. Where a sandbox
+/// keeps the system from being asked, an interface counts that was there when all were remembered.
 ///
 /// # Errors
 ///
-/// There is no such interface.
+/// There is no such interface; or there was none at the time, and the system cannot be asked now.
 pub(crate) fn index(zone: &str) -> io::Result<u32> {
-    let index = match (if_::if_nametoindex(zone), zone.parse()) {
-        (Ok(index), _) => index,
-        (Err(_), Ok(index @ 1..)) => return Ok(index),
-        (Err(error), _) => {
-            let why = io::Error::from(error);
-            return Err(io::Error::new(
-                why.kind(),
-                format!("there is no network interface '{zone}'"),
-            ));
+    index_by(zone, if_::if_nametoindex(zone))
+}
+
+fn index_by(zone: &str, asked: nix::Result<u32>) -> io::Result<u32> {
+    let error = match (asked, zone.parse()) {
+        (Ok(index), _) => {
+            know(index, zone.to_owned());
+            return Ok(index);
         }
+        (Err(_), Ok(index @ 1..)) => return Ok(index),
+        (Err(error), _) => error,
     };
-    know(index, zone.to_owned());
-    Ok(index)
+    let is_absent = matches!(error, Errno::ENODEV | Errno::ENXIO);
+    if let Some(index) = known_index(zone).filter(|_| !is_absent) {
+        return Ok(index);
+    }
+    let why = match error {
+        _ if is_absent => format!("there is no network interface '{zone}'"),
+        Errno::ENOSYS | Errno::EPERM | Errno::EACCES => format!(
+            "there was no network interface '{zone}' at the start, and the sandbox hides those that are \
+             made later (restart the daemon)"
+        ),
+        other => format!(
+            "cannot look for the network interface '{zone}': {}",
+            other.desc()
+        ),
+    };
+    Err(io::Error::new(io::Error::from(error).kind(), why))
+}
+
+/// The index that goes with a name, as far as is known: the last, if there were several.
+fn known_index(zone: &str) -> Option<u32> {
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    let mut latest = known.iter().rev();
+    latest.find_map(|(&index, name)| (name == zone).then_some(index))
 }
 
 /// Remembers the names of all interfaces that there are now.
@@ -130,5 +154,29 @@ mod tests {
         let address: Address = "[fe80::1%no-such]:80".parse().unwrap();
         let error = address.resolve_blocking().unwrap_err().to_string();
         assert_eq!(error, "there is no network interface 'no-such'");
+    }
+
+    #[test]
+    fn an_interface_is_known_from_before_the_sandbox_and_one_made_later_is_told_from_none() {
+        know_all();
+        let name = if_::if_indextoname(1).unwrap();
+        for hidden in [Errno::ENOSYS, Errno::EPERM, Errno::EMFILE] {
+            assert_eq!(index_by(name.to_str().unwrap(), Err(hidden)).unwrap(), 1);
+        }
+        for (error, expected) in [
+            (Errno::ENODEV, "there is no network interface 'later'"),
+            (
+                Errno::ENOSYS,
+                "there was no network interface 'later' at the start, and the sandbox hides those that are \
+                 made later (restart the daemon)",
+            ),
+            (
+                Errno::EMFILE,
+                "cannot look for the network interface 'later': Too many open files",
+            ),
+        ] {
+            let told = index_by("later", Err(error)).unwrap_err();
+            assert_eq!(told.to_string(), expected);
+        }
     }
 }

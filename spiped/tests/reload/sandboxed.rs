@@ -125,3 +125,32 @@ fn a_folder_that_was_replaced_is_refused_by_the_sandbox_which_says_so() {
     assert!(told.contains("restart"), "{told}");
     assert_eq!(lines(&told), 1, "{told}");
 }
+
+/// Interfaces are known from before the sandbox, whatever the sources are.
+#[test]
+fn a_link_local_target_is_taken_and_one_without_its_interface_is_told_of() {
+    let site = Site::new();
+    let source = Address::Unix(site.dir.join("source"));
+    let describe = |target: &str| {
+        let text = format!(
+            "[pipe.e]\nmode = \"encrypt\"\nsource = \"{source}\"\ntarget = \"{target}\"\nkey = \"key\"\n"
+        );
+        site.dir.write("pipes.toml", text)
+    };
+    let mut e = testbed::ours!().bare_spiped();
+    e.arg("--config").arg(describe("[127.0.0.1]:1"));
+    let daemon = Program::serving(&site.dir, "e", e, &source);
+    until("the sandbox", || {
+        daemon.stderr().contains("sandbox: ").then_some(())
+    });
+    describe("[fe80::1%lo]:1");
+    let told = daemon.reload();
+    assert!(told.contains("1 changed"), "{told}");
+    describe("[fe80::1%later]:1");
+    let told = daemon.reload();
+    assert!(told.contains("no network interface 'later'"), "{told}");
+    if daemon.stderr().contains("seccomp (") {
+        assert!(told.contains("at the start, and the sandbox"), "{told}");
+    }
+    assert_eq!(lines(&told), 1, "{told}");
+}
