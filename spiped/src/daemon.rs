@@ -45,7 +45,7 @@ use crate::os::os_error::os_error;
 use crate::os::pidfile::{self, PidfileError};
 use crate::os::privileges::{Identity, IdentityError, PrivilegeError};
 use crate::os::sandbox::SandboxError;
-use crate::os::signals;
+use crate::os::signals::{self, HangUp};
 use crate::os::socket_activation;
 use crate::os::system_error::{SystemError, cannot};
 use crate::pipe::admission;
@@ -258,6 +258,7 @@ impl Plan {
         }
         permissions.unix_sockets |=
             matches!(destination, Destination::Syslog | Destination::Journal);
+        let hang_up = HangUp::of(self.process.foreground);
         // The pool reads the limits of a container, which the sandbox hides.
         let key_exchange = KeyExchangePool::new();
         let mut report = sandbox.enter(&permissions, key_lock)?;
@@ -287,6 +288,7 @@ impl Plan {
             supervisor: self.supervisor,
             thread: BlockingThread::start("reload")
                 .map_err(cannot("start a thread for reloads"))?,
+            hang_up,
             is_draining: false,
             is_reloading: watch::Sender::new(false),
         };

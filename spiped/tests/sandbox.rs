@@ -5,10 +5,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
-use std::process::Command;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 
-use testbed::{Mode, Pattern, Plan, Program, Site, Transport, until};
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use testbed::{Duplex, Mode, Pattern, Plan, Program, Signal, Site, Transport, until};
 
 const NOBODY: u32 = 65534;
 const LINE: &str = "spiped: sandbox: locked key, no new privileges, no core dumps, \
@@ -190,4 +193,50 @@ fn a_gap_is_told_or_fails_the_start() {
             assert_eq!(stderr.lines().count(), 1, "{stderr}");
         }
     }
+}
+
+/// The sandbox hides whether there is a terminal.
+#[test]
+fn a_terminal_that_is_gone_ends_a_daemon_in_its_foreground() {
+    testbed::need!("setsid --wait");
+    for sandbox in ["on", "off"] {
+        let ours = testbed::ours!();
+        let site = Site::new();
+        let terminal = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+        grantpt(&terminal).unwrap();
+        unlockpt(&terminal).unwrap();
+        let stdin = fs::File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlag::O_NOCTTY.bits())
+            .open(ptsname_r(&terminal).unwrap())
+            .unwrap();
+        // The daemon leads a session, which the terminal controls, as a shell's last command may.
+        let mut command = Command::new("setsid");
+        let daemon = ours.spiped(Mode::Encrypt, &site.source, &site.target, &site.key);
+        command.arg("--ctty").arg(daemon.get_program());
+        command.args(daemon.get_args());
+        command.args(["-F", "--sandbox", sandbox]);
+        let (stdin, stdout) = (stdin.into(), Stdio::null());
+        let mut daemon = Program::with_stdio(&site.dir, "d", command, stdin, stdout);
+        daemon.listens_on(&site.source);
+        // Who has tried to serve somebody is surely prepared for signals.
+        Duplex::connect(&site.source).rx.expect_nothing();
+        drop(terminal);
+        assert_eq!(
+            daemon.wait().signal(),
+            Some(Signal::SIGHUP as i32),
+            "{sandbox}"
+        );
+    }
+}
+
+/// Without a terminal SIGHUP comes from somebody who wants a reload.
+#[test]
+fn a_daemon_in_the_foreground_without_a_terminal_reloads() {
+    let ours = testbed::ours!();
+    let site = Site::new();
+    let command = ours.spiped(Mode::Decrypt, &site.source, &site.target, &site.key);
+    let daemon = Program::serving(&site.dir, "d", command, &site.source);
+    assert!(daemon.reload().contains("0 changed"));
 }

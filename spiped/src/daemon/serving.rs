@@ -21,7 +21,7 @@ use crate::daemon::sd_notify::Supervisor;
 use crate::log::{self, Class};
 use crate::os::daemonize::Readiness;
 use crate::os::sandbox::SandboxReport;
-use crate::os::signals::{Request, Requests};
+use crate::os::signals::{HangUp, Request, Requests};
 use crate::os::system_error::{SystemError, cannot};
 use crate::pipe::registry::{Phase, Registry};
 
@@ -42,6 +42,8 @@ pub(super) struct Daemon {
     pub(super) supervisor: Supervisor,
     /// The thread on which a reload reads and binds.
     pub(super) thread: BlockingThread,
+    /// What SIGHUP means.
+    pub(super) hang_up: HangUp,
     /// Whether the daemon waits for its last connections to end.
     pub(super) is_draining: bool,
     /// Whether a reload is under way.
@@ -78,8 +80,7 @@ impl Daemon {
         let resolver = lookups.map(Resolver::at).transpose();
         let resolver = resolver.map_err(cannot("ask the process that looks names up"))?;
         self.pipes.set_resolver(resolver.unwrap_or_default());
-        let mut requests =
-            Requests::watch(self.process.foreground).map_err(cannot("watch for signals"))?;
+        let mut requests = Requests::watch(self.hang_up).map_err(cannot("watch for signals"))?;
         let changes = self
             .pipes
             .reconcile(bound)

@@ -17,6 +17,26 @@ pub(crate) enum Request {
     Reload,
 }
 
+/// The meaning of SIGHUP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HangUp {
+    /// It asks for a reload.
+    Reloads,
+    /// The terminal is gone, so it ends the process, as it ends any program in the foreground there.
+    Ends,
+}
+
+impl HangUp {
+    /// Returns what SIGHUP is to mean for this process. The sandbox hides whether there is a terminal, so
+    /// ask before.
+    pub(crate) fn of(foreground: bool) -> Self {
+        match foreground && io::stdin().is_terminal() {
+            true => Self::Ends,
+            false => Self::Reloads,
+        }
+    }
+}
+
 /// Blocks SIGHUP until [`Requests::watch`]. SIGTERM ends the process at once from now on, also where it is
 /// the first process of a container.
 ///
@@ -85,8 +105,7 @@ pub(crate) struct Requests {
     /// SIGINT; `Some` in the first process of a container, where it works as SIGTERM does, because the
     /// kernel would ignore it. SIGINT ends any other process at once, as it ends any program in a terminal.
     interrupt: Option<unix::Signal>,
-    /// SIGHUP; `None` in the foreground of a terminal, where it says that the terminal is gone and ends
-    /// the process.
+    /// SIGHUP; `None` where it ends the process.
     hang_up: Option<unix::Signal>,
 }
 
@@ -97,7 +116,7 @@ impl Requests {
     /// # Errors
     ///
     /// The system refuses a handler.
-    pub(crate) fn watch(foreground: bool) -> io::Result<Self> {
+    pub(crate) fn watch(meaning: HangUp) -> io::Result<Self> {
         let first_process = is_first_process();
         if first_process {
             // tokio's handler would also call the handler that `block_reload` installed.
@@ -107,8 +126,7 @@ impl Requests {
             }
         }
         let interrupt = first_process.then(|| unix::signal(SignalKind::interrupt()));
-        let in_terminal = foreground && io::stdin().is_terminal();
-        let hang_up = (!in_terminal).then(|| unix::signal(SignalKind::hangup()));
+        let hang_up = (meaning == HangUp::Reloads).then(|| unix::signal(SignalKind::hangup()));
         let terminate = unix::signal(SignalKind::terminate())?;
         let requests = Self {
             terminate,
