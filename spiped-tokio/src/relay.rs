@@ -3,6 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
@@ -74,11 +75,19 @@ pub async fn relay(
     let encrypted_socket: &Socket = encrypted.get_ref();
     let mut encrypted_broken = pin!(encrypted_socket.broken());
     let (mut sealing, mut opening) = (State::Starting, State::Moving);
-    let mut timer = pin!(sleep(QUIET));
-    let mut quiet = Quiet::default();
+    let mut timer = pin!(sleep(BEAT));
+    let mut pulse = Pulse::default();
+    let mut unasked = false;
     let mut deserted = Deserted::default();
     poll_fn(|cx| {
-        let sealed = poll_seal(&mut sealing, cx, plain, encrypted, &traffic.sealed)?;
+        let sealed = poll_seal(
+            &mut sealing,
+            &mut unasked,
+            cx,
+            plain,
+            encrypted,
+            &traffic.sealed,
+        )?;
         let opened = poll_open(&mut opening, cx, encrypted, plain, &traffic.opened)?;
         if sealed.is_ready() && opened.is_ready() {
             plain.finish();
@@ -103,8 +112,13 @@ pub async fn relay(
             plain.finish();
             return Poll::Ready(Err(RelayError::Encrypted(error)));
         }
-        if quiet.poll(cx, timer.as_mut(), traffic).is_ready() {
-            encrypted.rest();
+        if let Poll::Ready(is_quiet) = pulse.poll(cx, timer.as_mut(), traffic) {
+            if is_quiet {
+                encrypted.rest();
+            }
+            // Where a read has ended early, no event comes for what lies behind.
+            unasked = true;
+            cx.waker().wake_by_ref();
         }
         Poll::Pending
     })
@@ -113,8 +127,9 @@ pub async fn relay(
 
 /// Full reads that a direction makes in a row before other connections get their turn.
 const READS_PER_TURN: u32 = 4;
-/// How long there is no data before the stream gives back what only speeds it up.
-const QUIET: Duration = Duration::from_millis(300);
+/// How often a relay that moves data looks for data without an event. After as long without data, the stream
+/// gives back what only speeds it up.
+const BEAT: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Copy)]
 enum State {
@@ -125,9 +140,11 @@ enum State {
     Ended,
 }
 
-/// Read, seal, write; ready once the plain socket's end has been passed on.
+/// Read, seal, write; ready once the plain socket's end has been passed on. `unasked` has the next read look
+/// without an event.
 fn poll_seal(
     state: &mut State,
+    unasked: &mut bool,
     cx: &mut Context<'_>,
     plain: &Socket,
     encrypted: &mut SpipedStream<&Socket>,
@@ -154,7 +171,7 @@ fn poll_seal(
             State::Starting | State::Moving => {
                 reads += 1;
                 *state = State::Moving;
-                match encrypted.poll_seal(cx, plain) {
+                match encrypted.poll_seal(cx, plain, mem::take(unasked)) {
                     Poll::Pending if starts => {}
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(0)) => *state = State::Ending,
@@ -224,38 +241,35 @@ impl<'a> Deserted<'a> {
     }
 }
 
-/// Notices when data has stopped. A timer runs only after there was some.
+/// Beats while data moves, and once after it has stopped.
 #[derive(Default)]
-struct Quiet {
-    running: bool,
-    /// What had moved when the timer was set.
-    moved: u64,
+struct Pulse {
+    is_running: bool,
+    /// The bytes that had moved at the last beat; none before the first.
+    moved: Option<u64>,
 }
 
-impl Quiet {
-    /// Ready once for each time that data has stopped.
+impl Pulse {
+    /// Ready at each beat; true if no data has moved since the one before.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         mut timer: Pin<&mut Sleep>,
         traffic: &Traffic,
-    ) -> Poll<()> {
-        let moved = traffic.sealed().wrapping_add(traffic.opened());
-        loop {
-            if self.running {
-                ready!(timer.as_mut().poll(cx));
+    ) -> Poll<bool> {
+        let moved = Some(traffic.sealed().wrapping_add(traffic.opened()));
+        if !self.is_running {
+            if moved == self.moved {
+                return Poll::Pending;
             }
-            let was_running = self.running;
-            self.running = moved != self.moved;
-            if !self.running {
-                return match was_running {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
-                };
-            }
+            self.is_running = true;
             self.moved = moved;
-            timer.as_mut().reset(Instant::now() + QUIET);
+            timer.as_mut().reset(Instant::now() + BEAT);
         }
+        ready!(timer.poll(cx));
+        let is_quiet = moved == self.moved;
+        self.is_running = false;
+        Poll::Ready(is_quiet)
     }
 }
 

@@ -28,12 +28,13 @@ impl SpipedStream<&Socket> {
     }
 
     /// Reads plaintext into the slots of records, and seals it there. All that was sealed before is sent by
-    /// then, but for what a handshake has left.
+    /// then, but for what a handshake has left. `unasked` has it read without an event.
     /// Gives its length in bytes, 0 at its end.
     pub(crate) fn poll_seal(
         &mut self,
         cx: &mut Context<'_>,
         plain: &Socket,
+        unasked: bool,
     ) -> Poll<Result<usize, SealError>> {
         let sending = &mut self.sending;
         let buffer = sending.records.room();
@@ -43,7 +44,14 @@ impl SpipedStream<&Socket> {
             *slot = IoSliceMut::new(room);
             count += 1;
         }
-        let read = plain.poll_read_vectored(cx, slots.split_at_mut(count).0);
+        let slots = slots.split_at_mut(count).0;
+        let mut read = Poll::Pending;
+        if unasked {
+            read = plain.read_unasked(slots);
+        }
+        if read.is_pending() {
+            read = plain.poll_read_vectored(cx, slots);
+        }
         let Poll::Ready(Ok(len @ 1..)) = read else {
             sending.records.shrink();
             return read.map_err(SealError::Read);

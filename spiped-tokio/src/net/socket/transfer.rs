@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
@@ -26,6 +27,15 @@ impl Socket {
         )
     }
 
+    /// Reads like [`poll_read_vectored`](Self::poll_read_vectored), whether the system has told of data or not;
+    /// pending if there is none.
+    pub(crate) fn read_unasked(&self, places: &mut [IoSliceMut<'_>]) -> Poll<io::Result<usize>> {
+        match rustix::io::readv(self, places) {
+            Err(Errno::AGAIN | Errno::INTR) => Poll::Pending,
+            read => Poll::Ready(Ok(read?)),
+        }
+    }
+
     /// Writes what the end of the stream follows at once: the system may send both in one segment.
     pub(crate) fn poll_write_last(
         &self,
@@ -44,10 +54,8 @@ impl Socket {
 
     /// Reads or writes up to `wanted` bytes once the socket is ready for it.
     ///
-    /// A short write means that the kernel takes no more for now. Saying so here clears the readiness, which
-    /// saves the system call that would find it out. A short read does not mean that there is no more: it ends
-    /// at an urgent byte (MSG_OOB) and behind data that carries descriptors (SCM_RIGHTS), and no event comes
-    /// for what lies behind.
+    /// A read may end early and leave more behind: at an urgent byte (MSG_OOB), and behind data that
+    /// carries descriptors (SCM_RIGHTS). Who has to expect those looks again, [unasked](Self::read_unasked).
     fn poll_transfer(
         &self,
         interest: Interest,
@@ -55,7 +63,6 @@ impl Socket {
         wanted: usize,
         mut transfer: impl FnMut() -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let clears = interest == Interest::WRITABLE;
         loop {
             if interest == Interest::READABLE {
                 ready!(either!(self, stream => stream.poll_read_ready(cx)))?;
@@ -64,7 +71,9 @@ impl Socket {
             }
             let mut short = None;
             let result = either!(self, stream => stream.try_io(interest, || match transfer()? {
-                len if clears && 0 < len && len < wanted => {
+                len if 0 < len && len < wanted => {
+                    // The kernel has no more for now. Saying so here clears the readiness, which
+                    // saves the system call that would find it out.
                     short = Some(len);
                     Err(io::ErrorKind::WouldBlock.into())
                 }
