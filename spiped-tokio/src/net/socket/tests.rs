@@ -9,8 +9,6 @@ use super::*;
 
 /// What must not happen is waited for this long.
 const ABSENCE: Duration = Duration::from_millis(50);
-/// What must happen is waited for this long.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn connection() -> (Socket, Socket) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
