@@ -1,11 +1,10 @@
 //! Reads and writes of a socket, which the runtime polls.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustix::io::Errno;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
@@ -30,9 +29,10 @@ impl Socket {
     /// Reads like [`poll_read_vectored`](Self::poll_read_vectored), whether the system has told of data or not;
     /// pending if there is none.
     pub(crate) fn read_unasked(&self, places: &mut [IoSliceMut<'_>]) -> Poll<io::Result<usize>> {
-        match rustix::io::readv(self, places) {
-            Err(Errno::AGAIN | Errno::INTR) => Poll::Pending,
-            read => Poll::Ready(Ok(read?)),
+        match (&*SockRef::from(self)).read_vectored(places) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Poll::Pending,
+            read => Poll::Ready(read),
         }
     }
 
