@@ -3,6 +3,7 @@
 pub mod daemonize;
 pub(crate) mod event_loop;
 pub mod fd_limit;
+pub(crate) mod host;
 pub mod locked_memory;
 pub mod lookup_process;
 pub mod malloc_trim;

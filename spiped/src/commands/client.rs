@@ -65,7 +65,7 @@ pub(super) fn handler(
         bind: bind.into(),
         handshaker: Handshaker::new(keys.ring()).with_config(options.handshake),
         keys,
-        is_loop: false,
+        is_loop: false.into(),
         config: ConnectionConfig {
             handshake: options.handshake,
             keepalive: options.keepalive,

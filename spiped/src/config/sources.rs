@@ -1,11 +1,12 @@
 //! Compares endpoints: which two cannot both be listened at, and which target leads to which source.
 
 use std::collections::HashMap;
-use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use spiped_tokio::Endpoint;
+
+use crate::os::host;
 
 /// The addresses of one port that one socket listens at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,17 +36,11 @@ impl Range {
     fn excludes(self, other: Self) -> bool {
         self == other
             || match (self, other) {
-                (Self::All, of) | (of, Self::All) => !of.is_v4() || ipv6_takes_ipv4(),
+                (Self::All, of) | (of, Self::All) => !of.is_v4() || host::ipv6_takes_ipv4(),
                 (Self::AllV4, of) | (of, Self::AllV4) => of.is_v4(),
                 _ => false,
             }
     }
-}
-
-/// Whether a socket bound to `[::]` accepts connections over IPv4 too.
-fn ipv6_takes_ipv4() -> bool {
-    let setting = fs::read_to_string("/proc/sys/net/ipv6/bindv6only");
-    setting.is_ok_and(|setting| setting.trim() == "0")
 }
 
 /// The endpoints that pipes listen at, each with the name `N` of its pipe.
@@ -106,28 +101,10 @@ pub(crate) fn leads_to(target: &Endpoint, source: &Endpoint) -> bool {
         }
         (Endpoint::Tcp(target), Endpoint::Tcp(source)) if target.port() == source.port() => {
             let [to, at] = [target.ip(), source.ip()].map(Range::of);
-            to == at || (to.excludes(at) && is_here(target.ip()))
+            to == at || (to.excludes(at) && host::has_address(target.ip()))
         }
         _ => false,
     }
-}
-
-/// Whether an address is one of this machine: then the system gives a socket that connects to it the same
-/// local address. No packet is sent.
-fn is_here(ip: IpAddr) -> bool {
-    if ip.is_loopback() || ip.is_unspecified() {
-        return true;
-    }
-    let any: IpAddr = match ip {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    // Any remote port will do: no packet goes there.
-    let from = UdpSocket::bind((any, 0)).and_then(|socket| {
-        socket.connect((ip, 9))?;
-        socket.local_addr()
-    });
-    from.is_ok_and(|from| from.ip() == ip)
 }
 
 #[cfg(test)]

@@ -156,6 +156,7 @@ impl RunningPipes {
                     self.start(new, &state, &[])
                 }
                 Some(mut old) if old.is_same(&new) => {
+                    old.set_is_loop(new.is_loop);
                     old.keys.set_origins_from(new.keys);
                     old
                 }
@@ -249,7 +250,7 @@ impl RunningPipes {
             handshaker: Handshaker::with_pool(keys.ring(), self.key_exchange.clone())
                 .with_config(config.connection.handshake),
             keys: keys.clone(),
-            is_loop: new.is_loop,
+            is_loop: new.is_loop.into(),
             config: config.connection.clone(),
         };
         let acceptor = Arc::new(Acceptor {

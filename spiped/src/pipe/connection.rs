@@ -6,6 +6,7 @@ mod unless;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use spiped_tokio::{
@@ -41,8 +42,9 @@ pub struct ConnectionHandler {
     pub keys: Keys,
     /// The handshaker, which has the same keys.
     pub handshaker: Handshaker,
-    /// Whether a target led back to the source of the pipe when the pipe began.
-    pub is_loop: bool,
+    /// Whether a target leads back to the source of the pipe, as of the last reload. A name that leads
+    /// elsewhere since then is not considered: where it makes a circle, only connections over TCP end.
+    pub is_loop: AtomicBool,
     /// The limits and options of connections.
     pub config: ConnectionConfig,
 }
@@ -252,7 +254,9 @@ impl ConnectionHandler {
         let pipe = self.targets.pipe();
         // A connection to a unix socket cannot be told from others.
         let has_no_address = || source.peer_address().is_none();
-        let is_loop = || hops::is_loop(source, pipe) || self.is_loop && has_no_address();
+        let is_loop = || {
+            hops::is_loop(source, pipe) || self.is_loop.load(Ordering::Relaxed) && has_no_address()
+        };
         let check = || match is_loop() {
             true => Err(ConnectionError::Loop),
             false => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use spiped_tokio::{Endpoint, Listener};
 use tokio::runtime::Handle;
@@ -43,6 +44,13 @@ impl RunningPipe {
         self.config == new.config
             && self.keys.is_same(&new.keys)
             && Arc::ptr_eq(&self.listener.borrow(), &new.listener)
+    }
+
+    /// Notes whether a target leads back to the source of the pipe, for connections that are served from now
+    /// on. That depends on other pipes too, so a reload may change it for a pipe that stays.
+    pub(super) fn set_is_loop(&self, is_loop: bool) {
+        let handler = &self.acceptor.handler;
+        handler.is_loop.store(is_loop, Ordering::Relaxed);
     }
 
     /// Stops accepting; connections go on.
