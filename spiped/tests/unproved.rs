@@ -93,6 +93,18 @@ fn a_source_that_has_half_of_all_places_loses_its_own_oldest() {
     drop(crowd);
 }
 
+/// What a newcomer has sent may still be on its way when the next one comes.
+#[test]
+fn a_source_that_has_half_of_all_places_makes_room_for_others() {
+    let tunnel = tunnel(&["--max-unproved", "10", "-o", "600"]);
+    let crowd: Vec<_> = (0..10).map(|_| stranger(&tunnel)).collect();
+    let silent = |ip: &str| Duplex::connect_from(ip.parse().unwrap(), tunnel.middle());
+    let others = ["127.0.0.2", "127.0.0.3", "127.0.0.4"].map(silent);
+    assert!(others.iter().all(is_there));
+    let gone = crowd.iter().filter(|one| !is_there(one)).count();
+    assert_eq!(gone, others.len());
+}
+
 #[test]
 fn one_source_may_have_all_places() {
     let mut tunnel = tunnel(&["--max-unproved", "4", "-o", "600"]);

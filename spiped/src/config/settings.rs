@@ -52,9 +52,9 @@ pub struct ConnectionConfig {
     ///
     /// With -d, let at most this many connections be that have not proved yet that they hold the
     /// key; the default is 4096. For one more, another one is closed: the oldest of those that have
-    /// sent nothing or, if there is none, the oldest of all. They take no connection of -n and none to the target. However
-    /// many are asked for, 0 for no limit, they get at most half of the open files that those of -n
-    /// leave.
+    /// sent nothing or, if there is none, the oldest. It is one of the address that has half of all
+    /// places, if one has. They take no connection of -n and none to the target. However many are
+    /// asked for, 0 for no limit, they get at most half of the open files that those of -n leave.
     #[arg(long, value_name = "MAX", default_value_t)]
     pub max_unproved: Limit<4096>,
 
@@ -62,7 +62,8 @@ pub struct ConnectionConfig {
     ///
     /// With -d, the same for those from one IPv4 address or one IPv6 network of 64 bits. For one
     /// more, one of its own is closed. 0 is no limit, and the default: a source is then left alone
-    /// until the bound for all is reached, when one that has half of all places loses its own.
+    /// until the bound for all is reached, when one that has half of all places makes room for
+    /// whoever comes.
     #[arg(long, value_name = "MAX", default_value_t)]
     pub max_unproved_per_source: Limit<0>,
 

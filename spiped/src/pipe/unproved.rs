@@ -2,10 +2,12 @@
 //!
 //! A new connection is always let in. At a limit another one is closed for it: one that has sent nothing,
 //! if there is any, else one that has; of either kind the oldest. It is one of the same source if that
-//! source has reached a limit of its own, or has half of all places. So connections without a proof neither
-//! make others wait nor add up, and a client that goes on with its handshake outlasts any number of silent
-//! ones.
+//! source has reached a limit of its own. If a source has half of all places, it is one of that source,
+//! whoever comes. So connections without a proof neither make others wait nor add up, a client that goes on
+//! with its handshake outlasts any number of silent ones, and half of all places are left for others than
+//! the one source that asks for the most.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -83,6 +85,16 @@ struct State {
     arrivals: u64,
     unproved: BTreeMap<Rank, Unproved>,
     by_source: HashMap<Source, BTreeSet<Rank>>,
+    /// The sizes of all sources.
+    by_size: BTreeSet<Size>,
+}
+
+/// The number of connections of a source, and the first of them. The source with the highest size makes room
+/// first: of two with as many connections, the one whose first would be closed first.
+type Size = (usize, Reverse<Rank>);
+
+fn size_of(ranks: &BTreeSet<Rank>) -> Option<Size> {
+    Some((ranks.len(), Reverse(*ranks.first()?)))
 }
 
 #[derive(Debug)]
@@ -109,6 +121,7 @@ impl UnprovedConnections {
                 arrivals: 0,
                 unproved: BTreeMap::new(),
                 by_source: HashMap::new(),
+                by_size: BTreeSet::new(),
             }),
         }
     }
@@ -185,12 +198,21 @@ impl State {
         {
             self.evict(rank, EvictionReason::PerSource);
         } else if self.unproved.len() >= bounds.all.get() {
-            // A source that has half of all places must not take the places of others too.
-            let of_its_own = of_its_own.filter(|_| count >= bounds.all.get() / 2);
-            if let Some(rank) = of_its_own.or_else(|| self.first()) {
+            let of_the_largest = self.largest().map(|(largest, first)| {
+                // Where two sources have half each, neither costs the other a place.
+                of_its_own.filter(|_| count == largest).unwrap_or(first)
+            });
+            if let Some(rank) = of_the_largest.or_else(|| self.first()) {
                 self.evict(rank, EvictionReason::All);
             }
         }
+    }
+
+    /// Returns the number of connections of the largest source, and the first of them to be closed. `None` if
+    /// it has less than half of all places: then no source crowds the others out.
+    fn largest(&self) -> Option<(usize, Rank)> {
+        let &(count, Reverse(first)) = self.by_size.last()?;
+        (count >= self.bounds.all.get().div_ceil(2)).then_some((count, first))
     }
 
     /// Returns the connection that is closed first.
@@ -207,22 +229,34 @@ impl State {
 
     fn insert(&mut self, rank: Rank, connection: Unproved) {
         if let Some(source) = connection.source {
-            self.by_source.entry(source).or_default().insert(rank);
+            self.change(source, |ranks| ranks.insert(rank));
         }
         self.unproved.insert(rank, connection);
     }
 
     fn remove(&mut self, rank: Rank) -> Option<Unproved> {
         let connection = self.unproved.remove(&rank)?;
-        if let Some(source) = connection.source
-            && let Some(ranks) = self.by_source.get_mut(&source)
-        {
-            ranks.remove(&rank);
-            if ranks.is_empty() {
+        if let Some(source) = connection.source {
+            self.change(source, |ranks| ranks.remove(&rank));
+        }
+        Some(connection)
+    }
+
+    /// Changes the connections of a source, and notes its size.
+    fn change(&mut self, source: Source, change: impl FnOnce(&mut BTreeSet<Rank>) -> bool) {
+        let ranks = self.by_source.entry(source).or_default();
+        if let Some(before) = size_of(ranks) {
+            self.by_size.remove(&before);
+        }
+        change(ranks);
+        match size_of(ranks) {
+            Some(now) => {
+                self.by_size.insert(now);
+            }
+            None => {
                 self.by_source.remove(&source);
             }
         }
-        Some(connection)
     }
 }
 
