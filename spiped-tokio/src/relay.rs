@@ -63,17 +63,18 @@ pub enum RelayError {
 /// # Errors
 ///
 /// The first failure of either connection, which is noticed also while the other side accepts no
-/// data. It is a failure, too, that the peer of a unix socket is gone for ten seconds, after its direction
-/// has ended, while the other has not: what it sent is then delivered all the same, as the other socket
-/// is finished.
+/// data. It is a failure, too, that a peer is gone whose direction has ended, while the other has not: one at
+/// a unix socket for ten seconds, one of TCP by a reset behind its FIN, as the system's probes bring about.
+/// What it sent is then delivered all the same, as the other socket is finished.
 pub async fn relay(
     plain: &Socket,
     encrypted: &mut SpipedStream<&Socket>,
     traffic: &Traffic,
 ) -> Result<(), RelayError> {
-    let mut plain_broken = pin!(plain.broken());
     let encrypted_socket: &Socket = encrypted.get_ref();
-    let mut encrypted_broken = pin!(encrypted_socket.broken());
+    let (plain_broken, encrypted_broken) = (pin!(plain.broken()), pin!(encrypted_socket.broken()));
+    let mut plain_broken = Broken::new(plain_broken);
+    let mut encrypted_broken = Broken::new(encrypted_broken);
     let (mut sealing, mut opening) = (State::Starting, State::Moving);
     let mut timer = pin!(sleep(BEAT));
     let mut pulse = Pulse::default();
@@ -94,10 +95,16 @@ pub async fn relay(
             encrypted_socket.finish();
             return Poll::Ready(Ok(()));
         }
-        if let Poll::Ready(error) = plain_broken.as_mut().poll(cx) {
+        if let Poll::Ready(error) = plain_broken.poll(cx, sealed.is_ready()) {
+            if is_behind_end(&error) {
+                encrypted_socket.finish();
+            }
             return Poll::Ready(Err(RelayError::Plain(error)));
         }
-        if let Poll::Ready(error) = encrypted_broken.as_mut().poll(cx) {
+        if let Poll::Ready(error) = encrypted_broken.poll(cx, opened.is_ready()) {
+            if is_behind_end(&error) {
+                plain.finish();
+            }
             return Poll::Ready(Err(RelayError::Encrypted(error)));
         }
         if sealed.is_ready()
@@ -227,6 +234,41 @@ fn poll_open(
             State::Ended => return Poll::Ready(Ok(())),
         }
     }
+}
+
+/// Notices that a side breaks.
+struct Broken<'a, F> {
+    broken: Pin<&'a mut F>,
+    /// The error of a reset behind the side's FIN.
+    behind_end: Option<io::Error>,
+}
+
+impl<'a, F: Future<Output = io::Error>> Broken<'a, F> {
+    fn new(broken: Pin<&'a mut F>) -> Self {
+        Self {
+            broken,
+            behind_end: None,
+        }
+    }
+
+    /// Ready once the side is broken. A reset behind its FIN takes nothing away of what it sent: it is told
+    /// once that has been passed on.
+    fn poll(&mut self, cx: &mut Context<'_>, passed_on: bool) -> Poll<io::Error> {
+        let error = match self.behind_end.take() {
+            Some(error) => error,
+            None => ready!(self.broken.as_mut().poll(cx)),
+        };
+        if is_behind_end(&error) && !passed_on {
+            self.behind_end = Some(error);
+            return Poll::Pending;
+        }
+        Poll::Ready(error)
+    }
+}
+
+/// Whether a connection was reset behind the FIN of its peer: Linux says EPIPE then.
+fn is_behind_end(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
 }
 
 /// Notices that the side whose direction has ended is gone, while the other direction goes on. Few relays
