@@ -203,7 +203,8 @@ fn a_client_of_a_pipe_that_was_gone_before_is_out_too() {
     open.first_is_out(daemon);
 }
 
-/// The end that is asked for during a reload, and one more reload, each find the first still waiting.
+/// The end that is asked for finds the reload still waiting. It is carried out then, by itself or together
+/// with the one that is asked for behind it.
 #[test]
 fn a_reload_that_the_end_interrupts_is_done_and_answered() {
     let site = testbed::Site::new();
@@ -222,7 +223,8 @@ fn a_reload_that_the_end_interrupts_is_done_and_answered() {
     let output = reload.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("only keys"));
-    assert!(daemon.stderr().matches("reloaded").count() == 1);
+    let reloads = daemon.stderr().matches("reloaded").count();
+    assert!((1..=2).contains(&reloads), "{}", daemon.stderr());
 }
 
 #[test]
