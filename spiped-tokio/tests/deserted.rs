@@ -163,68 +163,72 @@ async fn a_plain_peer_that_sends_and_is_gone_has_ended_well_if_the_other_side_en
     }
 }
 
-/// The second has room for all that the first sends.
-async fn roomy_pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let room = 20 * DATA.len();
-    SockRef::from(&listener).set_recv_buffer_size(room).unwrap();
-    let first = TcpStream::connect(listener.local_addr().unwrap()).await;
-    (first.unwrap(), listener.accept().await.unwrap().0)
-}
-
-/// The first has no room to send what the second does not read.
-async fn narrow_pair() -> (TcpStream, TcpStream) {
-    let (first, second) = tcp_pair().await;
-    SockRef::from(&first).set_send_buffer_size(1).unwrap();
-    (first, second)
-}
-
-/// Closes by a reset, behind a FIN.
-fn reset(stream: &TcpStream) {
-    let at_once = Some(Duration::ZERO);
-    SockRef::from(stream).set_linger(at_once).unwrap();
-}
-
-/// A peer that has closed is reset by a probe once its system has forgotten the connection.
+/// Only Linux tells a reset behind an end from any other.
 #[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_plain_peer_that_is_reset_behind_its_end_has_lost_nothing() {
-    for version in VERSIONS {
-        let (mut client, plain) = roomy_pair().await;
-        let (peer, relaying) = relayed(version, plain, narrow_pair().await).await;
-        for _ in 0..2 {
-            client.write_all(&DATA).await.unwrap();
-        }
-        client.shutdown().await.unwrap();
-        reset(&client);
-        drop(client);
-        assert_eq!(all(peer).await, DATA.repeat(2));
-        let error = ended(relaying).await.unwrap_err();
-        let RelayError::Plain(error) = error else {
-            panic!("{error:?}");
-        };
-        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+mod reset_behind_its_end {
+    use super::*;
+
+    /// The second has room for all that the first sends.
+    async fn roomy_pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let room = 20 * DATA.len();
+        SockRef::from(&listener).set_recv_buffer_size(room).unwrap();
+        let first = TcpStream::connect(listener.local_addr().unwrap()).await;
+        (first.unwrap(), listener.accept().await.unwrap().0)
     }
-}
 
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn an_encrypted_peer_that_is_reset_behind_its_end_has_lost_nothing() {
-    for version in VERSIONS {
-        let (plain, client) = narrow_pair().await;
-        let (near, far) = roomy_pair().await;
-        let (mut peer, relaying) = relayed(version, plain, (far, near)).await;
-        for _ in 0..2 {
-            peer.write_all(&DATA).await.unwrap();
+    /// The first has no room to send what the second does not read.
+    async fn narrow_pair() -> (TcpStream, TcpStream) {
+        let (first, second) = tcp_pair().await;
+        SockRef::from(&first).set_send_buffer_size(1).unwrap();
+        (first, second)
+    }
+
+    /// Closes by a reset, behind a FIN.
+    fn reset(stream: &TcpStream) {
+        let at_once = Some(Duration::ZERO);
+        SockRef::from(stream).set_linger(at_once).unwrap();
+    }
+
+    /// A peer that has closed is reset by a probe once its system has forgotten the connection.
+    #[tokio::test]
+    async fn a_plain_peer_has_lost_nothing() {
+        for version in VERSIONS {
+            let (mut client, plain) = roomy_pair().await;
+            let (peer, relaying) = relayed(version, plain, narrow_pair().await).await;
+            for _ in 0..2 {
+                client.write_all(&DATA).await.unwrap();
+            }
+            client.shutdown().await.unwrap();
+            reset(&client);
+            drop(client);
+            assert_eq!(all(peer).await, DATA.repeat(2));
+            let error = ended(relaying).await.unwrap_err();
+            let RelayError::Plain(error) = error else {
+                panic!("{error:?}");
+            };
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         }
-        peer.shutdown().await.unwrap();
-        reset(peer.get_ref());
-        drop(peer);
-        assert_eq!(all(client).await, DATA.repeat(2));
-        let error = ended(relaying).await.unwrap_err();
-        let RelayError::Encrypted(error) = error else {
-            panic!("{error:?}");
-        };
-        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn an_encrypted_peer_has_lost_nothing() {
+        for version in VERSIONS {
+            let (plain, client) = narrow_pair().await;
+            let (near, far) = roomy_pair().await;
+            let (mut peer, relaying) = relayed(version, plain, (far, near)).await;
+            for _ in 0..2 {
+                peer.write_all(&DATA).await.unwrap();
+            }
+            peer.shutdown().await.unwrap();
+            reset(peer.get_ref());
+            drop(peer);
+            assert_eq!(all(client).await, DATA.repeat(2));
+            let error = ended(relaying).await.unwrap_err();
+            let RelayError::Encrypted(error) = error else {
+                panic!("{error:?}");
+            };
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        }
     }
 }
