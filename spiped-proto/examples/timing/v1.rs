@@ -7,7 +7,9 @@ use spiped_proto::{
     Version, Versions,
 };
 
-use super::{BATCH, Random, advance, computation, entropy, feed, run, secret, time, waiting};
+use super::{
+    BATCH, Random, advance, computation, entropy, feed, run, secret, time, time_of, waiting,
+};
 
 fn config(forward_secrecy: ForwardSecrecy) -> HandshakeConfig {
     HandshakeConfig::default()
@@ -187,9 +189,6 @@ pub(super) fn powers(
                 other => panic!("the server has proved itself: {other:?}"),
             };
         }
-        let mut next = None;
-        let time = time(|| next = Some(black_box(power).run()));
-        drop(black_box(next));
-        time
+        time_of(power)
     }
 }

@@ -9,7 +9,7 @@ use spiped_proto::{
 
 use super::{
     BATCH, FEW, FIXED, MANY, Random, advance, computation, entropy, feed, run, secret, time,
-    waiting,
+    time_of, waiting,
 };
 
 /// Where the tag of a nonce begins, in bytes.
@@ -26,6 +26,13 @@ fn client(c: &[u8; 32]) -> Step {
 
 fn server(s: &[u8; 32]) -> Step {
     Step::server(secret(), config(), entropy(2, s))
+}
+
+fn start(at_client: bool) -> Step {
+    match at_client {
+        true => client(&FIXED),
+        false => server(&FIXED),
+    }
 }
 
 /// What two ends say to each other, the same each time.
@@ -73,23 +80,17 @@ fn refused(states: [Incoming; BATCH], wrong: &[u8]) -> f64 {
     })
 }
 
-/// A nonce of a client whose tag is wrong in its first byte or its last, at a server.
-pub(super) fn client_nonces() -> impl FnMut(bool, &mut Random) -> f64 {
+/// A nonce whose tag is wrong in its first byte or its last, at a server or at a client.
+pub(super) fn nonces(at_client: bool) -> impl FnMut(bool, &mut Random) -> f64 {
     let (right, ..) = talk(&FIXED, &FIXED);
     move |late, _| {
+        let nonce = match at_client {
+            true => &right.nonce_s,
+            false => &right.nonce_c,
+        };
         let place = if late { NONCE_LEN - 1 } else { TAG_AT };
-        let states = std::array::from_fn(|_| waiting(advance(server(&FIXED)).1));
-        refused(states, &spoiled(&right.nonce_c, place))
-    }
-}
-
-/// A nonce of a server whose tag is wrong in its first byte or its last, at a client.
-pub(super) fn server_nonces() -> impl FnMut(bool, &mut Random) -> f64 {
-    let (right, ..) = talk(&FIXED, &FIXED);
-    move |late, _| {
-        let place = if late { NONCE_LEN - 1 } else { TAG_AT };
-        let states = std::array::from_fn(|_| waiting(advance(client(&FIXED)).1));
-        refused(states, &spoiled(&right.nonce_s, place))
+        let states = std::array::from_fn(|_| waiting(advance(start(at_client)).1));
+        refused(states, &spoiled(nonce, place))
     }
 }
 
@@ -125,13 +126,8 @@ pub(super) fn hellos(at_client: bool) -> impl FnMut(bool, &mut Random) -> f64 {
             true => (&right.nonce_s, &right.hello_s),
             false => (&right.nonce_c, &right.hello_c),
         };
-        let states = std::array::from_fn(|_| {
-            let start = match at_client {
-                true => client(&FIXED),
-                false => server(&FIXED),
-            };
-            waiting(advance(feed(advance(start).1, nonce)).1)
-        });
+        let states =
+            std::array::from_fn(|_| waiting(advance(feed(advance(start(at_client)).1, nonce)).1));
         let place = hello.len().saturating_sub(if late { 1 } else { 16 });
         refused(states, &spoiled(hello, place))
     }
@@ -165,10 +161,7 @@ pub(super) fn key_pairs() -> impl FnMut(bool, &mut Random) -> f64 {
     move |has_many, _| {
         let s = if has_many { &MANY } else { &FEW };
         let pairs = computation(feed(advance(server(s)).1, &right.nonce_c));
-        let mut next = None;
-        let time = time(|| next = Some(black_box(pairs).run()));
-        drop(black_box(next));
-        time
+        time_of(pairs)
     }
 }
 
@@ -198,9 +191,6 @@ pub(super) fn exchanges(at_client: bool) -> impl FnMut(bool, &mut Random) -> f64
             Step::Authenticated(peer) => computation(peer.proceed()),
             other => panic!("the peer has proved itself: {other:?}"),
         };
-        let mut next = None;
-        let time = time(|| next = Some(black_box(exchange).run()));
-        drop(black_box(next));
-        time
+        time_of(exchange)
     }
 }
