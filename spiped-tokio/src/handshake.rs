@@ -102,8 +102,8 @@ impl Handshaker {
     }
 
     /// Opens an encrypted stream like [`connect`](Self::connect), but the end of the handshake may stay
-    /// in it, to go out in one segment with the first data. Until it is sent the peer waits, so have the stream [relayed](crate::relay), or
-    /// write to it or flush it.
+    /// in it, to go out in one segment with the first data. Until it is sent the peer waits, so have the
+    /// stream [relayed](crate::relay), or write to it or flush it.
     ///
     /// # Errors
     ///

@@ -62,10 +62,8 @@ fn is_bindable(ip: IpAddr) -> bool {
 /// Whether the system lets a socket have addresses that the machine does not have, as Linux does with
 /// net.ipv4.ip_nonlocal_bind and net.ipv6.ip_nonlocal_bind.
 fn binds_anything(like: IpAddr) -> bool {
-    let nobodys = NOBODYS
-        .into_iter()
-        .filter(|ip| ip.is_ipv4() == like.is_ipv4());
-    nobodys.into_iter().any(is_bindable)
+    let mut nobodys = NOBODYS.into_iter();
+    nobodys.any(|ip| ip.is_ipv4() == like.is_ipv4() && is_bindable(ip))
 }
 
 fn tcp_socket(family: AddressFamily) -> nix::Result<OwnedFd> {
