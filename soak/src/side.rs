@@ -1,7 +1,6 @@
 //! One side of a stream: sends and checks what the plan says, and tells how it ended.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -35,9 +34,17 @@ pub(crate) struct Seen {
 pub(crate) struct Side {
     outgoing: Direction,
     incoming: Direction,
-    /// It breaks the connection when these are through, short of the whole.
-    resets: bool,
-    answers_after_end: bool,
+    order: Order,
+}
+
+/// When a side sends, and when it reads.
+#[derive(Debug)]
+enum Order {
+    AtOnce,
+    SendsFirst,
+    ReadsFirst,
+    /// It reads, sends and breaks the connection, short of the whole.
+    Resets,
 }
 
 #[derive(Debug)]
@@ -64,8 +71,11 @@ impl Side {
                 length: reset.map_or(plan.down, |(read, _)| read),
                 manner: plan.manner(2, plan.down),
             },
-            resets: reset.is_some(),
-            answers_after_end: false,
+            order: match plan.ending {
+                Ending::ClientResets(..) => Order::Resets,
+                Ending::AnswerAfterEnd => Order::SendsFirst,
+                Ending::Orderly | Ending::TargetResets(..) => Order::AtOnce,
+            },
         }
     }
 
@@ -85,17 +95,19 @@ impl Side {
                 length: reset.map_or(plan.up, |(read, _)| read),
                 manner: plan.manner(4, plan.up),
             },
-            resets: reset.is_some(),
-            answers_after_end: plan.ending == Ending::AnswerAfterEnd,
+            order: match plan.ending {
+                Ending::TargetResets(..) => Order::Resets,
+                Ending::AnswerAfterEnd => Order::ReadsFirst,
+                Ending::Orderly | Ending::ClientResets(..) => Order::AtOnce,
+            },
         }
     }
 
     /// Does it all. An error is a fault, whatever the plan says.
     pub(crate) fn run(self, stream: Duplex, pace: &Pace) -> Result<Seen, String> {
-        if self.resets {
-            self.run_to_reset(stream, pace)
-        } else {
-            self.run_to_end(stream, pace)
+        match self.order {
+            Order::Resets => self.run_to_reset(stream, pace),
+            _ => self.run_to_end(stream, pace),
         }
     }
 
@@ -118,29 +130,32 @@ impl Side {
 
     fn run_to_end(mut self, stream: Duplex, pace: &Pace) -> Result<Seen, String> {
         let Duplex { mut tx, mut rx } = stream;
-        let (ended, end) = mpsc::channel::<()>();
-        let (mut outgoing, after_end) = (self.outgoing, self.answers_after_end);
-        thread::scope(|scope| {
-            let writer = scope.spawn(move || {
-                if after_end {
-                    // It fails when the reader is done.
-                    let _ = end.recv();
-                }
-                let sent = outgoing.send(&mut tx, pace)?;
-                tx.finish();
-                Ok(sent)
-            });
-            let read = self.incoming.receive(&mut rx, false);
-            drop(ended);
-            let sent: Result<bool, String> = writer.join().expect("the writer does not panic");
-            let (received, read_to_end) = read?;
-            // The system tells of a reset once, to the reader or to the writer.
-            let end = match sent? && read_to_end {
-                true => End::Clean,
-                false => End::Broken,
-            };
-            Ok(Seen { received, end })
-        })
+        let mut outgoing = self.outgoing;
+        let mut send = move || {
+            let sent = outgoing.send(&mut tx, pace)?;
+            tx.finish();
+            Ok::<_, String>(sent)
+        };
+        let mut receive = || self.incoming.receive(&mut rx, false);
+        let (sent, read) = match self.order {
+            Order::SendsFirst => (send(), receive()),
+            Order::ReadsFirst => {
+                let read = receive();
+                (send(), read)
+            }
+            Order::AtOnce | Order::Resets => thread::scope(|scope| {
+                let writer = scope.spawn(send);
+                let read = receive();
+                (writer.join().expect("the writer does not panic"), read)
+            }),
+        };
+        let (received, read_to_end) = read?;
+        // The system tells of a reset once, to the reader or to the writer.
+        let end = match sent? && read_to_end {
+            true => End::Clean,
+            false => End::Broken,
+        };
+        Ok(Seen { received, end })
     }
 }
 
