@@ -35,11 +35,16 @@ impl HmacKey {
 
     /// The same in its place: if it is a key, no copy is left elsewhere.
     pub(crate) fn tag_into(&self, parts: &[&[u8]], to: &mut Tag) {
+        self.begin(parts).0.finalize_into(to.into());
+    }
+
+    /// Takes what several messages begin with, which is hashed once for all of them.
+    pub(crate) fn begin(&self, parts: &[&[u8]]) -> HmacPrefix {
         let mut mac = Hmac::<Sha256>::compose(self.0.clone(), Default::default());
         for part in parts {
             mac.update(part);
         }
-        mac.finalize_into(to.into());
+        HmacPrefix(mac)
     }
 
     /// Whether `tag` is the tag of all parts, found out in constant time.
@@ -51,6 +56,18 @@ impl HmacKey {
     /// state; two keys that make one tag are the same unless HMAC-SHA256 has collisions.
     pub(crate) fn is_same(&self, other: &Self) -> Choice {
         self.verify(&[], &other.tag(&[]))
+    }
+}
+
+/// HMAC-SHA256 after the beginning of a message, wiped on drop.
+pub(crate) struct HmacPrefix(Hmac<Sha256>);
+
+impl HmacPrefix {
+    /// Puts the tag of the beginning and `rest` in its place.
+    pub(crate) fn tag_into(&self, rest: &[u8], to: &mut Tag) {
+        let mut mac = self.0.clone();
+        mac.update(rest);
+        mac.finalize_into(to.into());
     }
 }
 
@@ -71,6 +88,12 @@ mod tests {
                 let (start, end) = message.split_at(cut);
                 let key = HmacKey::new(&key);
                 assert_eq!(key.tag(&[start, &[], end]), expected);
+                let prefix = key.begin(&[start]);
+                for _ in 0..2 {
+                    let mut tag = [0; 32];
+                    prefix.tag_into(end, &mut tag);
+                    assert_eq!(tag, expected);
+                }
                 assert!(bool::from(key.verify(&[start, end], &expected)));
                 for bit in 0..256 {
                     let mut wrong = expected;

@@ -86,8 +86,8 @@ impl SessionKeys {
 /// PBKDF2 (RFC 8018 section 5.2) with one iteration: block i, from 1, is HMAC(K, salt ‖ i). The salt
 /// is both nonces and `y_sc`.
 fn pbkdf2(secret: &Secret, nonces: &Nonces, y_sc: &[u8], to: &mut [Tag]) {
+    let salted = secret.key().begin(&[nonces.as_flattened(), y_sc]);
     for (block, number) in to.iter_mut().zip(1u32..) {
-        let parts = [nonces.as_flattened(), y_sc, &number.to_be_bytes()];
-        secret.key().tag_into(&parts, block);
+        salted.tag_into(&number.to_be_bytes(), block);
     }
 }
