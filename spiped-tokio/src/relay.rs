@@ -278,6 +278,9 @@ struct Deserted<'a>(Option<Pin<Box<dyn Future<Output = io::Error> + Send + 'a>>>
 
 impl<'a> Deserted<'a> {
     fn poll(&mut self, cx: &mut Context<'_>, side: &'a Socket) -> Poll<io::Error> {
+        if side.is_probed() {
+            return Poll::Pending;
+        }
         let waiting = self.0.get_or_insert_with(|| Box::pin(side.deserted()));
         waiting.as_mut().poll(cx)
     }

@@ -78,8 +78,14 @@ impl<IO: fmt::Debug> fmt::Debug for Parts<IO> {
 }
 
 impl<IO> SpipedStream<IO> {
-    /// Starts behind a handshake, whose end is still to be sent.
-    pub(crate) fn new(io: IO, session: Session, key: usize, unsent: Vec<u8>) -> Self {
+    /// Starts behind a handshake, whose end is still to be sent. What was read behind it is opened first.
+    pub(crate) fn new(
+        io: IO,
+        session: Session,
+        key: usize,
+        unsent: Vec<u8>,
+        unopened: Vec<u8>,
+    ) -> Self {
         Self {
             io,
             about: About {
@@ -87,7 +93,7 @@ impl<IO> SpipedStream<IO> {
                 version: session.version,
                 forward_secrecy: session.forward_secrecy,
             },
-            receiving: Receiving::new(session.opener),
+            receiving: Receiving::new(session.opener, unopened),
             sending: Sending::new(session.sealer, unsent),
         }
     }

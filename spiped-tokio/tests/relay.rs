@@ -130,8 +130,9 @@ async fn what_waits_to_be_sent_goes_out_in_full_segments() {
             relay(&plain.into(), &mut stream, &Traffic::default()).await
         });
         let (peer, _) = peer.accept().await.unwrap();
-        let mut wire = only(version).accept(peer).await.unwrap().into_parts().io;
-        let mut received = Vec::new();
+        let stream = only(version).accept(peer).await.unwrap();
+        let parts = stream.into_parts();
+        let (mut wire, mut received) = (parts.io, parts.unopened);
         wire.read_to_end(&mut received).await.unwrap();
         assert_eq!(received.len(), 3 * SEGMENT + end_len);
         drop(wire);

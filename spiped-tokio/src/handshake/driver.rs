@@ -14,7 +14,8 @@ use super::HandshakeError;
 use super::pool::KeyExchangePool;
 use crate::stream::SpipedStream;
 
-/// Bytes that one read takes at most; a longer message takes several.
+/// Bytes that one read takes at most; a longer message takes several. It asks for more than the messages
+/// have, so that it ends short, and no system call is needed to see that there is no more.
 const READ_LEN: usize = 2048;
 
 /// Where a handshake pauses.
@@ -30,6 +31,8 @@ pub(super) struct Driver<IO> {
     /// Whether a byte has come from the peer.
     pub(super) heard: bool,
     unsent: Vec<u8>,
+    /// What was read behind the last message.
+    unread: Vec<u8>,
     pool: KeyExchangePool,
 }
 
@@ -39,6 +42,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             io,
             heard: false,
             unsent: Vec::new(),
+            unread: Vec::new(),
             pool,
         }
     }
@@ -68,7 +72,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             step = match self.advance(step).await? {
                 Milestone::Authenticated(peer) => peer.proceed(),
                 Milestone::Done(session) => {
-                    return Ok(SpipedStream::new(self.io, *session, key, self.unsent));
+                    let Self {
+                        io, unsent, unread, ..
+                    } = self;
+                    return Ok(SpipedStream::new(io, *session, key, unsent, unread));
                 }
             };
         }
@@ -88,26 +95,27 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     /// Receives while it sends: a peer may wait for our bytes before it sends or reads more.
     async fn receive(&mut self, incoming: Incoming) -> Result<Step, HandshakeError> {
-        let mut incoming = Some(incoming);
-        poll_fn(|cx| {
-            if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
-                return Poll::Ready(Err(error.into()));
-            }
-            let mut bytes = [MaybeUninit::uninit(); READ_LEN];
-            let mut bytes = ReadBuf::uninit(&mut bytes);
-            let mut bytes = bytes.take(incoming.as_ref().map_or(0, Incoming::missing));
-            ready!(Pin::new(&mut self.io).poll_read(cx, &mut bytes))?;
-            let Some(incoming) = incoming.take() else {
-                return Poll::Pending;
-            };
-            if bytes.filled().is_empty() {
-                return Poll::Ready(Err(incoming.end().into()));
-            }
-            self.heard = true;
-            let (_, step) = incoming.feed(bytes.filled())?;
-            Poll::Ready(Ok(step))
-        })
-        .await
+        if self.unread.is_empty() {
+            poll_fn(|cx| self.poll_read(cx)).await?;
+        }
+        if self.unread.is_empty() {
+            return Err(incoming.end().into());
+        }
+        let (used, step) = incoming.feed(&self.unread)?;
+        self.unread.drain(..used);
+        Ok(step)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+            return Poll::Ready(Err(error));
+        }
+        let mut bytes = [MaybeUninit::uninit(); READ_LEN];
+        let mut bytes = ReadBuf::uninit(&mut bytes);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut bytes))?;
+        self.heard |= !bytes.filled().is_empty();
+        self.unread.extend_from_slice(bytes.filled());
+        Poll::Ready(Ok(()))
     }
 
     async fn flush(&mut self) -> io::Result<()> {

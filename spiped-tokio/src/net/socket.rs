@@ -203,6 +203,11 @@ impl Socket {
         peeked.is_ok_and(|length| length > 0)
     }
 
+    /// Whether the system looks after a silent peer, as it does over TCP.
+    pub(crate) fn is_probed(&self) -> bool {
+        matches!(self.0, Stream::Tcp(_))
+    }
+
     /// Waits until the peer of a unix socket, which has ended its direction, is gone altogether. It is looked
     /// for every ten seconds, as nothing waits for that and not for room to write as well. Once this
     /// side has ended its own direction, there is no difference. Never ready for TCP, whose peer is probed.

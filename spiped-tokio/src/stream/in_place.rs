@@ -36,13 +36,20 @@ impl SpipedStream<&Socket> {
         plain: &Socket,
         unasked: bool,
     ) -> Poll<Result<usize, SealError>> {
+        if !unasked {
+            ready!(plain.poll_readable(cx)).map_err(SealError::Read)?;
+        }
         let sending = &mut self.sending;
         let buffer = sending.records.room();
         let mut slots: [_; SLOTS] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
-        let mut count = 0;
-        for (slot, room) in slots.iter_mut().zip(sending.sealer.slots(buffer)) {
-            *slot = IoSliceMut::new(room);
+        let (mut count, mut room) = (0, 0);
+        for (slot, place) in slots.iter_mut().zip(sending.sealer.slots(buffer)) {
+            room += place.len();
+            *slot = IoSliceMut::new(place);
             count += 1;
+            if room >= sending.appetite {
+                break;
+            }
         }
         let slots = slots.split_at_mut(count).0;
         let mut read = Poll::Pending;
@@ -59,6 +66,7 @@ impl SpipedStream<&Socket> {
         let sealed = sending.sealer.seal(buffer, len);
         let sealed = sealed.map_err(|error| SealError::Seal(fault(error)))?;
         sending.records.fill(sealed);
+        sending.has_read(len);
         Poll::Ready(Ok(len))
     }
 

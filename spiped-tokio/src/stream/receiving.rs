@@ -29,10 +29,11 @@ pub(super) struct Receiving {
 }
 
 impl Receiving {
-    pub(super) fn new(opener: Opener) -> Self {
+    /// Opens `first` in front of all that is read.
+    pub(super) fn new(opener: Opener, first: Vec<u8>) -> Self {
         Self {
             opener,
-            records: Buffer::default(),
+            records: Buffer::holding(first),
             open: 0,
             plaintext: VecDeque::new(),
             ended: false,

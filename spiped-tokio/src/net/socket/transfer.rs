@@ -11,6 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use super::{Socket, Stream};
 
 impl Socket {
+    /// Ready once the system has told of data, an end or a break that no read has taken.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_read_ready(cx))
+    }
+
     /// Reads into several places in one go; 0 is the end.
     pub(crate) fn poll_read_vectored(
         &self,
@@ -65,7 +70,7 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         loop {
             if interest == Interest::READABLE {
-                ready!(either!(self, stream => stream.poll_read_ready(cx)))?;
+                ready!(self.poll_readable(cx))?;
             } else {
                 ready!(either!(self, stream => stream.poll_write_ready(cx)))?;
             }
