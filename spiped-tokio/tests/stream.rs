@@ -8,7 +8,9 @@
 
 use std::io::ErrorKind;
 
-use spiped_proto::{Error, ForwardSecrecy, HandshakeConfig, Secret, Version, Versions};
+use spiped_proto::{
+    Entropy, Error, ForwardSecrecy, HandshakeConfig, Secret, Step, Version, Versions,
+};
 use spiped_tokio::{HandshakeError, Handshaker, SpipedStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -44,6 +46,42 @@ fn record_len(version: Version) -> usize {
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 131 % 251) as u8).collect()
+}
+
+/// A client of version 1 may hold its nonce back until it has the server's, as its hello follows.
+#[tokio::test]
+async fn messages_that_come_in_one_piece_are_taken_one_by_one() {
+    let (mut wire, server) = duplex(1024);
+    let handshaker = handshaker(b"key").with_config(only(Version::V1));
+    let server = tokio::spawn(async move { handshaker.accept(server).await });
+    let mut nonce = [0; 32];
+    wire.read_exact(&mut nonce).await.unwrap();
+    let mut from_server = nonce.to_vec();
+    let mut held_back = Vec::new();
+    let secret = Secret::from_key_file(b"key");
+    let entropy = Entropy::take(&mut [7; Entropy::LEN]);
+    let mut step = Step::client(&secret, only(Version::V1), entropy);
+    loop {
+        step = match step {
+            Step::Send(outgoing) => {
+                held_back.extend_from_slice(outgoing.bytes());
+                outgoing.sent()
+            }
+            Step::Receive(incoming) => {
+                if from_server.is_empty() {
+                    assert_eq!(held_back.len(), 32 + 288);
+                    wire.write_all(&held_back).await.unwrap();
+                    from_server.resize(incoming.missing(), 0);
+                    wire.read_exact(&mut from_server).await.unwrap();
+                }
+                incoming.feed(&std::mem::take(&mut from_server)).unwrap().1
+            }
+            Step::Compute(computation) => computation.run().unwrap(),
+            Step::Authenticated(peer) => peer.proceed(),
+            Step::Done(_) => break,
+        };
+    }
+    server.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::net::endpoint::Endpoint;
 use crate::net::socket::Socket;
@@ -82,35 +82,31 @@ impl<'a> DialOptions<'a> {
 /// What the last endpoint to fail said, if it was not for want of an address here that it did; or that
 /// the first silent one did not answer in time.
 pub async fn dial(endpoints: &[Endpoint], options: &DialOptions<'_>) -> Result<Socket, DialError> {
+    let begin = Instant::now();
     let mut attempts = Attempts::default();
-    let outcome = timeout(options.limit, async {
-        let mut failure = DialError::NoEndpoint;
-        let mut untried = endpoints.iter();
-        let head_start = head_start(endpoints.len(), options.limit);
-        loop {
-            if let Some(endpoint) = untried.next() {
-                attempts.start(endpoint, options.from);
-            }
-            if attempts.0.is_empty() {
-                return Err(failure);
-            }
-            let patience = if untried.len() > 0 {
-                head_start
-            } else {
-                options.limit
-            };
-            match attempts.first(pin!(sleep(patience))).await {
-                Some(Ok(socket)) => return Ok(socket),
-                // What this machine lacks says less than what a peer does.
-                Some(Err(error)) if error.is_own() && !failure.is_own() => {}
-                Some(Err(error)) => failure = error,
-                None => {}
-            }
+    let mut failure = DialError::NoEndpoint;
+    let mut untried = endpoints.iter();
+    let head_start = head_start(endpoints.len(), options.limit);
+    loop {
+        if let Some(endpoint) = untried.next() {
+            attempts.start(endpoint, options.from);
         }
-    });
-    match outcome.await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(attempts.too_late()),
+        if attempts.0.is_empty() {
+            return Err(failure);
+        }
+        let left = options.limit.saturating_sub(begin.elapsed());
+        let patience = match untried.len() {
+            0 => left,
+            _ => left.min(head_start),
+        };
+        match attempts.first(pin!(sleep(patience))).await {
+            Some(Ok(socket)) => return Ok(socket),
+            // What this machine lacks says less than what a peer does.
+            Some(Err(error)) if error.is_own() && !failure.is_own() => {}
+            Some(Err(error)) => failure = error,
+            None if patience == left => return Err(attempts.too_late()),
+            None => {}
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 //! memory goes back to the system each time that half of many have ended, but not many times a minute.
 
 use std::mem;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 use crate::os::malloc_trim::malloc_trim;
 
@@ -22,7 +23,9 @@ const TRIM_PAUSE: Duration = Duration::from_secs(5);
 /// A count of open connections.
 #[derive(Debug)]
 pub(super) struct OpenConnections {
-    count: watch::Sender<Count>,
+    count: Mutex<Count>,
+    /// Told each time that no connection is open any more.
+    none: Notify,
     /// Returns memory to the system.
     trim: fn(),
 }
@@ -43,7 +46,8 @@ pub(super) struct OpenConnection(Arc<OpenConnections>);
 impl Default for OpenConnections {
     fn default() -> Self {
         Self {
-            count: watch::Sender::default(),
+            count: Mutex::default(),
+            none: Notify::new(),
             trim: malloc_trim,
         }
     }
@@ -59,39 +63,45 @@ impl Count {
 impl OpenConnections {
     /// Counts one more connection.
     pub(super) fn add(self: &Arc<Self>) -> OpenConnection {
-        self.count.send_modify(|count| {
-            count.open += 1;
-            count.peak = count.peak.max(count.open);
-        });
+        let mut count = self.lock();
+        count.open += 1;
+        count.peak = count.peak.max(count.open);
+        drop(count);
         OpenConnection(Arc::clone(self))
     }
 
     /// Returns how many connections are open.
     pub(super) fn count(&self) -> usize {
-        self.count.borrow().open
+        self.lock().open
     }
 
     /// Waits until no connection is open.
     pub(super) async fn none(&self) {
-        let mut count = self.count.subscribe();
-        // This fails only when the sender is gone, and `self` owns it.
-        let _ = count.wait_for(|count| count.open == 0).await;
+        let mut told = pin!(self.none.notified());
+        loop {
+            // What is told from here on is not missed.
+            told.as_mut().enable();
+            if self.count() == 0 {
+                return;
+            }
+            told.as_mut().await;
+            told.set(self.none.notified());
+        }
     }
 
     /// Counts one connection less. Returns whether memory should be returned and no task is to do so.
     fn remove(&self) -> bool {
-        let mut has_to_trim = false;
-        self.count.send_modify(|count| {
-            count.open -= 1;
-            has_to_trim = count.has_halved() && !count.is_trimming;
-        });
-        has_to_trim
+        let mut count = self.lock();
+        count.open -= 1;
+        if count.open == 0 {
+            self.none.notify_waiters();
+        }
+        count.has_halved() && !count.is_trimming
     }
 
     /// Notes that a task is to return memory. Returns whether there was none before.
     fn begin_to_trim(&self) -> bool {
-        self.count
-            .send_if_modified(|count| !mem::replace(&mut count.is_trimming, true))
+        !mem::replace(&mut self.lock().is_trimming, true)
     }
 
     /// Returns memory soon, and again as long as enough connections have ended meanwhile. There is one such
@@ -99,17 +109,29 @@ impl OpenConnections {
     async fn trim(self: Arc<Self>) {
         loop {
             tokio::time::sleep(TRIM_DELAY).await;
-            self.count.send_modify(|count| count.peak = count.open);
+            self.begin_a_peak();
             self.trim_on_a_thread().await;
             tokio::time::sleep(TRIM_PAUSE).await;
-            let is_done = self.count.send_if_modified(|count| {
-                count.is_trimming = count.has_halved();
-                !count.is_trimming
-            });
-            if is_done {
+            if !self.goes_on_to_trim() {
                 return;
             }
         }
+    }
+
+    fn begin_a_peak(&self) {
+        let mut count = self.lock();
+        count.peak = count.open;
+    }
+
+    fn goes_on_to_trim(&self) -> bool {
+        let mut count = self.lock();
+        count.is_trimming = count.has_halved();
+        count.is_trimming
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Count> {
+        // No critical section panics with the count half changed.
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns memory on a thread of its own, as it would delay the thread that moves data. If the system
@@ -161,7 +183,7 @@ mod tests {
     }
 
     fn is_trimming(connections: &OpenConnections) -> bool {
-        connections.count.borrow().is_trimming
+        connections.lock().is_trimming
     }
 
     /// Waits until no task is to return memory.
@@ -220,7 +242,7 @@ mod tests {
         let trims_after = TRIMS.load(Ordering::Relaxed);
         assert!((1..=trims + 2).contains(&trims_after), "{trims_after}");
         // What there was has been returned, however fast it came and went.
-        assert!(connections.count.borrow().peak < MANY);
+        assert!(connections.lock().peak < MANY);
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 //! They are written when a connection begins and when it ends, and added up when status or metrics are
 //! asked for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,8 @@ pub struct PipeStats(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     accepted: u64,
-    open: HashMap<u64, Arc<ConnectionInfo>>,
+    /// Those that are open, by when they were accepted.
+    open: BTreeMap<u64, Arc<ConnectionInfo>>,
     ended: BTreeMap<Client, Totals>,
 }
 
@@ -187,10 +188,7 @@ impl PipeStats {
     /// Returns the connections that are open, the oldest first.
     #[must_use]
     pub fn open_connections(&self) -> Vec<Arc<ConnectionInfo>> {
-        let state = self.state();
-        let mut open: Vec<_> = state.open.iter().collect();
-        open.sort_unstable_by_key(|(number, _)| **number);
-        open.into_iter().map(|(_, info)| Arc::clone(info)).collect()
+        self.state().open.values().map(Arc::clone).collect()
     }
 
     /// Returns the sums over all connections until now, open ones included, for each client.

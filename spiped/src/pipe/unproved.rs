@@ -8,7 +8,7 @@
 //! the one source that asks for the most.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
@@ -50,7 +50,7 @@ impl fmt::Display for EvictionReason {
 
 /// The address that limits count by: an IPv4 address, or an IPv6 network of 64 bits, which one machine
 /// has to itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Source(IpAddr);
 
 impl Source {
@@ -84,7 +84,7 @@ struct State {
     bounds: Bounds,
     arrivals: u64,
     unproved: BTreeMap<Rank, Unproved>,
-    by_source: HashMap<Source, BTreeSet<Rank>>,
+    by_source: BTreeMap<Source, BTreeSet<Rank>>,
     /// The sizes of all sources.
     by_size: BTreeSet<Size>,
 }
@@ -120,7 +120,7 @@ impl UnprovedConnections {
                 bounds,
                 arrivals: 0,
                 unproved: BTreeMap::new(),
-                by_source: HashMap::new(),
+                by_source: BTreeMap::new(),
                 by_size: BTreeSet::new(),
             }),
         }
