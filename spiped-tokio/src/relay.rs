@@ -57,8 +57,8 @@ pub enum RelayError {
 
 /// Relays until both directions have ended; a half that ends is passed on as a half that ends.
 ///
-/// Then both sockets are [finished](Socket::finish); when it breaks, they are not. `traffic` is kept up
-/// to date all the while.
+/// Then both sockets are [finished](Socket::finish); when it breaks, they are not. From the first pause on
+/// both peers are [probed](Socket::start_keepalive). `traffic` is kept up to date all the while.
 ///
 /// # Errors
 ///
@@ -122,6 +122,8 @@ pub async fn relay(
         if let Poll::Ready(is_quiet) = pulse.poll(cx, timer.as_mut(), traffic) {
             if is_quiet {
                 encrypted.rest();
+                plain.start_keepalive();
+                encrypted_socket.start_keepalive();
             }
             // Where a read has ended early, no event comes for what lies behind.
             unasked = true;

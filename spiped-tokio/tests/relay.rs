@@ -9,7 +9,8 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use spiped_tokio::{
     DialOptions, Endpoint, HandshakeConfig, Handshaker, Listener, RelayError, Secret, Socket,
@@ -103,6 +104,35 @@ async fn both_ends_pass_and_traffic_is_counted() {
     let (result, traffic) = ended(relay).await;
     result.unwrap();
     assert_eq!((traffic.sealed(), traffic.opened()), (5000, 70_000));
+}
+
+#[tokio::test]
+async fn both_peers_are_probed_from_the_first_pause_on() {
+    let (plain, plain_address) = listen().await;
+    let _client = TcpStream::connect(plain_address).await.unwrap();
+    let (source, _) = plain.accept().await.unwrap();
+    let peer = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .unwrap();
+    let target = Endpoint::Tcp(peer.local_addr().unwrap());
+    let target = dial(&[target], &DialOptions::new(PATIENCE)).await.unwrap();
+    let (peer, _) = peer.accept().await.unwrap();
+    let handshaker = handshaker();
+    let (stream, peer) = tokio::join!(handshaker.connect(&target), handshaker.accept(peer));
+    let (mut stream, _peer) = (stream.unwrap(), peer.unwrap());
+    let are_probed = || {
+        let is_probed = |socket: &Socket| socket2::SockRef::from(socket).keepalive().unwrap();
+        is_probed(&source) && is_probed(&target)
+    };
+    assert!(!are_probed());
+    let traffic = Traffic::default();
+    let mut relaying = pin!(relay(&source, &mut stream, &traffic));
+    let begin = Instant::now();
+    while !are_probed() {
+        assert!(begin.elapsed() < PATIENCE);
+        let pause = Duration::from_millis(10);
+        timeout(pause, relaying.as_mut()).await.unwrap_err();
+    }
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ impl BoundListener {
         match endpoint {
             Endpoint::Tcp(_) => {
                 if INHERITS {
-                    socket::prepare(SockRef::from(&socket))?;
+                    socket::prepare(&SockRef::from(&socket))?;
                 }
                 socket.set_reuse_address(true)?;
                 socket.bind(&address)?;
@@ -205,7 +205,7 @@ impl Listener {
             (true, Some(address)) => {
                 if !self.prepares {
                     // Fails only for a connection that is gone already, as the next read will tell.
-                    let _ = socket::prepare(SockRef::from(&socket));
+                    let _ = socket::prepare(&SockRef::from(&socket));
                 }
                 Ok((DetachedSocket::new(socket, true), Peer::Tcp(address)))
             }

@@ -6,7 +6,7 @@
 /// Calls a method that both kinds of stream have.
 macro_rules! either {
     ($socket:expr, $stream:ident => $call:expr) => {
-        match &$socket.0 {
+        match &$socket.stream {
             Stream::Tcp($stream) => $call,
             Stream::Unix($stream) => $call,
         }
@@ -20,6 +20,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -49,7 +50,9 @@ const QUEUE_PAUSE_MAX: Duration = Duration::from_millis(64);
 /// A connected TCP or unix stream socket.
 ///
 /// The system probes a silent TCP peer (SO_KEEPALIVE), first after a minute: one that is gone is
-/// noticed within six.
+/// noticed within six. One that was dialled is probed from the first pause of a [relay](crate::relay), or
+/// once [`start_keepalive`](Socket::start_keepalive) says so: it takes four system calls, and most
+/// connections end sooner.
 ///
 /// Closing it is a reset, whether the program drops it, panics or is killed, until
 /// [`finish`](Socket::finish) says that the stream has ended well: the peer cannot take a broken
@@ -59,7 +62,11 @@ const QUEUE_PAUSE_MAX: Duration = Duration::from_millis(64);
 /// A reference to it is `AsyncRead` and `AsyncWrite` too, for one task that reads, writes and watches
 /// for a break.
 #[derive(Debug)]
-pub struct Socket(Stream);
+pub struct Socket {
+    stream: Stream,
+    /// Whether keep-alives are still to be started, at the first pause.
+    keepalive_is_due: AtomicBool,
+}
 
 #[derive(Debug)]
 enum Stream {
@@ -90,7 +97,7 @@ impl DetachedSocket {
     ///
     /// Outside a tokio runtime with I/O enabled.
     pub fn attach(self) -> io::Result<Socket> {
-        Ok(Socket(if self.is_tcp {
+        Ok(Socket::new(if self.is_tcp {
             Stream::Tcp(TcpStream::from_std(self.socket.into())?)
         } else {
             Stream::Unix(UnixStream::from_std(self.socket.into())?)
@@ -99,6 +106,13 @@ impl DetachedSocket {
 }
 
 impl Socket {
+    fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            keepalive_is_due: AtomicBool::new(false),
+        }
+    }
+
     /// Connects to an endpoint; a TCP connection may start from a given local address. Waits for room in the
     /// queue of a listener, of a unix socket on Linux only: other systems refuse then, as if nobody listened.
     pub(crate) async fn connect(endpoint: &Endpoint, from: Option<SocketAddr>) -> io::Result<Self> {
@@ -122,7 +136,7 @@ impl Socket {
                     SocketAddr::V6(_) => TcpSocket::new_v6()?,
                 };
                 // Now, as a connection that is given up may be up for the other side already.
-                prepare(SockRef::from(&socket))?;
+                close_by_reset(&SockRef::from(&socket))?;
                 if let Some(from) = from {
                     socket.set_reuseaddr(true)?;
                     if from.port() == 0 {
@@ -134,14 +148,30 @@ impl Socket {
                 if has_met_itself(&stream, *address) {
                     return Err(Errno::ECONNREFUSED.into());
                 }
-                Ok(Self(Stream::Tcp(stream)))
+                Ok(Self {
+                    stream: Stream::Tcp(stream),
+                    keepalive_is_due: AtomicBool::new(true),
+                })
             }
+        }
+    }
+
+    /// Has the system probe a silent peer, unless it does already or [is not to](Self::stop_keepalive). Means
+    /// nothing to a unix socket.
+    pub fn start_keepalive(&self) {
+        if self.keepalive_is_due.swap(false, Ordering::Relaxed)
+            && let Stream::Tcp(stream) = &self.stream
+        {
+            // Fails only for a connection that is gone already, as the next read will tell.
+            let _ = start_keepalive(&SockRef::from(stream));
         }
     }
 
     /// Has the system probe a silent peer no longer. Means nothing to a unix socket.
     pub fn stop_keepalive(&self) {
-        if let Stream::Tcp(stream) = &self.0 {
+        if !self.keepalive_is_due.swap(false, Ordering::Relaxed)
+            && let Stream::Tcp(stream) = &self.stream
+        {
             // Fails only for a connection that is gone already, as the next read will tell.
             let _ = SockRef::from(stream).set_keepalive(false);
         }
@@ -150,7 +180,7 @@ impl Socket {
     /// The address at this side; `None` for a unix socket, and for a connection that is gone.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
-        match &self.0 {
+        match &self.stream {
             Stream::Tcp(stream) => stream.local_addr().ok(),
             Stream::Unix(_) => None,
         }
@@ -159,7 +189,7 @@ impl Socket {
     /// The address at the other side; `None` for a unix socket, and for a connection that is gone.
     #[must_use]
     pub fn peer_address(&self) -> Option<SocketAddr> {
-        match &self.0 {
+        match &self.stream {
             Stream::Tcp(stream) => stream.peer_addr().ok(),
             Stream::Unix(_) => None,
         }
@@ -167,7 +197,7 @@ impl Socket {
 
     /// Makes the coming close an orderly one, after all that was written.
     pub fn finish(&self) {
-        if let Stream::Tcp(stream) = &self.0 {
+        if let Stream::Tcp(stream) = &self.stream {
             // Fails only for a connection that is gone already.
             let _ = SockRef::from(stream).set_linger(None);
         }
@@ -205,14 +235,14 @@ impl Socket {
 
     /// Whether the system looks after a silent peer, as it does over TCP.
     pub(crate) fn is_probed(&self) -> bool {
-        matches!(self.0, Stream::Tcp(_))
+        matches!(self.stream, Stream::Tcp(_))
     }
 
     /// Waits until the peer of a unix socket, which has ended its direction, is gone altogether. It is looked
     /// for every ten seconds, as nothing waits for that and not for room to write as well. Once this
     /// side has ended its own direction, there is no difference. Never ready for TCP, whose peer is probed.
     pub(crate) async fn deserted(&self) -> io::Error {
-        let Stream::Unix(stream) = &self.0 else {
+        let Stream::Unix(stream) = &self.stream else {
             return pending().await;
         };
         loop {
@@ -258,11 +288,20 @@ fn has_met_itself(stream: &TcpStream, to: SocketAddr) -> bool {
     local.is_some_and(|local| stream.peer_addr().is_ok_and(|peer| peer == local))
 }
 
-/// What every TCP connection starts with: small writes go out at once, a close is a reset, and a
-/// silent peer is probed.
-pub(crate) fn prepare(socket: SockRef<'_>) -> io::Result<()> {
+/// What every TCP connection starts with that was accepted: small writes go out at once, a close is a
+/// reset, and a silent peer is probed.
+pub(crate) fn prepare(socket: &SockRef<'_>) -> io::Result<()> {
+    close_by_reset(socket)?;
+    start_keepalive(socket)
+}
+
+/// Has small writes go out at once, and a close be a reset.
+fn close_by_reset(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
-    socket.set_linger(Some(Duration::ZERO))?;
+    socket.set_linger(Some(Duration::ZERO))
+}
+
+fn start_keepalive(socket: &SockRef<'_>) -> io::Result<()> {
     let probes = TcpKeepalive::new().with_time(KEEPALIVE_IDLE);
     #[cfg(not(target_os = "openbsd"))]
     let probes = probes
@@ -274,14 +313,14 @@ pub(crate) fn prepare(socket: SockRef<'_>) -> io::Result<()> {
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
         // Fails only for a connection that is gone already, as the next read will tell.
-        let _ = prepare(SockRef::from(&stream));
-        Self(Stream::Tcp(stream))
+        let _ = prepare(&SockRef::from(&stream));
+        Self::new(Stream::Tcp(stream))
     }
 }
 
 impl From<UnixStream> for Socket {
     fn from(stream: UnixStream) -> Self {
-        Self(Stream::Unix(stream))
+        Self::new(Stream::Unix(stream))
     }
 }
 

@@ -41,6 +41,24 @@ async fn keep_alives_go_on_until_they_are_stopped() {
     assert!(probed());
     socket.stop_keepalive();
     assert!(!probed());
+    socket.start_keepalive();
+    assert!(!probed());
+}
+
+#[tokio::test]
+async fn a_dialled_peer_is_probed_once_it_is_asked_for() {
+    for stops in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint::Tcp(listener.local_addr().unwrap());
+        let socket = Socket::connect(&endpoint, None).await.unwrap();
+        let probed = || either!(&socket, stream => SockRef::from(stream).keepalive()).unwrap();
+        assert!(!probed());
+        if stops {
+            socket.stop_keepalive();
+        }
+        socket.start_keepalive();
+        assert_eq!(probed(), !stops);
+    }
 }
 
 #[tokio::test]
