@@ -1,20 +1,24 @@
 //! Moves data both ways between a plain socket and an encrypted stream, until both directions have
 //! ended or one of them breaks.
 
-use std::future::{Future, poll_fn};
+mod peer_watch;
+mod pulse;
+
+use std::future::poll_fn;
 use std::io;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use portable_atomic::AtomicU64;
 use tokio::io::AsyncWrite;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::sleep;
 
 use crate::net::Socket;
 use crate::stream::{SealError, SpipedStream};
+use peer_watch::PeerWatch;
+use pulse::{BEAT, Pulse};
 
 /// The plaintext bytes that a relay has moved each way, which can be read while it runs.
 #[derive(Debug, Default)]
@@ -72,14 +76,14 @@ pub async fn relay(
     traffic: &Traffic,
 ) -> Result<(), RelayError> {
     let encrypted_socket: &Socket = encrypted.get_ref();
-    let (plain_broken, encrypted_broken) = (pin!(plain.broken()), pin!(encrypted_socket.broken()));
-    let mut plain_broken = Broken::new(plain_broken);
-    let mut encrypted_broken = Broken::new(encrypted_broken);
+    let plain_broken = pin!(plain.broken());
+    let mut plain_watch = PeerWatch::new(plain, plain_broken);
+    let encrypted_broken = pin!(encrypted_socket.broken());
+    let mut encrypted_watch = PeerWatch::new(encrypted_socket, encrypted_broken);
     let (mut sealing, mut opening) = (State::Starting, State::Moving);
     let mut timer = pin!(sleep(BEAT));
     let mut pulse = Pulse::default();
     let mut unasked = false;
-    let mut deserted = Deserted::default();
     poll_fn(|cx| {
         let sealed = poll_seal(
             &mut sealing,
@@ -95,28 +99,12 @@ pub async fn relay(
             encrypted_socket.finish();
             return Poll::Ready(Ok(()));
         }
-        if let Poll::Ready(error) = plain_broken.poll(cx, sealed.is_ready()) {
-            if is_behind_end(&error) {
-                encrypted_socket.finish();
-            }
+        if let Poll::Ready(loss) = plain_watch.poll(cx, sealed.is_ready()) {
+            let error = loss.pass_on_to(encrypted_socket);
             return Poll::Ready(Err(RelayError::Plain(error)));
         }
-        if let Poll::Ready(error) = encrypted_broken.poll(cx, opened.is_ready()) {
-            if is_behind_end(&error) {
-                plain.finish();
-            }
-            return Poll::Ready(Err(RelayError::Encrypted(error)));
-        }
-        if sealed.is_ready()
-            && let Poll::Ready(error) = deserted.poll(cx, plain)
-        {
-            encrypted_socket.finish();
-            return Poll::Ready(Err(RelayError::Plain(error)));
-        }
-        if opened.is_ready()
-            && let Poll::Ready(error) = deserted.poll(cx, encrypted_socket)
-        {
-            plain.finish();
+        if let Poll::Ready(loss) = encrypted_watch.poll(cx, opened.is_ready()) {
+            let error = loss.pass_on_to(plain);
             return Poll::Ready(Err(RelayError::Encrypted(error)));
         }
         if let Poll::Ready(is_quiet) = pulse.poll(cx, timer.as_mut(), traffic) {
@@ -136,9 +124,6 @@ pub async fn relay(
 
 /// Full reads that a direction makes in a row before other connections get their turn.
 const READS_PER_TURN: u32 = 4;
-/// How often a relay that moves data looks for data without an event. After as long without data, the stream
-/// gives back what only speeds it up.
-const BEAT: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Copy)]
 enum State {
@@ -237,88 +222,3 @@ fn poll_open(
         }
     }
 }
-
-/// Notices that a side breaks.
-struct Broken<'a, F> {
-    broken: Pin<&'a mut F>,
-    /// The error of a reset behind the side's FIN.
-    behind_end: Option<io::Error>,
-}
-
-impl<'a, F: Future<Output = io::Error>> Broken<'a, F> {
-    fn new(broken: Pin<&'a mut F>) -> Self {
-        Self {
-            broken,
-            behind_end: None,
-        }
-    }
-
-    /// Ready once the side is broken. A reset behind its FIN takes nothing away of what it sent: it is told
-    /// once that has been passed on.
-    fn poll(&mut self, cx: &mut Context<'_>, passed_on: bool) -> Poll<io::Error> {
-        let error = match self.behind_end.take() {
-            Some(error) => error,
-            None => ready!(self.broken.as_mut().poll(cx)),
-        };
-        if is_behind_end(&error) && !passed_on {
-            self.behind_end = Some(error);
-            return Poll::Pending;
-        }
-        Poll::Ready(error)
-    }
-}
-
-/// Whether a connection was reset behind the FIN of its peer: Linux says EPIPE then.
-fn is_behind_end(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::BrokenPipe
-}
-
-/// Notices that the side whose direction has ended is gone, while the other direction goes on. Few relays
-/// come to wait for it.
-#[derive(Default)]
-struct Deserted<'a>(Option<Pin<Box<dyn Future<Output = io::Error> + Send + 'a>>>);
-
-impl<'a> Deserted<'a> {
-    fn poll(&mut self, cx: &mut Context<'_>, side: &'a Socket) -> Poll<io::Error> {
-        if side.is_probed() {
-            return Poll::Pending;
-        }
-        let waiting = self.0.get_or_insert_with(|| Box::pin(side.deserted()));
-        waiting.as_mut().poll(cx)
-    }
-}
-
-/// Beats while data moves, and once after it has stopped.
-#[derive(Default)]
-struct Pulse {
-    is_running: bool,
-    /// The bytes that had moved at the last beat; none before the first.
-    moved: Option<u64>,
-}
-
-impl Pulse {
-    /// Ready at each beat; true if no data has moved since the one before.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut timer: Pin<&mut Sleep>,
-        traffic: &Traffic,
-    ) -> Poll<bool> {
-        let moved = Some(traffic.sealed().wrapping_add(traffic.opened()));
-        if !self.is_running {
-            if moved == self.moved {
-                return Poll::Pending;
-            }
-            self.is_running = true;
-            self.moved = moved;
-            timer.as_mut().reset(Instant::now() + BEAT);
-        }
-        ready!(timer.poll(cx));
-        let is_quiet = moved == self.moved;
-        self.is_running = false;
-        Poll::Ready(is_quiet)
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,9 @@
 use std::future::poll_fn;
 
+use tokio::time::sleep;
+
 use super::*;
+use crate::relay::count;
 
 /// The next beat; whether no data has moved since the one before.
 async fn beat(pulse: &mut Pulse, timer: &mut Pin<Box<Sleep>>, traffic: &Traffic) -> bool {
