@@ -262,9 +262,9 @@ impl Plan {
         // The pool reads the limits of a container, which the sandbox hides.
         let key_exchange = KeyExchangePool::new();
         let mut report = sandbox.enter(&permissions, key_lock)?;
-        if let (Some(report), Some(mut lookups)) = (&mut report, lookups.as_ref()) {
-            let report_of_lookups = lookup_process::read_frame(&mut lookups);
-            let (_, missing) = report_of_lookups.map_err(cannot("ask the process for look-ups"))?;
+        if let (Some(report), Some(lookups)) = (&mut report, &lookups) {
+            let missing = lookup_process::read_report(lookups);
+            let missing = missing.map_err(cannot("start the process for look-ups"))?;
             report.join(sandbox, "look-ups", &missing)?;
         }
         for pipe in &bound {

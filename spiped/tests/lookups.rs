@@ -283,6 +283,31 @@ fn open_to_all(path: &std::path::Path) {
     fs::set_permissions(path, permissions).unwrap();
 }
 
+/// As in an image of a container that has nothing else.
+#[test]
+fn names_are_looked_up_in_a_root_without_devices_and_processes() {
+    testbed::need!("root", "unshare --mount");
+    let moving = Moving::new();
+    moving.resolves_to("127.0.0.2");
+    fs::create_dir(moving.site.dir.join("empty")).unwrap();
+    let command = moving.command(&testbed::ours!());
+    let mut bare = Command::new("sh");
+    bare.args([
+        "-ec",
+        "for there in /dev /proc; do mount --bind empty $there; done; exec \"$@\"",
+        "sh",
+    ]);
+    bare.arg(command.get_program()).args(command.get_args());
+    let inside = in_private_view(&moving.site.dir, &bare);
+    let daemon = Program::start(&moving.site.dir, "e", inside);
+    until("the sandbox", || {
+        daemon.stderr().contains("sandbox: ").then_some(())
+    });
+    assert!(moving.leads_to(&moving.first));
+    moving.resolves_to("127.0.0.3");
+    moving.moves();
+}
+
 /// Nothing but look-ups ends with the process for them, and a daemon that is started anew has them again.
 #[test]
 fn a_killed_process_for_look_ups_is_told_of_and_missed_by_nothing_else() {

@@ -115,22 +115,21 @@ impl Resolver {
 
     /// Closes all descriptors that came from the daemon, and returns the socket.
     fn close_inherited(&self) -> io::Result<UnixStream> {
-        let null = std::fs::File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/null")?;
+        // A root that has nothing but this program has no /dev/null. A read from a socket without a peer ends at
+        // once, and a write fails.
+        let (nowhere, _) = UnixStream::pair()?;
         let socket = self.0.as_raw_fd();
         // SAFETY: no code of the daemon runs in this process any more that could use the descriptors that
         // are closed here. Descriptor 3 is then the socket, and nothing else owns it.
         unsafe {
             for number in 0..3 {
-                libc::dup2(null.as_raw_fd(), number);
+                libc::dup2(nowhere.as_raw_fd(), number);
             }
             let own = libc::fcntl(socket, libc::F_DUPFD, 4);
             if own < 0 || libc::dup2(own, 3) < 0 {
                 return Err(io::Error::last_os_error());
             }
-            std::mem::forget(null);
+            std::mem::forget(nowhere);
             #[cfg(target_os = "linux")]
             let closed = libc::syscall(libc::SYS_close_range, 4, u32::MAX, 0) == 0;
             #[cfg(not(target_os = "linux"))]
@@ -166,6 +165,22 @@ fn answer(socket: &Mutex<UnixStream>, number: u32, text: &str) {
     let _ = write_frame(&mut *socket, number, text);
 }
 
+/// Reads the first frame of the look-up process, and blocks until it is there. Returns which measures of its
+/// sandbox are missing.
+///
+/// # Errors
+///
+/// The process has ended, or its frame is too long or not UTF-8.
+pub fn read_report(mut socket: &UnixStream) -> io::Result<String> {
+    match read_frame(&mut socket) {
+        Ok((_, missing)) => Ok(missing),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(io::Error::new(error.kind(), "it has ended at once"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Returns the bytes of a frame.
 #[must_use]
 pub fn frame(number: u32, text: &str) -> Vec<u8> {
@@ -191,7 +206,7 @@ fn write_frame(socket: &mut impl Write, number: u32, text: &str) -> io::Result<(
 /// # Errors
 ///
 /// The other end is gone, or its frame is too long or not UTF-8.
-pub fn read_frame(socket: &mut impl Read) -> io::Result<(u32, String)> {
+fn read_frame(socket: &mut impl Read) -> io::Result<(u32, String)> {
     let mut bytes = [0; 8];
     socket.read_exact(&mut bytes)?;
     let (number, length) = head(bytes).ok_or(io::ErrorKind::InvalidData)?;
