@@ -6,7 +6,6 @@ mod pulse;
 
 use std::future::poll_fn;
 use std::io;
-use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
@@ -62,7 +61,8 @@ pub enum RelayError {
 /// Relays until both directions have ended; a half that ends is passed on as a half that ends.
 ///
 /// Then both sockets are [finished](Socket::finish); when it breaks, they are not. From the first pause on
-/// both peers are [probed](Socket::start_keepalive). `traffic` is kept up to date all the while.
+/// both peers are [probed](Socket::start_keepalive), unless that was stopped. `traffic` is kept up to date all
+/// the while.
 ///
 /// # Errors
 ///
@@ -165,7 +165,7 @@ fn poll_seal(
             State::Starting | State::Moving => {
                 reads += 1;
                 *state = State::Moving;
-                match encrypted.poll_seal(cx, plain, mem::take(unasked)) {
+                match encrypted.poll_seal(cx, plain, unasked) {
                     Poll::Pending if starts => {}
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(0)) => *state = State::Ending,

@@ -28,15 +28,15 @@ impl SpipedStream<&Socket> {
     }
 
     /// Reads plaintext into the slots of records, and seals it there. All that was sealed before is sent by
-    /// then, but for what a handshake has left. `unasked` has it read without an event.
-    /// Gives its length in bytes, 0 at its end.
+    /// then, but for what a handshake has left. `unasked` has it read without an event, and stays as long as
+    /// there may be more. Gives its length in bytes, 0 at its end.
     pub(crate) fn poll_seal(
         &mut self,
         cx: &mut Context<'_>,
         plain: &Socket,
-        unasked: bool,
+        unasked: &mut bool,
     ) -> Poll<Result<usize, SealError>> {
-        if !unasked {
+        if !*unasked {
             ready!(plain.poll_readable(cx)).map_err(SealError::Read)?;
         }
         let sending = &mut self.sending;
@@ -47,14 +47,12 @@ impl SpipedStream<&Socket> {
             room += place.len();
             *slot = IoSliceMut::new(place);
             count += 1;
-            if room >= sending.appetite {
-                break;
-            }
         }
         let slots = slots.split_at_mut(count).0;
         let mut read = Poll::Pending;
-        if unasked {
+        if *unasked {
             read = plain.read_unasked(slots);
+            *unasked = matches!(read, Poll::Ready(Ok(len)) if len == room);
         }
         if read.is_pending() {
             read = plain.poll_read_vectored(cx, slots);
@@ -66,7 +64,6 @@ impl SpipedStream<&Socket> {
         let sealed = sending.sealer.seal(buffer, len);
         let sealed = sealed.map_err(|error| SealError::Seal(fault(error)))?;
         sending.records.fill(sealed);
-        sending.has_read(len);
         Poll::Ready(Ok(len))
     }
 

@@ -15,12 +15,7 @@ pub(super) struct Sending {
     pub(super) sealer: Sealer,
     /// Sealed, but not sent.
     pub(super) records: Buffer,
-    /// The least bytes of plaintext that the next read has room for, where it reads into slots.
-    pub(super) appetite: usize,
 }
-
-/// The least bytes that a read has room for. To have more than come costs time for each slot.
-const APPETITE_MIN: usize = 16 * 1024;
 
 impl Sending {
     /// Sends `first` in front of all records.
@@ -28,14 +23,7 @@ impl Sending {
         Self {
             sealer,
             records: Buffer::holding(first),
-            appetite: APPETITE_MIN,
         }
-    }
-
-    /// Has the next read make room for four times what the last one brought, so that a fast stream soon has
-    /// all of a buffer.
-    pub(super) fn has_read(&mut self, len: usize) {
-        self.appetite = len.saturating_mul(4).max(APPETITE_MIN);
     }
 
     /// Seals as much plaintext as an empty buffer has slots for; says how many bytes it were.
