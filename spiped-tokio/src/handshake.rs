@@ -12,6 +12,8 @@ use std::pin::Pin;
 use spiped_proto::{Entropy, HandshakeConfig, Keyring, Step, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+#[cfg(all(feature = "net", unix))]
+use crate::net::Socket;
 use crate::stream::SpipedStream;
 use driver::{Driver, Milestone};
 
@@ -183,6 +185,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AuthenticatedPeer<IO> {
     pub async fn finish(self) -> Result<SpipedStream<IO>, HandshakeError> {
         let key = self.key();
         flushed(self.driver.complete(self.peer.proceed(), key).await?).await
+    }
+}
+
+#[cfg(all(feature = "net", unix))]
+impl AuthenticatedPeer<&Socket> {
+    /// Waits until the peer has ended its direction, or the connection breaks. Behind data only a break
+    /// is noticed, as by [`Socket::left`], which does not see what a handshake has read.
+    pub async fn left(&self) -> io::Error {
+        match self.driver.unread.is_empty() {
+            true => self.driver.io.left().await,
+            false => self.driver.io.broken().await,
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub struct Parts<IO> {
     pub unsent: Vec<u8>,
     /// Plaintext that nobody has read.
     pub unread: Vec<u8>,
-    /// The start of a record, whose rest is still to come.
+    /// Records that were read and not opened; the last one may be the start of one. A handshake reads ahead.
     pub unopened: Vec<u8>,
 }
 

@@ -39,6 +39,8 @@ fn third_connection_waits(tunnel: &Tunnel) {
     let second = tunnel.open();
     let mut third = tunnel.connect();
     third.tx.send(&mut Pattern::new(3), 100);
+    // Who has sent all waits for the answer.
+    third.tx.finish();
     assert!(tunnel.target().accept_within(ABSENCE).is_none());
     for (mut client, mut target) in [first, second] {
         client.tx.send(&mut Pattern::new(1), 1000);
@@ -47,6 +49,7 @@ fn third_connection_waits(tunnel: &Tunnel) {
     // Both have ended now, so there is room for one more.
     let mut target = tunnel.target().accept();
     target.rx.expect(&mut Pattern::new(3), 100);
+    target.rx.expect_end();
     target.tx.send(&mut Pattern::new(4), 100);
     third.rx.expect(&mut Pattern::new(4), 100);
 }

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -27,12 +27,12 @@ pub(super) enum Milestone {
 
 #[derive(Debug)]
 pub(super) struct Driver<IO> {
-    io: IO,
+    pub(super) io: IO,
     /// Whether a byte has come from the peer.
     pub(super) heard: bool,
     unsent: Vec<u8>,
     /// What was read behind the last message.
-    unread: Vec<u8>,
+    pub(super) unread: Vec<u8>,
     pool: KeyExchangePool,
 }
 
@@ -95,27 +95,36 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     /// Receives while it sends: a peer may wait for our bytes before it sends or reads more.
     async fn receive(&mut self, incoming: Incoming) -> Result<Step, HandshakeError> {
-        if self.unread.is_empty() {
-            poll_fn(|cx| self.poll_read(cx)).await?;
+        if !self.unread.is_empty() {
+            let unread = mem::take(&mut self.unread);
+            return self.feed(incoming, &unread);
         }
-        if self.unread.is_empty() {
-            return Err(incoming.end().into());
-        }
-        let (used, step) = incoming.feed(&self.unread)?;
-        self.unread.drain(..used);
-        Ok(step)
+        let mut incoming = Some(incoming);
+        poll_fn(|cx| {
+            if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+                return Poll::Ready(Err(error.into()));
+            }
+            let mut bytes = [MaybeUninit::uninit(); READ_LEN];
+            let mut bytes = ReadBuf::uninit(&mut bytes);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut bytes))?;
+            let Some(incoming) = incoming.take() else {
+                return Poll::Pending;
+            };
+            if bytes.filled().is_empty() {
+                return Poll::Ready(Err(incoming.end().into()));
+            }
+            self.heard = true;
+            Poll::Ready(self.feed(incoming, bytes.filled()))
+        })
+        .await
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
-            return Poll::Ready(Err(error));
-        }
-        let mut bytes = [MaybeUninit::uninit(); READ_LEN];
-        let mut bytes = ReadBuf::uninit(&mut bytes);
-        ready!(Pin::new(&mut self.io).poll_read(cx, &mut bytes))?;
-        self.heard |= !bytes.filled().is_empty();
-        self.unread.extend_from_slice(bytes.filled());
-        Poll::Ready(Ok(()))
+    /// Feeds a message, and keeps what lies behind it.
+    fn feed(&mut self, incoming: Incoming, bytes: &[u8]) -> Result<Step, HandshakeError> {
+        let (used, step) = incoming.feed(bytes)?;
+        self.unread
+            .extend_from_slice(bytes.get(used..).unwrap_or_default());
+        Ok(step)
     }
 
     async fn flush(&mut self) -> io::Result<()> {

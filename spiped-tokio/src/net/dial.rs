@@ -75,7 +75,8 @@ impl<'a> DialOptions<'a> {
 ///
 /// Each is tried when the one before it has failed or has been silent for 250 ms, or less if half of
 /// the limit would not do for all of them; a silent one goes on being tried beside those after it, up
-/// to 32 at a time. The first to connect is taken, and all others are reset.
+/// to 32 at a time. The first to connect is taken, and all others are reset. The peer is probed from the
+/// first pause of a [relay](crate::relay), or by [`Socket::start_keepalive`].
 ///
 /// # Errors
 ///

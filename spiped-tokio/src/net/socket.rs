@@ -203,7 +203,8 @@ impl Socket {
         }
     }
 
-    /// Waits until something has come from the peer: data, its end or a break.
+    /// Waits until something has come from the peer that nobody has read: data, its end or a break. A
+    /// handshake reads ahead, up to 2 KiB.
     pub async fn readable(&self) {
         // Fails only when the runtime ends.
         let _ = either!(self, stream => stream.ready(Interest::READABLE).await);
@@ -233,8 +234,7 @@ impl Socket {
         peeked.is_ok_and(|length| length > 0)
     }
 
-    /// Whether the system looks after a silent peer, as it does over TCP.
-    pub(crate) fn is_probed(&self) -> bool {
+    pub(crate) fn is_tcp(&self) -> bool {
         matches!(self.stream, Stream::Tcp(_))
     }
 

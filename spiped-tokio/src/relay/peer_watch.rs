@@ -67,7 +67,8 @@ impl<'a, F: Future<Output = io::Error>> PeerWatch<'a, F> {
         if let Some(error) = self.behind_end.take() {
             return Poll::Ready(Loss::BehindEnd(error));
         }
-        if self.side.is_probed() {
+        // Over TCP the system looks for it.
+        if self.side.is_tcp() {
             return Poll::Pending;
         }
         let side = self.side;

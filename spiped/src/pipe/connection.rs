@@ -151,7 +151,7 @@ impl ConnectionHandler {
     ) -> Result<(), ConnectionError> {
         let admit = async {
             let admit = pin!(admission.admit(info.client()));
-            unless_left(source, admit).await
+            unless_left(&proved.peer, admit).await
         };
         let _admitted = Box::pin(admit).await??;
         let reach = async {

@@ -3,7 +3,7 @@
 //! The work is pinned where it is, in a box or by `pin!`: an async function that took it would keep room for it
 //! twice.
 
-use spiped_tokio::Socket;
+use spiped_tokio::{AuthenticatedPeer, Socket};
 
 use crate::keys::Entry;
 use crate::pipe::close_reason::ConnectionError;
@@ -44,14 +44,14 @@ pub(super) async fn unless_removed<T>(
     }
 }
 
-/// Runs `work`, and gives it up when the peer of `source` closes the connection.
+/// Runs `work`, and gives it up when the peer closes the connection.
 pub(super) async fn unless_left<T>(
-    source: &Socket,
+    peer: &AuthenticatedPeer<&Socket>,
     work: impl Future<Output = T> + Unpin,
 ) -> Result<T, ConnectionError> {
     tokio::select! {
         biased;
         done = work => Ok(done),
-        error = source.left() => Err(ConnectionError::Left(error)),
+        error = peer.left() => Err(ConnectionError::Left(error)),
     }
 }
