@@ -145,7 +145,7 @@ impl ConnectionHandler {
     async fn serve<'a>(
         &self,
         source: &'a Socket,
-        proved: Proved<'a>,
+        proved: Box<Proved<'a>>,
         admission: &Admission,
         info: &ConnectionInfo,
     ) -> Result<(), ConnectionError> {
@@ -177,7 +177,7 @@ impl ConnectionHandler {
         source: &'a Socket,
         mut guard: UnprovedGuard,
         deadline: Instant,
-    ) -> Result<Proved<'a>, ConnectionError> {
+    ) -> Result<Box<Proved<'a>>, ConnectionError> {
         let begin = Instant::now();
         let peer = tokio::select! {
             biased;
@@ -194,30 +194,31 @@ impl ConnectionHandler {
             }
         };
         let now = Instant::now();
-        Ok(Proved {
+        Ok(Box::new(Proved {
             peer,
             took: now - begin,
             left: deadline.saturating_duration_since(now),
-        })
+        }))
     }
 
     /// Runs the second half of a handshake, and dials the target beside it.
     async fn reach<'a>(
         &self,
         source: &'a Socket,
-        proved: Proved<'a>,
+        proved: Box<Proved<'a>>,
         info: &ConnectionInfo,
     ) -> Result<(Dialled, SpipedStream<&'a Socket>), ConnectionError> {
-        let deadline = Instant::now() + proved.left;
+        let Proved { peer, took, left } = *proved;
+        let deadline = Instant::now() + left;
         let dial = pin!(self.dial_from(source));
         let finish = pin!(async {
-            let finished = timeout_at(deadline, proved.peer.finish()).await;
+            let finished = timeout_at(deadline, peer.finish()).await;
             Ok(finished
                 .map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))??)
         });
         let (target, stream) = tokio::try_join!(
             info.dial.time(dial),
-            info.handshake.time_on(proved.took, finish)
+            info.handshake.time_on(took, finish)
         )?;
         // The header has a deadline of its own, as the dial may have used up that of the handshake.
         let deadline = Instant::now() + self.config.timeout.get();
