@@ -131,7 +131,7 @@ impl Side {
     fn run_to_end(mut self, stream: Duplex, pace: &Pace) -> Result<Seen, String> {
         let Duplex { mut tx, mut rx } = stream;
         let mut outgoing = self.outgoing;
-        let mut send = move || {
+        let send = move || {
             let sent = outgoing.send(&mut tx, pace)?;
             tx.finish();
             Ok::<_, String>(sent)

@@ -216,10 +216,8 @@ impl ConnectionHandler {
             Ok(finished
                 .map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))??)
         });
-        let (target, stream) = tokio::try_join!(
-            info.dial.time(dial),
-            info.handshake.time_on(took, finish)
-        )?;
+        let (target, stream) =
+            tokio::try_join!(info.dial.time(dial), info.handshake.time_on(took, finish))?;
         // The header has a deadline of its own, as the dial may have used up that of the handshake.
         let deadline = Instant::now() + self.config.timeout.get();
         let sent = self
