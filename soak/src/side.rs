@@ -114,7 +114,7 @@ impl Side {
     /// The other side reads whatever this one does, and waits for nothing from it.
     fn run_to_reset(mut self, mut stream: Duplex, pace: &Pace) -> Result<Seen, String> {
         let length = self.incoming.length;
-        let (received, _) = self.incoming.receive(&mut stream.rx, true)?;
+        let (received, _) = self.incoming.receive(&mut stream.rx, true, pace)?;
         if received < length {
             return Err(format!("the end after {received} of {length} bytes"));
         }
@@ -136,7 +136,7 @@ impl Side {
             tx.finish();
             Ok::<_, String>(sent)
         };
-        let mut receive = || self.incoming.receive(&mut rx, false);
+        let mut receive = || self.incoming.receive(&mut rx, false, pace);
         let (sent, read) = match self.order {
             Order::SendsFirst => (send(), receive()),
             Order::ReadsFirst => {
@@ -168,12 +168,17 @@ impl Direction {
             sleep(self.manner.pause());
             let piece = self.manner.piece(rest.min(BUFFER as u64));
             pace.wait(piece);
-            let piece = &mut buffer[..piece as usize];
+            let mut piece = &mut buffer[..piece as usize];
             self.pattern.fill(piece);
-            match tx.write_all(piece) {
-                Ok(()) => rest -= piece.len() as u64,
-                Err(error) if is_break(&error) => return Ok(false),
-                Err(error) => return Err(format!("{error} with {rest} bytes to send")),
+            while !piece.is_empty() {
+                match patiently(pace, || tx.write(piece)) {
+                    Ok(sent) => {
+                        rest -= sent as u64;
+                        piece = &mut piece[sent..];
+                    }
+                    Err(error) if is_break(&error) => return Ok(false),
+                    Err(error) => return Err(format!("{error} with {rest} bytes to send")),
+                }
             }
         }
         Ok(true)
@@ -181,7 +186,12 @@ impl Direction {
 
     /// Reads to the end, or only as much as is expected. Says how much there was, and whether the
     /// connection is whole.
-    fn receive(&mut self, rx: &mut Receiver, stops_there: bool) -> Result<(u64, bool), String> {
+    fn receive(
+        &mut self,
+        rx: &mut Receiver,
+        stops_there: bool,
+        pace: &Pace,
+    ) -> Result<(u64, bool), String> {
         let mut got = vec![0; BUFFER];
         let mut wanted = vec![0; BUFFER];
         let mut received = 0;
@@ -192,7 +202,7 @@ impl Direction {
                 false => BUFFER as u64,
             };
             let room = self.manner.piece(room) as usize;
-            match rx.read(&mut got[..room]) {
+            match patiently(pace, || rx.read(&mut got[..room])) {
                 Ok(0) => break,
                 Ok(n) => {
                     self.pattern.fill(&mut wanted[..n]);
@@ -210,6 +220,20 @@ impl Direction {
         }
         Ok((received, true))
     }
+}
+
+/// Tries again after a minute without an answer, as long as other bytes pass: the other side may wait for its
+/// turn, or read first. Who gets none for so many minutes is stuck.
+fn patiently<T>(pace: &Pace, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    const MINUTES: u32 = 10;
+    for _ in 1..MINUTES {
+        let passed = pace.passed();
+        match act() {
+            Err(error) if error.kind() == ErrorKind::TimedOut && pace.passed() > passed => {}
+            done => return done,
+        }
+    }
+    act()
 }
 
 fn is_break(error: &io::Error) -> bool {
