@@ -51,9 +51,9 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 131 % 251) as u8).collect()
 }
 
-/// Takes the part of a client up to its last message, which is given as it would be sent, with the session
-/// behind it. What the client says is sent once the server has nothing more to say.
-async fn last_message(wire: &mut DuplexStream, version: Version) -> (Vec<u8>, Box<Session>) {
+/// Plays a client through its handshake, which sends as late as it may. Gives what is still to be sent, and
+/// the session.
+async fn late_client(wire: &mut DuplexStream, version: Version) -> (Vec<u8>, Box<Session>) {
     let secret = Secret::from_key_file(b"key");
     let entropy = Entropy::take(&mut [7; Entropy::LEN]);
     let mut step = Step::client(&secret, only(version), entropy);
@@ -89,7 +89,7 @@ async fn messages_that_come_in_one_piece_are_taken_one_by_one() {
         let handshaker = handshaker(b"key").with_config(only(version));
         let server = tokio::spawn(async move { handshaker.accept(server).await });
         let talk = async {
-            let (mut said, mut session) = last_message(&mut wire, version).await;
+            let (mut said, mut session) = late_client(&mut wire, version).await;
             let mut records = vec![7; BUFFER_LEN];
             for place in session.sealer.slots(&mut records).take(1) {
                 place.split_at_mut(10).0.copy_from_slice(&pattern(10));

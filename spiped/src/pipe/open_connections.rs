@@ -2,7 +2,6 @@
 //! memory goes back to the system each time that half of many have ended, but not many times a minute.
 
 use std::mem;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -77,15 +76,13 @@ impl OpenConnections {
 
     /// Waits until no connection is open.
     pub(super) async fn none(&self) {
-        let mut told = pin!(self.none.notified());
         loop {
             // What is told from here on is not missed.
-            told.as_mut().enable();
+            let told = self.none.notified();
             if self.count() == 0 {
                 return;
             }
-            told.as_mut().await;
-            told.set(self.none.notified());
+            told.await;
         }
     }
 
