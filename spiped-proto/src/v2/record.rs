@@ -86,6 +86,13 @@ impl Direction {
         self.next.zeroize();
     }
 
+    /// The nonces of the next record's header and body, which no other record gets, even if this one fails.
+    fn take_nonces(&mut self) -> (Nonce, Nonce) {
+        let nonces = (self.nonce(0), self.nonce(1));
+        self.number = self.number.saturating_add(1);
+        nonces
+    }
+
     /// be32(part) ‖ be64(n), where part 0 is the header and 1 the body.
     fn nonce(&self, part: u8) -> Nonce {
         let [a, b, c, d, e, f, g, h] = self.number.to_be_bytes();
@@ -98,9 +105,9 @@ impl Direction {
         end.map(drop).ok_or(Error::PacketNumbersExhausted)
     }
 
-    /// Counts a record. The step to the next secret is taken right after an epoch's last one.
-    fn count(&mut self) {
-        self.number = self.number.saturating_add(1);
+    /// Goes on behind a record that has its number. The step to the next secret is taken right after an
+    /// epoch's last one.
+    fn advance(&mut self) {
         if self.number.is_multiple_of(EPOCH) {
             (self.key, self.next) = kdf::epoch(&self.next);
             self.aead = None;
@@ -164,14 +171,14 @@ impl Sealer {
         let (sizes, _) = header.split_at_mut(SIZES_LEN);
         sizes.copy_from_slice(&[kind, p0, p1, l0, l1]);
 
-        let (header_nonce, body_nonce) = (self.0.nonce(0), self.0.nonce(1));
+        let (header_nonce, body_nonce) = self.0.take_nonces();
         let key = self.0.expanded();
         // header = Seal(key_e, be32(0) ‖ be64(n), "", kind ‖ be16(padded) ‖ be16(length))
         key.seal(&header_nonce, b"", header)
             // body = Seal(key_e, be32(1) ‖ be64(n), header, data ‖ zeros)
             .and_then(|()| key.seal(&body_nonce, header, body))
             .map_err(|_| Error::BufferTooSmall)?;
-        self.0.count();
+        self.0.advance();
         Ok(sealed)
     }
 
@@ -256,14 +263,14 @@ impl Opener {
         };
         self.header = None;
         // body = Seal(key_e, be32(1) ‖ be64(n), header, data ‖ zeros)
-        let nonce = self.direction.nonce(1);
+        let (_, nonce) = self.direction.take_nonces();
         let data = self.direction.expanded().open(&nonce, sealed_header, body);
         let data = data.map_err(|_| Error::PacketMac)?;
         let zeros = data.get(header.length..).unwrap_or_default();
         if zeros.iter().fold(0, |all, byte| all | byte) != 0 {
             return Err(Error::PacketPadding);
         }
-        self.direction.count();
+        self.direction.advance();
         if header.kind == END {
             self.ended = true;
             self.direction.end();
@@ -309,7 +316,8 @@ impl fmt::Debug for Opener {
 impl Direction {
     fn skip_to(&mut self, number: u64) {
         while self.number < number {
-            self.count();
+            self.take_nonces();
+            self.advance();
         }
     }
 }
