@@ -3,13 +3,13 @@
 use alloc::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use crate::crypto::hmac::HmacKey;
 use crate::v2;
 
-/// The states of HMAC-SHA256 under K, K_tag, K_hello and K_mix, without a pointer to anything elsewhere.
-/// They are wiped when dropped, and never printed.
+/// The states of HMAC-SHA256 under K, K_tag, K_hello and K_mix, all of them inside the value: to move it into
+/// locked memory locks all. They are wiped when dropped, and never printed.
 #[derive(Clone)]
 pub struct HeldKey {
     key: HmacKey,
@@ -46,7 +46,7 @@ impl core::fmt::Debug for HeldKey {
 pub struct Secret(Arc<dyn AsRef<HeldKey> + Send + Sync>);
 
 impl Secret {
-    /// Makes K from the contents of a key file. Any length is legal, 0 included.
+    /// Makes K from the bytes that a key file contains. Any length is legal, 0 included.
     ///
     /// A file too large to hold in memory goes through [`SecretHasher`].
     #[must_use]
@@ -112,10 +112,9 @@ impl SecretHasher {
     /// The secret of all bytes added so far.
     #[must_use]
     pub fn finish(self) -> Secret {
-        let mut digest: [u8; 32] = self.0.finalize().into();
-        let held = HeldKey::new(&digest);
-        digest.zeroize();
-        Secret(Arc::new(held))
+        let mut digest = Zeroizing::new([0; 32]);
+        self.0.finalize_into((&mut *digest).into());
+        Secret(Arc::new(HeldKey::new(&digest)))
     }
 }
 

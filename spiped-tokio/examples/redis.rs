@@ -5,7 +5,7 @@
 //! cargo run --example redis -- 127.0.0.1:8025 key
 //! ```
 
-use spiped_tokio::{Handshaker, Secret};
+use spiped_tokio::{Handshaker, read_key_file};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -15,9 +15,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next().ok_or("usage: redis ADDRESS KEYFILE")?;
     let key_file = arguments.next().ok_or("usage: redis ADDRESS KEYFILE")?;
 
-    let secret = Secret::from_key_file(&std::fs::read(key_file)?);
+    let handshaker = Handshaker::new(read_key_file(key_file)?);
     let connection = TcpStream::connect(address).await?;
-    let mut redis = BufReader::new(Handshaker::new(secret).connect(connection).await?);
+    connection.set_nodelay(true)?;
+    let mut redis = BufReader::new(handshaker.connect(connection).await?);
     redis.write_all(b"PING\r\n").await?;
     redis.flush().await?;
     let mut answer = String::new();

@@ -10,15 +10,16 @@
 //! `AsyncWrite`:
 //!
 //! ```no_run
-//! use spiped_tokio::{Handshaker, Secret};
+//! use spiped_tokio::{Handshaker, read_key_file};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //! use tokio::net::TcpStream;
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let secret = Secret::from_key_file(&std::fs::read("/etc/spiped/key")?);
+//! let handshaker = Handshaker::new(read_key_file("/etc/spiped/key")?);
 //! let connection = TcpStream::connect("example.org:8025").await?;
-//! let mut stream = Handshaker::new(secret).connect(connection).await?;
+//! connection.set_nodelay(true)?;
+//! let mut stream = handshaker.connect(connection).await?;
 //! stream.write_all(b"PING\r\n").await?;
 //! stream.shutdown().await?;
 //! let mut answer = Vec::new();
@@ -26,6 +27,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Without `set_nodelay` the first record would wait until the other end has acknowledged the handshake.
+//! A [`Socket`] sets it by itself.
 //!
 //! # A server, and timeouts
 //!
@@ -50,6 +54,7 @@
 //! let server = handshaker.clone();
 //! tokio::spawn(async move {
 //!     while let Ok((connection, peer)) = listener.accept().await {
+//!         let _ = connection.set_nodelay(true);
 //!         let server = server.clone();
 //!         tokio::spawn(async move {
 //!             match timeout(Duration::from_secs(5), server.accept(connection)).await {
@@ -67,6 +72,7 @@
 //! });
 //!
 //! let connection = TcpStream::connect(address).await?;
+//! connection.set_nodelay(true)?;
 //! let mut stream = handshaker.connect(connection).await?;
 //! stream.write_all(b"echo").await?;
 //! stream.shutdown().await?;
@@ -184,6 +190,7 @@ compile_error!(
 
 mod buffer;
 mod handshake;
+mod key_file;
 #[cfg(all(feature = "net", unix))]
 mod net;
 #[cfg(all(feature = "net", unix))]
@@ -195,6 +202,7 @@ pub use spiped_proto::{
 };
 
 pub use handshake::{AuthenticatedPeer, HandshakeError, Handshaker, KeyExchangePool};
+pub use key_file::read_key_file;
 #[cfg(all(feature = "net", unix))]
 pub use net::{
     Address, AddressError, BindAddress, BoundListener, DetachedSocket, DialError, DialOptions,
