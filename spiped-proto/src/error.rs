@@ -14,8 +14,8 @@ pub enum Error {
     /// this protocol (protocol v1, handshake step 4).
     #[error("wrong key, or the peer does not speak spiped")]
     HandshakeMac,
-    /// The peer's hello does not open, although it has the key: somebody in between has changed it, or
-    /// has repeated the nonce of another connection (protocol v2, section 2).
+    /// The peer's hello does not open, although its nonce came from a holder of the key: somebody in between
+    /// has changed the hello, or has repeated the nonce of another connection (protocol v2, section 2).
     #[error("the peer's hello was changed on the way, or is of another connection")]
     HelloTag,
     /// The peer's public value is 0, or p - 1, or not below the group's prime p (protocol v1,
@@ -68,7 +68,7 @@ pub enum Error {
     #[error("all packet numbers are used up")]
     PacketNumbersExhausted,
     /// The buffer has fewer bytes in its slots than were to be sealed, or too little room for what
-    /// ends the stream. Nothing was sealed.
+    /// ends the stream, 37 bytes. Nothing was sealed.
     #[error("the buffer is too small for what is to be sealed")]
     BufferTooSmall,
     /// Something was to be sealed behind the end of the stream.

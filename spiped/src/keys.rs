@@ -21,6 +21,7 @@ use spiped_proto::{Keyring, Secret};
 use tokio::sync::watch;
 
 use crate::os::locked_memory;
+use crate::os::stack::wiping_the_stack;
 
 pub use error::KeysError;
 pub use folder::MissingFolder;
@@ -198,7 +199,7 @@ impl Keys {
     ///
     /// The system refuses locked memory. The keys stay where they were.
     pub fn lock(&mut self) -> io::Result<()> {
-        self.ring = locked_memory::lock(&self.ring)?;
+        self.ring = wiping_the_stack(|| locked_memory::lock(&self.ring))?;
         Ok(())
     }
 

@@ -13,5 +13,6 @@ pub mod privileges;
 pub mod sandbox;
 pub mod signals;
 pub mod socket_activation;
+pub mod stack;
 pub mod std_streams;
 pub mod system_error;

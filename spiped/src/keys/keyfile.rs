@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::os::os_error::os_error;
 use crate::os::sandbox::file_error;
+use crate::os::stack::wiping_the_stack;
 
 /// The most bytes of a key file. A larger one is a mistake: an endless device, or no key.
 const KEY_MAX: u64 = 64 * 1024 * 1024;
@@ -209,6 +210,14 @@ pub(super) fn open_nonblocking(source: &KeySource) -> Result<File, KeyFileError>
 /// Reads a key from an open file as [`read`] does. If it has to wait for the file, it gives up once it
 /// `is_abandoned`.
 pub(super) fn read_open(
+    source: &KeySource,
+    file: File,
+    is_abandoned: &dyn Fn() -> bool,
+) -> Result<KeyFile, KeyFileError> {
+    wiping_the_stack(|| hash(source, file, is_abandoned))
+}
+
+fn hash(
     source: &KeySource,
     mut file: File,
     is_abandoned: &dyn Fn() -> bool,
