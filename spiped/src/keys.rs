@@ -181,15 +181,21 @@ impl Keys {
         self.origins = others.origins;
     }
 
-    /// Returns the clients' keys whose files are gone. Reads no file.
+    /// Returns the clients' keys whose files are gone. Reads no file. A file may have got another name of its
+    /// client, as `alice.1.key` for `alice.key`: while there is one beside it, it takes
+    /// [`gone_from`](Self::gone_from), which reads that, to know.
     #[must_use]
     pub fn without_file(&self, missing_folder: MissingFolder) -> Vec<Arc<Entry>> {
-        let is_gone = |origin: &Origin| {
+        let mut named = folder::NamedClients::default();
+        let mut is_gone = |entry: &Entry, origin: &Origin| {
             let file = origin.file.as_deref();
             file.is_some_and(|file| folder::is_gone(file, missing_folder))
+                && !file
+                    .zip(entry.client())
+                    .is_some_and(|(file, client)| named.has(file, client))
         };
         let entries = self.entries.iter().zip(&self.origins);
-        let gone = entries.filter(|(_, origin)| is_gone(origin));
+        let gone = entries.filter(|(entry, origin)| is_gone(entry, origin));
         gone.map(|(entry, _)| Arc::clone(entry)).collect()
     }
 

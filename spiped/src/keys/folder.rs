@@ -1,8 +1,8 @@
 //! Reads the keys of clients from the files and folders that the configuration names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -168,9 +168,34 @@ pub enum MissingFolder {
 /// Whether the key file at a path is gone.
 pub(super) fn is_gone(file: &Path, missing_folder: MissingFolder) -> bool {
     let absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
-    let has_folder = || file.parent().is_some_and(Path::is_dir);
+    let has_folder = || folder_of(file).is_dir();
     fs::symlink_metadata(file).is_err_and(absent)
         && (missing_folder == MissingFolder::LosesKeys || has_folder())
+}
+
+/// Returns the folder of a file.
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(none) if none == Path::new("") => Path::new("."),
+        folder => folder.unwrap_or(file),
+    }
+}
+
+/// The clients that key files are called after, for each folder that was asked for. A folder is listed once.
+#[derive(Default)]
+pub(super) struct NamedClients(HashMap<PathBuf, HashSet<String>>);
+
+impl NamedClients {
+    /// Whether a key file beside `file` is called after this client. None is in a folder that cannot be read.
+    pub(super) fn has(&mut self, file: &Path, name: &str) -> bool {
+        let folder = folder_of(file);
+        let named = self.0.entry(folder.to_owned()).or_insert_with(|| {
+            let names = key_files(folder).map(|entry| entry.file_name());
+            let named = names.filter_map(|name| Some(client(Path::new(&name))?.to_owned()));
+            named.take(KEYS_MAX).collect()
+        });
+        named.contains(name)
+    }
 }
 
 /// Adds the key files in `folder` to `files`. Returns a warning if other users may change the folder.
@@ -202,13 +227,17 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<Option<KeyWarning>, K
 
 /// Returns the key files of a folder that are links; none if the path is no folder that can be read.
 pub(crate) fn links(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| is_key(&entry.file_name()))
+    key_files(folder)
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()))
         .take(KEYS_MAX)
         .map(|entry| entry.path())
         .collect()
+}
+
+/// Returns the key files of a folder; none if the path is no folder that can be read.
+fn key_files(folder: &Path) -> impl Iterator<Item = DirEntry> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| is_key(&entry.file_name()))
 }
 
 /// Whether a name is that of a key file. A hidden file is none, as it may be a key that is being written.

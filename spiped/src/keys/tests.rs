@@ -278,10 +278,9 @@ fn a_list_has_files_and_folders_of_clients() {
     assert!(before.gone_from(&left, MissingFolder::KeepsKeys).is_empty());
     folder.remove("alice");
     let alice = |gone: Vec<Arc<Entry>>| matches!(&gone[..], [one] if Arc::ptr_eq(one, before.entry(0).unwrap()));
-    assert!(
-        alice(before.gone_from(&left, MissingFolder::KeepsKeys))
-            && alice(before.without_file(MissingFolder::KeepsKeys))
-    );
+    assert!(alice(before.gone_from(&left, MissingFolder::KeepsKeys)));
+    folder.remove("alice.key");
+    assert!(alice(before.without_file(MissingFolder::KeepsKeys)));
 }
 
 #[test]
@@ -375,6 +374,51 @@ fn keys_that_stay_are_remembered_and_those_that_go_are_known() {
     let gone = later.replace(&now);
     assert_eq!(gone.len(), 1);
     assert!(Arc::ptr_eq(&gone[0], before.entry(1).unwrap()));
+}
+
+/// Returns the clients of the keys that are gone: by names alone, and by what the files hold.
+fn gone(folder: &Folder, before: &Keys) -> [Vec<Arc<str>>; 2] {
+    let clients = |gone: Vec<Arc<Entry>>| {
+        let clients = gone.iter().map(|entry| Arc::clone(entry.client().unwrap()));
+        clients.collect()
+    };
+    [
+        clients(before.without_file(MissingFolder::KeepsKeys)),
+        clients(before.gone_from(&file(folder.path()), MissingFolder::KeepsKeys)),
+    ]
+}
+
+#[test]
+fn a_key_under_another_name_of_its_client_is_not_gone() {
+    let names = ["alice.key", "bob.key", "carol.key", "dave.key"];
+    let folder = Folder::with(&names);
+    let before = folder.keys();
+    let rename = |from: &str, to: &str| {
+        fs::rename(folder.path().join(from), folder.path().join(to)).unwrap();
+    };
+    rename("alice.key", "alice.1.key");
+    // It is Bob's no more, not a key file, and not this key.
+    rename("bob.key", "bobby.key");
+    rename("carol.key", "carol.1.key.off");
+    folder.remove("dave.key");
+    folder.write("dave.1.key", &[1; 32]);
+    let [by_name, by_content] = gone(&folder, &before);
+    assert_eq!(by_name, ["bob".into(), "carol".into()]);
+    assert_eq!(by_content, ["bob".into(), "carol".into(), "dave".into()]);
+
+    // What cannot be read is not known to be the same key.
+    folder.write("alice.1.key", &[]);
+    assert_eq!(gone(&folder, &before)[1][0], "alice".into());
+    folder.remove("alice.1.key");
+    assert_eq!(gone(&folder, &before)[0][0], "alice".into());
+}
+
+#[test]
+fn a_file_without_a_folder_in_its_path_is_in_the_working_folder() {
+    let absent = Path::new("no such file.key");
+    assert!(folder::is_gone(absent, MissingFolder::KeepsKeys));
+    let mut named = folder::NamedClients::default();
+    assert!(!named.has(absent, "no such file"));
 }
 
 #[test]

@@ -118,6 +118,23 @@ fn a_key_that_is_replaced_or_taken_off_a_list_is_out_too() {
     assert!(!clients.clients[1].gets_in());
 }
 
+/// The first step of a new key for a client: the old one gets another name of hers.
+#[test]
+fn a_key_that_gets_another_name_of_its_client_keeps_its_connections() {
+    let (scene, daemon) = with_folder(&[], Address::to_string);
+    let mut clients = Clients::of(&scene, [KEYS[1], KEYS[0]]);
+    let at = |name: &str| scene.site.dir.join(name);
+    fs::rename(at(KEYS[0]), at("keys/alice.1.key")).unwrap();
+    let told = daemon.reload();
+    assert!(!told.contains("is gone"), "{told}");
+    clients.open.iter_mut().for_each(passes);
+
+    remove(&scene, KEYS[1]);
+    scene.site.dir.write("keys/bob.1.key", secret("another"));
+    daemon.reload();
+    clients.first_is_out();
+}
+
 /// One bad key keeps all of a folder from being read; not from being missed.
 #[test]
 fn a_bad_key_beside_it_keeps_nobody_in() {
