@@ -4,9 +4,8 @@
 //! Each step may block for ever. So it is done on a thread that serves no connection, the caller can give
 //! it up at any time, and keys are removed first.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,28 +36,62 @@ pub(super) struct Reload {
 }
 
 /// The step that a reload is at, for the caller to tell if time runs out; and whether the caller has given
-/// the reload up.
+/// the reload up. A reload that was given up may be behind a newer one, so it removes no key any more.
 #[derive(Clone, Debug, Default)]
-struct Progress(Arc<State>);
+struct Progress(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    waits_for: Mutex<String>,
-    is_abandoned: AtomicBool,
+    waits_for: String,
+    is_abandoned: bool,
 }
 
 impl Progress {
-    fn is_now(&self, what: impl Display) {
-        *self.lock() = what.to_string();
+    /// Notes the next step.
+    ///
+    /// # Errors
+    ///
+    /// The reload was given up.
+    fn begin(&self, what: impl Display) -> Result<(), DaemonError> {
+        let mut state = self.lock();
+        if state.is_abandoned {
+            return Err(state.late());
+        }
+        state.waits_for = what.to_string();
+        Ok(())
+    }
+
+    /// Removes keys that are gone, unless the reload was given up. Their clients cannot connect any more,
+    /// and their connections end.
+    fn remove(&self, mut keys: Vec<Arc<Entry>>) {
+        {
+            // Giving the reload up takes this lock too, so no key is removed after that.
+            let state = self.lock();
+            keys.retain(|key| !state.is_abandoned && key.remove());
+        }
+        for client in keys.iter().filter_map(|key| key.client()) {
+            log::notice(
+                Class::Daemon,
+                format_args!("a key of {client} is gone: it lets nobody in any more"),
+            );
+        }
     }
 
     fn is_abandoned(&self) -> bool {
-        self.0.is_abandoned.load(Ordering::Relaxed)
+        self.lock().is_abandoned
     }
 
-    fn lock(&self) -> MutexGuard<'_, String> {
-        let waits_for = self.0.waits_for.lock();
-        waits_for.unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn late(&self) -> DaemonError {
+        DaemonError::Late {
+            what: self.waits_for.clone(),
+            seconds: PATIENCE.as_secs(),
+        }
     }
 }
 
@@ -67,7 +100,7 @@ struct Waiting(Progress);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.0.is_abandoned.store(true, Ordering::Relaxed);
+        self.0.lock().is_abandoned = true;
     }
 }
 
@@ -83,10 +116,7 @@ impl Waiting {
     ) -> Result<T, DaemonError> {
         match tokio::time::timeout(PATIENCE, steps).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(DaemonError::Late {
-                what: self.0.lock().clone(),
-                seconds: PATIENCE.as_secs(),
-            }),
+            Err(_) => Err(self.0.lock().late()),
         }
     }
 }
@@ -135,12 +165,12 @@ impl Reload {
         };
         let pipes = thread.run(read).await.map_err(DaemonError::Reload)??;
         for (role, address) in existing.unknown(&pipes) {
-            progress.is_now(format_args!("the look-up of the {role} address {address}"));
+            progress.begin(format_args!("the look-up of the {role} address {address}"))?;
             let found = resolver.resolve(&address).await;
             let found = found.map_err(|error| SetupError::resolve(role, &address, error))?;
             existing.resolver_cache.add(&address, found);
         }
-        progress.is_now("the sockets to listen on");
+        progress.begin("the sockets to listen on")?;
         let bound = thread.run(move || bind::bind_all(&pipes, &existing));
         let mut bound = bound.await.map_err(DaemonError::Reload)??;
         if let Err(error) = BoundPipe::lock_keys(&mut bound) {
@@ -164,34 +194,42 @@ fn read(
     let retired = || retired.iter().map(|(source, keys)| (source, keys));
     // Keys whose files are gone are removed first, as reading may take long.
     for (source, keys) in current.chain(retired()) {
-        progress.is_now(source);
-        remove(keys.without_file(MissingFolder::KeepsKeys));
+        progress.begin(source)?;
+        progress.remove(keys.without_file(MissingFolder::KeepsKeys));
     }
-    progress.is_now(config_source);
+    progress.begin(config_source)?;
     let wanted = config_source.read_again(running);
-    let (names, missing_folder): (HashSet<_>, _) = match &wanted {
-        Ok(wanted) => {
-            let names = wanted.iter().map(|pipe| Arc::clone(&pipe.name));
-            (names.collect(), MissingFolder::LosesKeys)
-        }
-        Err(_) => (HashSet::new(), MissingFolder::KeepsKeys),
-    };
-    // The keys of the pipes that stay are read below.
-    let unwanted = running
-        .iter()
-        .filter(|(pipe, _)| !names.contains(&pipe.name));
-    let unwanted = unwanted.map(|(pipe, keys)| (&pipe.key, keys, missing_folder));
-    let retired = retired().map(|(source, keys)| (source, keys, MissingFolder::LosesKeys));
-    for (source, keys, missing_folder) in unwanted.chain(retired) {
-        progress.is_now(source);
-        remove(keys.gone_from(source, missing_folder));
+    let places: Option<HashMap<_, _>> = wanted.as_ref().ok().map(|wanted| {
+        let places = wanted.iter().map(|pipe| (&pipe.name, &pipe.key));
+        places.collect()
+    });
+    for (pipe, keys) in running {
+        let missing_folder = match places.as_ref().map(|places| places.get(&pipe.name)) {
+            // The keys of a pipe that stays are read below.
+            Some(Some(place)) if **place == pipe.key => continue,
+            Some(None) => MissingFolder::LosesKeys,
+            Some(Some(_)) | None => MissingFolder::KeepsKeys,
+        };
+        progress.begin(&pipe.key)?;
+        progress.remove(keys.gone_from(&pipe.key, missing_folder));
     }
+    for (source, keys) in retired() {
+        progress.begin(source)?;
+        progress.remove(keys.gone_from(source, MissingFolder::LosesKeys));
+    }
+    let mut wanted: Vec<_> = wanted?.into_iter().enumerate().collect();
+    // A fifo may keep the reload waiting, and clients' keys are read from files alone: so those that are gone
+    // are removed before.
+    wanted.sort_by_cached_key(|(_, pipe)| !pipe.key.is_of_clients(pipe.mode.into()));
     // All are read, even after an error, so that each pipe's keys that are gone are removed.
-    let read = wanted?
-        .into_iter()
-        .map(|pipe| read_keys(pipe, running, progress));
-    let read: Vec<_> = read.collect();
-    Ok(read.into_iter().collect::<Result<_, _>>()?)
+    let mut read = Vec::new();
+    for (position, pipe) in wanted {
+        progress.begin(&pipe.key)?;
+        read.push((position, read_keys(pipe, running, progress)));
+    }
+    read.sort_by_key(|(position, _)| *position);
+    let read = read.into_iter().map(|(_, read)| read);
+    Ok(read.collect::<Result<_, _>>()?)
 }
 
 /// Removes the keys that are gone, and those that a pipe of the same name does not have any more.
@@ -204,7 +242,7 @@ fn remove_keys(
     for (config, mut keys) in read(config_source, running, retired, progress)? {
         let before = running.iter().find(|(pipe, _)| pipe.name == config.name);
         if let Some((_, before)) = before {
-            remove(keys.replace(before));
+            progress.remove(keys.replace(before));
         }
     }
     Ok(())
@@ -215,7 +253,6 @@ fn read_keys(
     running: &[(PipeConfig, Keys)],
     progress: &Progress,
 ) -> Result<(PipeConfig, Keys), SetupError> {
-    progress.is_now(&config.key);
     let earlier = |is_it: &dyn Fn(&PipeConfig) -> bool| {
         let found = running.iter().find(|(pipe, _)| is_it(pipe));
         found.map(|(_, keys)| keys)
@@ -226,20 +263,9 @@ fn read_keys(
     };
     let is_abandoned = || progress.is_abandoned();
     let reread = Keys::read_again(&config.key, config.mode.into(), earlier, &is_abandoned);
-    remove(reread.gone);
+    progress.remove(reread.gone);
     Ok((config, setup::warned(reread.keys)?))
 }
 
-/// Removes keys that are gone. Their clients cannot connect any more, and their connections end.
-fn remove(keys: Vec<Arc<Entry>>) {
-    for key in keys {
-        if key.remove()
-            && let Some(client) = key.client()
-        {
-            log::notice(
-                Class::Daemon,
-                format_args!("a key of {client} is gone: it lets nobody in any more"),
-            );
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

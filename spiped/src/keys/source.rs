@@ -61,6 +61,12 @@ impl KeysSource {
             Self::Clients(paths) => paths,
         }
     }
+
+    /// Whether the keys are those of clients, by what is there now.
+    #[must_use]
+    pub fn is_of_clients(&self, count: KeyCount) -> bool {
+        matches!(self.found(count), Ok(Found::Clients(_)))
+    }
 }
 
 impl Keys {

@@ -65,6 +65,33 @@ fn a_key_that_nobody_writes() {
     );
 }
 
+/// Keys of clients are in files, so they are read first, wherever the pipe that waits stands in the file.
+#[test]
+fn a_key_that_nobody_writes_keeps_nobody_in_who_is_taken_off_a_list() {
+    let scene = scene();
+    scene.describe(&format!("{:?}", [ALICE, BOB]), "");
+    let daemon = scene.described();
+    mkfifo(&scene.site.dir.join("fifo"), FileMode::S_IRWXU).unwrap();
+    let [alice, bob] = [ALICE, BOB].map(|key| {
+        let copy = key.replace('/', "-");
+        scene.client(&scene.site.dir.write(&copy, secret(key)))
+    });
+    let mut open = bob.opens();
+    scene.describe(&format!("{:?}", [ALICE]), "");
+    let file = scene.site.dir.join("pipes.toml");
+    let waits = another("fifo", "[127.0.0.1]:0", "[127.0.0.1]:1");
+    let text = format!("{waits}\n{}", fs::read_to_string(&file).unwrap());
+    fs::write(file, text).unwrap();
+    signal(daemon.pid(), Signal::SIGHUP);
+    open.rx.expect_reset();
+
+    // The next reload takes its place, and Bob is let in again and stays.
+    scene.describe(&format!("{:?}", [ALICE, BOB]), "");
+    let told = daemon.reload();
+    assert!(told.contains("1 pipe: "), "{told}");
+    assert!(alice.gets_in() && bob.gets_in());
+}
+
 #[test]
 fn a_name_that_is_never_found() {
     testbed::need!("root", "unshare --mount");
