@@ -14,8 +14,8 @@ use crate::net::endpoint::Endpoint;
 use crate::net::zone;
 
 /// Where to listen or connect, as written: `/absolute/unix/socket`, `host:port`,
-/// `[1.2.3.4]:port`, `[v6::addr]:port` or `[fe80::addr%interface]:port`. With a host name, the port
-/// may be a service name.
+/// `[1.2.3.4]:port`, `[v6::addr]:port` or `[fe80::addr%interface]:port`. With a host name, which has
+/// 1024 bytes at most, the port may be a service name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address(Form);
 
@@ -35,7 +35,7 @@ enum Form {
     },
 }
 
-/// Why a text is not an address.
+/// Why a text is not an address. Only the beginning of a text that is very long is kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
@@ -57,6 +57,9 @@ pub enum AddressError {
     /// The host before the colon is missing.
     #[error("no host in '{0}'")]
     NoHost(String),
+    /// The host is longer than the name of one can be.
+    #[error("the host '{0}' is too long ({MAX_HOST} bytes at most)")]
+    LongHost(String),
     /// The path does not fit into a unix socket address.
     #[error("the socket path '{0}' is too long ({MAX_UNIX_PATH} bytes at most)")]
     LongPath(String),
@@ -64,6 +67,15 @@ pub enum AddressError {
     #[error("'{0}' is a unix socket, and connections start from IP addresses")]
     UnixBind(String),
 }
+
+/// The longest name of a host in bytes, which is what fits into the buffers that resolvers of C offer
+/// (`NI_MAXHOST` is 1025, a final 0 included). A name of the DNS has 253 bytes at most, but up to four times as
+/// many where its bytes are written as numbers; and /etc/hosts may have longer ones.
+const MAX_HOST: usize = 1024;
+/// The longest name of a service in bytes (`NI_MAXSERV` is 32, a final 0 included).
+const MAX_SERVICE: usize = 31;
+/// The most characters of a text that an error repeats, which is more than a unix socket's path can have.
+const MAX_REPEATED: usize = 200;
 
 /// `sockaddr_un` holds 108 bytes on Linux and 104 on the BSDs, a final 0 included.
 const MAX_UNIX_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
@@ -74,11 +86,11 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if text.starts_with('/') {
             if text.len() > MAX_UNIX_PATH {
-                return Err(AddressError::LongPath(text.to_owned()));
+                return Err(AddressError::LongPath(beginning(text)));
             }
             return Ok(Self(Form::Unix(text.into())));
         }
-        let no_port = || AddressError::NoPort(text.to_owned());
+        let no_port = || AddressError::NoPort(beginning(text));
         let (host, port) = text.rsplit_once(':').ok_or_else(no_port)?;
         if let Some(host) = host.strip_prefix('[') {
             let ip = host.strip_suffix(']').ok_or_else(no_port)?;
@@ -91,18 +103,23 @@ impl FromStr for Address {
             return Err(no_port());
         }
         if host.is_empty() {
-            return Err(AddressError::NoHost(text.to_owned()));
+            return Err(AddressError::NoHost(beginning(text)));
         }
         if !is_service_name(port) {
             parse_port(port)?;
         }
         match host.parse() {
             Ok(ip) if zone::is_link_local(ip) => Err(AddressError::NoZone(ip)),
-            _ => Ok(Self(Form::Name {
-                host: host.to_owned(),
-                port: port.to_owned(),
-            })),
+            _ => Self::name(host, port),
         }
+    }
+}
+
+/// The text, or its beginning if it is very long, for an error that is one line to read.
+pub(crate) fn beginning(text: &str) -> String {
+    match text.char_indices().nth(MAX_REPEATED) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -111,14 +128,15 @@ fn parse_port(port: &str) -> Result<u16, AddressError> {
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse() {
         Ok(number) if digits => Ok(number),
-        _ => Err(AddressError::BadPort(port.to_owned())),
+        _ => Err(AddressError::BadPort(beginning(port))),
     }
 }
 
 /// Whether a port can be the name of a service (RFC 6335 section 5.1: it has a letter and no space), so
 /// that no resolver takes it for a number, which it would reduce modulo 65536.
 fn is_service_name(port: &str) -> bool {
-    port.bytes().any(|byte| byte.is_ascii_alphabetic())
+    port.len() <= MAX_SERVICE
+        && port.bytes().any(|byte| byte.is_ascii_alphabetic())
         && port.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
@@ -140,17 +158,20 @@ impl Address {
         Self(Form::Unix(path.to_owned()))
     }
 
-    /// A host name, and a port or the name of a service, which are not looked at.
-    pub(crate) fn name(host: &str, port: &str) -> Self {
-        Self(Form::Name {
+    /// A host name, and a port or the name of a service. Nothing but the length of the host is checked.
+    pub(crate) fn name(host: &str, port: &str) -> Result<Self, AddressError> {
+        if host.len() > MAX_HOST {
+            return Err(AddressError::LongHost(beginning(host)));
+        }
+        Ok(Self(Form::Name {
             host: host.to_owned(),
             port: port.to_owned(),
-        })
+        }))
     }
 
     /// An IP address as it stands in brackets, with a zone if it is link-local, and a port.
     pub(crate) fn of_ip(text: &str, port: u16) -> Result<Self, AddressError> {
-        let bad_ip = || AddressError::BadIp(text.to_owned());
+        let bad_ip = || AddressError::BadIp(beginning(text));
         if let Some((ip, zone)) = text.split_once('%') {
             let ip = ip.parse().map_err(|_| bad_ip())?;
             if !zone::is_link_local(ip) || !zone::is_name(zone) {

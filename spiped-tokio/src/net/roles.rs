@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::net::address::{Address, AddressError};
+use crate::net::address::{Address, AddressError, beginning};
 
 /// An address that connections go to (`-t`): an [`Address`] with another port than 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +15,7 @@ impl FromStr for TargetAddress {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let address: Address = text.parse()?;
         match address.has_port_zero() {
-            true => Err(AddressError::NoTargetPort(text.to_owned())),
+            true => Err(AddressError::NoTargetPort(beginning(text))),
             false => Ok(Self(address)),
         }
     }
@@ -62,7 +62,7 @@ impl FromStr for BindAddress {
             ip => return ip.map(Self),
         }
         if text.starts_with('/') {
-            return Err(AddressError::UnixBind(text.to_owned()));
+            return Err(AddressError::UnixBind(beginning(text)));
         }
         if text.starts_with('[') || text.contains(':') {
             return text.parse().map(Self);
@@ -70,7 +70,7 @@ impl FromStr for BindAddress {
         if text.is_empty() {
             return Err(AddressError::NoHost(text.to_owned()));
         }
-        Ok(Self(Address::name(text, "0")))
+        Address::name(text, "0").map(Self)
     }
 }
 
@@ -110,6 +110,8 @@ mod tests {
             assert_eq!(bind.address().to_string(), expected);
         }
         assert!("".parse::<BindAddress>().is_err());
+        let long = "a".repeat(1025).parse::<BindAddress>();
+        assert!(matches!(long, Err(AddressError::LongHost(_))));
         assert!("/run/socket".parse::<BindAddress>().is_err());
         assert!("[x]".parse::<BindAddress>().is_err());
         assert!("[x".parse::<BindAddress>().is_err());

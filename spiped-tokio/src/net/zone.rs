@@ -32,10 +32,13 @@ pub(crate) fn lacks_zone(address: &SocketAddr) -> bool {
     is_link_local && index_of(address) == 0
 }
 
+/// The longest name of an interface in bytes that systems have: an alternative name on Linux.
+const MAX_NAME: usize = 127;
+
 /// Whether a text can be the name of an interface.
 pub(crate) fn is_name(zone: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_graphic() && !b"%/:[]".contains(&byte);
-    !zone.is_empty() && zone.bytes().all(good)
+    (1..=MAX_NAME).contains(&zone.len()) && zone.bytes().all(good)
 }
 
 /// The index of an interface, given its name or, as the system writes it, the index itself. Where a sandbox

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use spiped_tokio::{Address, Endpoint};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::log::{self, Class};
@@ -95,8 +95,16 @@ async fn converse(socket: tokio::net::UnixStream, mut asked: mpsc::Receiver<Requ
                 Some((text, to)) => {
                     waiting.retain(|_, to| !to.is_closed());
                     number = number.wrapping_add(1);
+                    let frame = match process::frame(number, &text) {
+                        Ok(frame) => frame,
+                        Err(error) => {
+                            // The request may have timed out.
+                            let _ = to.send(Err(error));
+                            continue;
+                        }
+                    };
                     waiting.insert(number, to);
-                    if write(&mut writer, number, &text).await.is_err() {
+                    if writer.write_all(&frame).await.is_err() {
                         break;
                     }
                 }
@@ -125,10 +133,6 @@ async fn read(mut reader: OwnedReadHalf, answers: mpsc::Sender<(u32, String)>) -
     }
 }
 
-async fn write(writer: &mut OwnedWriteHalf, number: u32, text: &str) -> io::Result<()> {
-    writer.write_all(&process::frame(number, text)).await
-}
-
 /// Parses an answer: `!` and the reason of a failure, or an address in each line. A process that was broken
 /// into can answer with any address, as a name server can.
 fn parse(text: &str) -> Answer {
@@ -143,5 +147,39 @@ fn parse(text: &str) -> Answer {
     match endpoints.is_empty() {
         true => Err(io::Error::other("the name has no address")),
         false => Ok(endpoints),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::thread;
+
+    use super::*;
+
+    /// Answers every request with one address, until the other end is closed.
+    fn answer(mut socket: UnixStream) -> io::Result<()> {
+        loop {
+            let mut bytes = [0; 8];
+            socket.read_exact(&mut bytes)?;
+            let (number, length) = process::head(bytes).unwrap();
+            socket.read_exact(&mut vec![0; length])?;
+            socket.write_all(&process::frame(number, "127.0.0.1:80")?)?;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_too_long_ends_no_other_look_up() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        thread::spawn(move || answer(theirs));
+        let resolver = Resolver::at(ours).unwrap();
+        let (to, answered) = oneshot::channel();
+        let long = ("a".repeat(300_000), to);
+        resolver.process.as_ref().unwrap().send(long).await.unwrap();
+        let error = answered.await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("300000 bytes"), "{error}");
+        let address = "localhost:80".parse().unwrap();
+        let found = resolver.resolve(&address).await.unwrap();
+        assert_eq!(found.len(), 1);
     }
 }

@@ -28,7 +28,7 @@ use super::sandbox::{Permissions, Sandbox};
 
 /// The most look-ups that may be under way at the same time.
 const LOOKUPS_MAX: usize = 64;
-/// The most bytes of a text; no address and no list of endpoints is longer.
+/// The most bytes of a text. No address is longer, but a name in /etc/hosts may have more endpoints than fit.
 const TEXT_MAX: usize = 256 * 1024;
 
 /// The process that [`start`] returns in.
@@ -160,6 +160,10 @@ fn look_up(text: &str) -> String {
 }
 
 fn answer(socket: &Mutex<UnixStream>, number: u32, text: &str) {
+    let text = match text.len() {
+        ..=TEXT_MAX => text,
+        _ => "!there are more addresses than one answer can hold (256 KiB)",
+    };
     let mut socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
     // This fails if the daemon is gone; then nobody waits for the answer.
     let _ = write_frame(&mut *socket, number, text);
@@ -182,11 +186,18 @@ pub fn read_report(mut socket: &UnixStream) -> io::Result<String> {
 }
 
 /// Returns the bytes of a frame.
-#[must_use]
-pub fn frame(number: u32, text: &str) -> Vec<u8> {
+///
+/// # Errors
+///
+/// The text is longer than the other end takes.
+pub fn frame(number: u32, text: &str) -> io::Result<Vec<u8>> {
     let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
     let head = [number.to_ne_bytes(), length.to_ne_bytes()];
-    [head.as_flattened(), text.as_bytes()].concat()
+    if text.len() > TEXT_MAX {
+        let why = format!("{length} bytes are more than can be looked up");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    Ok([head.as_flattened(), text.as_bytes()].concat())
 }
 
 /// Returns the number of a frame and the length of its text in bytes; `None` if the text is too long.
@@ -198,7 +209,7 @@ pub fn head(bytes: [u8; 8]) -> Option<(u32, usize)> {
 }
 
 fn write_frame(socket: &mut impl Write, number: u32, text: &str) -> io::Result<()> {
-    socket.write_all(&frame(number, text))
+    socket.write_all(&frame(number, text)?)
 }
 
 /// Reads a frame, and blocks until it is whole. Returns its number and its text.
@@ -214,4 +225,28 @@ fn read_frame(socket: &mut impl Read) -> io::Result<(u32, String)> {
     socket.read_exact(&mut text)?;
     let text = String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData)?;
     Ok((number, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the answer that is read where `text` is answered.
+    fn answered(text: &str) -> (u32, String) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let ours = Mutex::new(ours);
+        thread::scope(|scope| {
+            scope.spawn(|| answer(&ours, 7, text));
+            read_frame(&mut theirs).unwrap()
+        })
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_an_error_of_that_look_up() {
+        let longest = "x".repeat(TEXT_MAX);
+        assert_eq!(answered(&longest), (7, longest.clone()));
+        let (number, text) = answered(&(longest + "x"));
+        assert_eq!(number, 7);
+        assert!(text.starts_with("!there are more addresses"), "{text}");
+    }
 }

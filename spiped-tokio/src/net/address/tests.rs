@@ -57,6 +57,34 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
+fn what_is_too_long_to_be_looked_up_is_refused_in_one_short_line() {
+    let name = |length| format!("{}:http", "a".repeat(length));
+    assert_eq!(shown(&name(MAX_HOST)), Ok(name(MAX_HOST)));
+    let zoned = format!("[fe80::1%{}]:1", "z".repeat(15));
+    assert_eq!(shown(&zoned), Ok(zoned.clone()));
+    let huge = "a".repeat(300_000);
+    for (text, wrong) in [
+        (name(MAX_HOST + 1), "is too long (1024 bytes at most)"),
+        (format!("{huge}:1"), "is too long (1024 bytes at most)"),
+        (format!("localhost:{huge}"), "is not a port number"),
+        (format!("[::1]:{huge}"), "is not a port number"),
+        (format!("[{huge}]:1"), "is not an IPv4 or IPv6 address"),
+        (
+            format!("[fe80::1%{huge}]:1"),
+            "is not an IPv4 or IPv6 address",
+        ),
+        (huge.clone(), "no port in"),
+        (format!(":{huge}"), "no host in"),
+        (format!("/{huge}"), "is too long"),
+        ("\u{e9}".repeat(300_000), "no port in"),
+    ] {
+        let error = shown(&text).unwrap_err().to_string();
+        assert!(error.contains(wrong) && error.contains("..."), "{error}");
+        assert!(error.chars().count() < 400, "{error}");
+    }
+}
+
+#[test]
 fn a_port_that_a_resolver_would_wrap_is_none() {
     for port in [
         "+70000",
