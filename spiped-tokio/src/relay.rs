@@ -24,6 +24,8 @@ use pulse::{BEAT, Pulse};
 pub struct Traffic {
     sealed: AtomicU64,
     opened: AtomicU64,
+    /// How often a part of a record has come or gone.
+    parts: AtomicU64,
 }
 
 impl Traffic {
@@ -37,6 +39,16 @@ impl Traffic {
     #[must_use]
     pub fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
+    }
+
+    /// Returns a number that stays the same exactly while no data moves. A part of a record is data too: over
+    /// a slow line, one takes long.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        let parts = self.parts.load(Ordering::Relaxed);
+        self.sealed()
+            .wrapping_add(self.opened())
+            .wrapping_add(parts)
     }
 }
 
@@ -84,6 +96,7 @@ pub async fn relay(
     let mut timer = pin!(sleep(BEAT));
     let mut pulse = Pulse::default();
     let mut unasked = false;
+    let mut in_flight = encrypted.in_flight();
     poll_fn(|cx| {
         let sealed = poll_seal(
             &mut sealing,
@@ -94,6 +107,10 @@ pub async fn relay(
             &traffic.sealed,
         )?;
         let opened = poll_open(&mut opening, cx, encrypted, plain, &traffic.opened)?;
+        if in_flight != encrypted.in_flight() {
+            in_flight = encrypted.in_flight();
+            count(&traffic.parts, 1);
+        }
         if sealed.is_ready() && opened.is_ready() {
             plain.finish();
             encrypted_socket.finish();

@@ -111,6 +111,12 @@ impl SpipedStream<&Socket> {
         Poll::Ready(Ok(len))
     }
 
+    /// The bytes of records that wait to be sent, and those that were read and not passed on.
+    pub(crate) fn in_flight(&self) -> (usize, usize) {
+        let (unsent, received) = (&self.sending.records, &self.receiving.records);
+        (unsent.filled().len(), received.filled().len())
+    }
+
     /// Gives back what only speeds data up, for a time without any.
     pub(crate) fn rest(&mut self) {
         self.receiving.rest();

@@ -238,7 +238,7 @@ impl ConnectionHandler {
         let Some(limit) = self.config.idle.if_any() else {
             return Ok(relayed.await?);
         };
-        let relayed = idle::limit(limit, relayed).await;
+        let relayed = idle::limit(limit, || traffic.progress(), relayed).await;
         Ok(relayed.map_err(|Idle| ConnectionError::Idle(limit))??)
     }
 
