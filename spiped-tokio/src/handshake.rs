@@ -7,6 +7,7 @@ mod processors;
 
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use spiped_proto::{Entropy, HandshakeConfig, Keyring, Step, Version};
@@ -116,7 +117,8 @@ impl Handshaker {
     {
         let secret = self.keys.get(0).ok_or(HandshakeError::NoKey)?;
         let step = Step::client(secret, self.config, entropy()?);
-        Driver::new(io, self.pool.clone()).complete(step, 0).await
+        let driver = Driver::new(io, self.pool.clone(), None);
+        driver.complete(step, 0).await
     }
 
     /// Accepts an encrypted stream: the protocol's server, like `spiped -d`.
@@ -143,9 +145,28 @@ impl Handshaker {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
+        self.prove_from(None, io).await
+    }
+
+    /// Like [`prove`](Self::prove), for a peer at an address. Where there are more keys to try than can be tried
+    /// in time, addresses take turns, and strangers at one of them hold up each other only. A network that a
+    /// stranger has to himself, as one of 64 bits of IPv6, should count as one address. All peers without one
+    /// count as peers at one too.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect).
+    pub async fn prove_from<IO>(
+        &self,
+        source: Option<IpAddr>,
+        io: IO,
+    ) -> Result<AuthenticatedPeer<IO>, HandshakeError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
         let _stranger = self.pool.enter();
         let step = Step::server(&self.keys, self.config, entropy()?);
-        let mut driver = Driver::new(io, self.pool.clone());
+        let mut driver = Driver::new(io, self.pool.clone(), source);
         match driver.advance(step).await {
             Ok(Milestone::Authenticated(peer)) => Ok(AuthenticatedPeer { driver, peer }),
             // No server's handshake ends before the proof.

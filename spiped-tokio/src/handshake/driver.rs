@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem::{self, MaybeUninit};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -34,16 +35,19 @@ pub(super) struct Driver<IO> {
     /// What was read behind the last message.
     pub(super) unread: Vec<u8>,
     pool: KeyExchangePool,
+    /// Where the peer is, if it shares its turns of the pool with others there.
+    source: Option<IpAddr>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
-    pub(super) fn new(io: IO, pool: KeyExchangePool) -> Self {
+    pub(super) fn new(io: IO, pool: KeyExchangePool, source: Option<IpAddr>) -> Self {
         Self {
             io,
             heard: false,
             unsent: Vec::new(),
             unread: Vec::new(),
             pool,
+            source,
         }
     }
 
@@ -90,7 +94,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         if computation.is_short() && !in_a_crowd {
             return Ok(computation.run()?);
         }
-        self.pool.run(computation).await
+        self.pool.run(computation, self.source).await
     }
 
     /// Receives while it sends: a peer may wait for our bytes before it sends or reads more.

@@ -1,8 +1,11 @@
 //! Where a handshake's arithmetic is done: on a few threads of its own, so that no connection that
 //! moves data waits behind a hundred that begin.
 
+mod trials;
+
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,6 +15,7 @@ use spiped_proto::{Computation, Error, Step};
 use tokio::sync::oneshot;
 
 use super::{HandshakeError, priority, processors};
+use trials::Trials;
 
 /// How many strangers for each processor are many: together they take at most a few milliseconds of
 /// it.
@@ -60,15 +64,54 @@ struct State {
     /// For peers that have proved a key.
     exchanges: VecDeque<Job>,
     /// For strangers: behind all of those.
-    trials: VecDeque<Job>,
+    trials: Trials,
     started: bool,
     closed: bool,
+}
+
+impl State {
+    /// Takes the job that is next.
+    fn take(&mut self) -> Option<Job> {
+        let exchange = self.exchanges.pop_front();
+        exchange.or_else(|| self.trials.pop())
+    }
 }
 
 #[derive(Debug)]
 struct Job {
     computation: Computation,
     result: oneshot::Sender<Result<Step, Error>>,
+}
+
+impl Job {
+    /// Does it, unless nobody waits for it any more.
+    fn work(self) {
+        if self.result.is_closed() {
+            return;
+        }
+        let computed = panic::catch_unwind(AssertUnwindSafe(|| self.computation.run()));
+        // A bug must not cost others the thread; who waits learns of it as the result is dropped.
+        if let Ok(outcome) = computed {
+            // Whoever waited may have given up meanwhile.
+            let _ = self.result.send(outcome);
+        }
+    }
+}
+
+/// Keeps a job for a stranger in the queue until it is taken, or this is dropped: nobody comes to jobs that
+/// wait behind a flood, and those that nobody waits for would add up.
+#[derive(Debug)]
+struct Trial<'a> {
+    queue: &'a Queue,
+    source: Option<IpAddr>,
+    number: u64,
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        let job = self.queue.lock().trials.remove(self.source, self.number);
+        drop(job);
+    }
 }
 
 impl Default for KeyExchangePool {
@@ -81,8 +124,12 @@ impl KeyExchangePool {
     /// A pool whose threads are still to start.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_threads(processors::count())
+    }
+
+    fn with_threads(threads: usize) -> Self {
         let queue = Arc::new(Queue {
-            threads: processors::count(),
+            threads,
             state: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -103,14 +150,20 @@ impl KeyExchangePool {
         self.0.strangers.load(Ordering::Relaxed) > CROWD * self.0.queue.threads
     }
 
-    /// Has a computation done after those of its kind that wait already, and one for a stranger after
-    /// all others. One whose future is dropped while it waits is never done.
-    pub(super) async fn run(&self, computation: Computation) -> Result<Step, HandshakeError> {
+    /// Has a computation done: one for a peer that has proved a key after those that wait already, and one for a
+    /// stranger from `source` [in its turn](Trials) after all of those. One whose future is dropped while it
+    /// waits is never done.
+    pub(super) async fn run(
+        &self,
+        computation: Computation,
+        source: Option<IpAddr>,
+    ) -> Result<Step, HandshakeError> {
         let (result, done) = oneshot::channel();
-        self.0.queue.push(Job {
+        let job = Job {
             computation,
             result,
-        })?;
+        };
+        let _trial = self.0.queue.push(job, source)?;
         Ok(done.await.map_err(io::Error::other)??)
     }
 }
@@ -121,19 +174,25 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(self: &Arc<Self>, job: Job) -> io::Result<()> {
+    /// Has a job wait, for a stranger as long as what this returns is kept.
+    fn push(self: &Arc<Self>, job: Job, source: Option<IpAddr>) -> io::Result<Option<Trial<'_>>> {
         let mut state = self.lock();
         if !state.started {
             self.start()?;
             state.started = true;
         }
+        let mut number = None;
         match job.computation.is_for_stranger() {
-            true => state.trials.push_back(job),
+            true => number = Some(state.trials.push(source, job)),
             false => state.exchanges.push_back(job),
         }
         drop(state);
         self.changed.notify_one();
-        Ok(())
+        Ok(number.map(|number| Trial {
+            queue: self,
+            source,
+            number,
+        }))
     }
 
     /// Starts the threads, or as many as the system allows; none at all is an error.
@@ -153,15 +212,7 @@ impl Queue {
     fn work(&self) {
         priority::yield_to_others();
         while let Some(job) = self.next() {
-            if job.result.is_closed() {
-                continue;
-            }
-            let computed = panic::catch_unwind(AssertUnwindSafe(|| job.computation.run()));
-            // A bug must not cost others the thread; who waits learns of it as the result is dropped.
-            if let Ok(outcome) = computed {
-                // Whoever waited may have given up meanwhile.
-                let _ = job.result.send(outcome);
-            }
+            job.work();
         }
     }
 
@@ -169,8 +220,7 @@ impl Queue {
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
-            let job = state.exchanges.pop_front();
-            if let Some(job) = job.or_else(|| state.trials.pop_front()) {
+            if let Some(job) = state.take() {
                 return Some(job);
             }
             if state.closed {
@@ -183,35 +233,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use spiped_proto::{Entropy, HandshakeConfig, Secret};
-
-    use super::*;
-
-    fn computation() -> Computation {
-        let secret = Secret::from_key_file(b"key");
-        let entropy = Entropy::take(&mut [7; Entropy::LEN]);
-        let mut step = Step::client(&secret, HandshakeConfig::default(), entropy);
-        loop {
-            step = match step {
-                Step::Send(outgoing) => outgoing.sent(),
-                Step::Compute(computation) => return computation,
-                other => panic!("a client sends a nonce and computes: {other:?}"),
-            };
-        }
-    }
-
-    #[tokio::test]
-    async fn computations_are_done_and_the_threads_end_with_the_pool() {
-        let pool = KeyExchangePool::new();
-        for _ in 0..3 {
-            let step = pool.run(computation()).await.unwrap();
-            assert!(matches!(step, Step::Receive(_)), "{step:?}");
-        }
-        let queue = Arc::downgrade(&pool.0.queue);
-        drop(pool);
-        while queue.strong_count() > 0 {
-            tokio::task::yield_now().await;
-        }
-    }
-}
+mod tests;

@@ -179,11 +179,12 @@ impl ConnectionHandler {
         deadline: Instant,
     ) -> Result<Box<Proved<'a>>, ConnectionError> {
         let begin = Instant::now();
+        let prove = self.handshaker.prove_from(guard.source(), source);
         let peer = tokio::select! {
             biased;
             // First, to see what the peer has sent before the handshake takes it.
             reason = guard.evicted(source) => return Err(ConnectionError::Evicted(reason)),
-            proved = timeout_at(deadline, self.handshaker.prove(source)) => {
+            proved = timeout_at(deadline, prove) => {
                 match proved.map_err(|_| ConnectionError::HandshakeTimeout(self.config.timeout.get()))? {
                     // The peer has sent some bytes, and the connection broke before they were read.
                     Err(HandshakeError::NoClient) if source.has_unread() => {

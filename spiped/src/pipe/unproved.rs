@@ -108,6 +108,7 @@ struct Unproved {
 pub struct UnprovedGuard {
     unproved: Arc<UnprovedConnections>,
     rank: Rank,
+    source: Option<Source>,
     evicted: oneshot::Receiver<EvictionReason>,
 }
 
@@ -162,6 +163,7 @@ impl UnprovedConnections {
         UnprovedGuard {
             unproved: Arc::clone(self),
             rank,
+            source,
             evicted,
         }
     }
@@ -261,6 +263,13 @@ impl State {
 }
 
 impl UnprovedGuard {
+    /// Returns the address that the connection counts under: an IPv4 address, or the first one of a network of
+    /// IPv6. `None` for a unix socket.
+    #[must_use]
+    pub fn source(&self) -> Option<IpAddr> {
+        self.source.map(|Source(address)| address)
+    }
+
     /// Waits until the connection has to close. Notes meanwhile whether its peer sends something.
     pub async fn evicted(&mut self, connection: &Socket) -> EvictionReason {
         tokio::select! {

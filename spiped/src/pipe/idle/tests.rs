@@ -85,10 +85,10 @@ async fn steady_progress_is_never_taken_for_idleness() {
 }
 
 /// Shakes hands over `near` and `far`.
-async fn streams<'a>(
-    near: &'a Socket,
+async fn streams(
+    near: &Socket,
     far: UnixStream,
-) -> (SpipedStream<&'a Socket>, SpipedStream<UnixStream>) {
+) -> (SpipedStream<&Socket>, SpipedStream<UnixStream>) {
     let handshaker = Handshaker::new(Secret::from_key_file(b"key"));
     let (near, far) = tokio::join!(handshaker.connect(near), handshaker.accept(far));
     (near.unwrap(), far.unwrap())

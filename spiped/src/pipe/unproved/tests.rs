@@ -281,6 +281,10 @@ fn a_source_is_an_address_or_a_network_of_64_bits() {
     assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:0:0:2"));
     assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
     assert_eq!(Source::of(Peer::Unix), None);
+    let unproved = unproved(4, 4);
+    let guard = unproved.add(peer("2001:db8::1"));
+    assert_eq!(guard.source(), Some("2001:db8::".parse().unwrap()));
+    assert_eq!(unproved.add(Peer::Unix).source(), None);
 }
 
 #[tokio::test(start_paused = true)]
