@@ -107,7 +107,7 @@ impl SpipedOptions {
 /// The reason to refuse arguments that the parser accepts.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// A required option is missing; the text says which.
+    /// A required option or its value is missing; the text says which.
     Missing(&'static str),
     /// Two options are given that exclude each other.
     Exclusive(Exclusive),
@@ -157,6 +157,12 @@ impl TryFrom<SpipedArgs> for SpipedOptions {
             log_format,
             log_level,
         } = args.log;
+        let pidfile = args.process.pidfile.as_ref();
+        if !args.process.foreground && pidfile.is_some_and(|file| file.as_os_str().is_empty()) {
+            return Err(Refusal::Missing(
+                "-p/--pidfile: the value is empty, and a path is needed",
+            ));
+        }
         let process = ProcessConfig {
             wait_for_dns: args.wait_for_dns,
             log: log_format.or(syslog.then_some(Destination::Syslog)),

@@ -445,6 +445,36 @@ fn the_reason_is_one_line_that_names_the_option() {
 }
 
 #[test]
+fn an_empty_path_is_refused_with_its_option() {
+    let pipe = "-e -s [1.2.3.4]:1 -t [1.2.3.4]:2 -k key";
+    for (line, option) in [
+        ("-e -s a -t b -k @", "-k/--key"),
+        (&*format!("{pipe} -p @"), "-p/--pidfile"),
+        (&*format!("{pipe} --pidfile="), "-p/--pidfile"),
+        (&*format!("{pipe} --control @"), "--control"),
+        ("--config @", "--config"),
+        ("status --control @", "--control"),
+        ("reload --control @", "--control"),
+        ("probe -t b -k @", "-k/--key"),
+        ("keygen @", "FILE"),
+        ("check @", "FILE"),
+    ] {
+        let words = line.split(' ').map(|word| match word {
+            "@" => OsString::new(),
+            word => word.into(),
+        });
+        let exit = parse_spiped(words).unwrap_err();
+        let reason = exit.text.lines().next().unwrap();
+        let expected = format!("spiped: {option}: the value is empty, and a path is needed");
+        assert_eq!(reason, expected, "{line}");
+    }
+    // No pidfile is written.
+    let line = format!("{pipe} -F -p");
+    let words = line.split(' ').chain([""]).map(OsString::from);
+    assert!(parse_spiped(words).is_ok());
+}
+
+#[test]
 fn what_was_typed_cannot_break_the_line() {
     for given in ["-s\n\x1b[2J", "--a\nb\x07", "a\nb", "-\n", "-o\n", "keygen"] {
         let args = [given, "\n", "\r"].map(OsString::from);

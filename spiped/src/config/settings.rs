@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueHint};
 use spiped_tokio::{Address, BindAddress, HandshakeConfig};
 
@@ -196,7 +197,14 @@ pub struct ProcessConfig {
     /// Write the process id to this file. The default is the source address as given with .pid
     /// appended, so that spiped -s [127.0.0.1]:80 writes [127.0.0.1]:80.pid to the current directory.
     /// With -F, no pidfile is written.
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = path())]
+    // An empty path is refused later: with -F it does no harm, and C spiped takes it.
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        value_hint = ValueHint::FilePath,
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
     pub pidfile: Option<PathBuf>,
 
     /// Become USER, :GROUP or USER:GROUP, once listening

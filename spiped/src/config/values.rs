@@ -234,9 +234,13 @@ pub(crate) fn utf8() -> impl TypedValueParser<Value = String> {
     })
 }
 
-/// Returns a parser of paths. It takes any bytes; whether they name a file shows when it is used.
+/// Returns a parser of paths. It takes any bytes; whether they name a file shows when it is used. No file has
+/// an empty path, which is what a variable of a shell that is not set gives.
 pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().map(PathBuf::from)
+    OsStringValueParser::new().try_map(|given| match given.is_empty() {
+        true => Err("the value is empty, and a path is needed"),
+        false => Ok(PathBuf::from(given)),
+    })
 }
 
 /// Returns a parser of the texts that `T` reads.
@@ -285,6 +289,6 @@ impl ValueParserFactory for KeySource {
     type Parser = ValueParser;
 
     fn value_parser() -> ValueParser {
-        OsStringValueParser::new().map(Self::from).into()
+        path().map(|path| Self::from(path.into_os_string())).into()
     }
 }

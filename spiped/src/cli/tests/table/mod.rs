@@ -66,6 +66,8 @@ pub(crate) struct Row {
     pub(crate) why: &'static str,
 }
 
+const EMPTY_PATH: &str = "an option whose variable is not set is named, with the usage";
+
 const fn same(outcome: Outcome, line: &'static str) -> Row {
     Row {
         line,

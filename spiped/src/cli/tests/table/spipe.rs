@@ -1,7 +1,7 @@
 //! The command lines of `spipe`.
 
 use super::Outcome::{Dials, Fails, Help, Refused, Version};
-use super::{Row, differ, same};
+use super::{EMPTY_PATH, Row, differ, same};
 
 const HEXADECIMAL_TIME: &str = "nobody means a time in hexadecimal";
 const LONG_NAMES: &str = "C spipe has no long names";
@@ -91,7 +91,7 @@ pub(crate) const SPIPE: &[Row] = &[
     // Key and target.
     same(Fails, "-t @T -k @D/missing"),
     same(Fails, "-t @T -k @D/adir"),
-    same(Fails, "-t @T -k ''"),
+    differ(Refused, Fails, EMPTY_PATH, "-t @T -k ''"),
     same(Fails, "-t @T -k -x"),
     same(Fails, "-t bad -k @D/missing"),
     same(Fails, "-t @D/missing -k @K"),

@@ -1,7 +1,7 @@
 //! Command lines of `spiped`: the values of options, but for addresses.
 
 use super::Outcome::{Daemon, Dies, Fails, Refused, Up};
-use super::{Row, differ, same};
+use super::{EMPTY_PATH, Row, differ, same};
 
 const SENSELESS_TIME: &str = "C spiped spins, or drops every connection, with such a time";
 const HEXADECIMAL_TIME: &str = "nobody means a time in hexadecimal";
@@ -93,7 +93,7 @@ pub(crate) const SPIPED_VALUES: &[Row] = &[
     same(Fails, "-eF -s @S -t @T -k @D/missing"),
     same(Fails, "-eF -s @S -t @T -k=@K"),
     same(Fails, "-eF -s @S -t @T -k @D/adir"),
-    same(Fails, "-eF -s @S -t @T -k ''"),
+    differ(Refused, Fails, EMPTY_PATH, "-eF -s @S -t @T -k ''"),
     same(Fails, "-eF -s @S -t @T -k -x"),
     same(Fails, "-eF -s @S -t @T -k --"),
     same(Fails, "-eF -s @S -t @T -k ÿ"),
@@ -109,7 +109,7 @@ pub(crate) const SPIPED_VALUES: &[Row] = &[
     same(Daemon, "-e @B -p -x"),
     same(Daemon, "-e @B -p=pid"),
     same(Daemon, "-e @B -p @D/file"),
-    same(Fails, "-e @B -p ''"),
+    differ(Refused, Fails, EMPTY_PATH, "-e @B -p ''"),
     same(Fails, "-e @B -p @D/missing/pid"),
     same(Fails, "-e @B -p @D/adir"),
 ];
