@@ -259,6 +259,29 @@ fn a_folder_that_cannot_be_used_lets_nobody_new_in() {
     Duplex::connect(&alice).rx.expect_nothing();
 }
 
+/// An engine of containers leaves one where a key file that it should mount is missing.
+#[test]
+fn a_folder_without_a_key_is_no_start() {
+    let site = Site::new();
+    make_folder(&site);
+    let folder = site.dir.join("keys");
+    let mut d = testbed::ours!().spiped(Mode::Decrypt, &site.source, &site.target, &folder);
+    d.arg("-F");
+    list(&site, &["keys"], &site.target.clone());
+    let mut with_file = testbed::ours!().bare_spiped();
+    with_file
+        .args(["-F", "--config"])
+        .arg(site.dir.join("pipes.toml"));
+    let mut check = testbed::ours!().bare_spiped();
+    check.arg("check").arg(site.dir.join("pipes.toml"));
+    for command in [d, with_file, check] {
+        let (status, stderr) = Program::run(&site.dir, "refused", command);
+        assert_eq!(status.code(), Some(1));
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains("keys holds no key: put "), "{stderr}");
+    }
+}
+
 #[test]
 fn a_key_behind_a_link_out_of_the_folder_is_read_again() {
     let (site, elsewhere) = (Site::new(), TempDir::new());

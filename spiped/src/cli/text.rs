@@ -117,7 +117,8 @@ whatever its length and content; spiped keygen makes a good one. For -d it may \
 be a folder of keys, each of them a client's: NAME.key, or NAME.ANYTHING.key if \
 there are several of one client. Other files are no keys. Log lines name the \
 client, up to the first dot. The key files have to be regular, not empty and \
-10,000 at most; with one that cannot be used, none is. SIGHUP reads keys again, \
+10,000 at most; with one that cannot be used, none is. A folder without a key is \
+an error at the start; after SIGHUP it lets nobody in. SIGHUP reads keys again, \
 but keeps one from a pipe, a device or standard input, which can be read once \
 only. A key that cannot be read then, that is empty where it was not, or that is \
 cut short (shorter than before and than 32 bytes) is an error, and the earlier \

@@ -32,6 +32,13 @@ pub enum KeysError {
     /// With the keys at this path, the pipe has more than 10,000.
     #[error("with {} there are more than {KEYS_MAX} keys", .0.display())]
     TooMany(PathBuf),
+    /// There is no key in these folders when the daemon starts. An engine of containers makes an empty folder
+    /// where the key file that it should mount is missing.
+    #[error(
+        "key folder {} holds no key: put a file NAME.key for each client into it, or a key file in its place",
+        joined(.0)
+    )]
+    EmptyFolders(Vec<PathBuf>),
     /// The name of a key file gives no name of a client.
     #[error(
         "key file {0:?} is called after no client: up to the first dot its name has to be plain text"
@@ -43,4 +50,10 @@ pub enum KeysError {
     /// The key file of a client is empty, so anybody could connect as this client.
     #[error("key file {} is empty", .0.display())]
     Empty(PathBuf),
+}
+
+/// Returns paths with commas in between.
+pub(super) fn joined(paths: &[PathBuf]) -> String {
+    let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
+    paths.join(", ")
 }

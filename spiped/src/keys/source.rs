@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::slice;
 use std::sync::Arc;
 
-use super::error::KeysError;
+use super::error::{KeysError, joined};
 use super::folder::{ClientFiles, MissingFolder};
 use super::reread::{self, EarlierKeys};
 use super::{Entry, Keys};
@@ -40,13 +40,7 @@ impl fmt::Display for KeysSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::One(one) => one.fmt(f),
-            Self::Clients(paths) => {
-                let paths: Vec<_> = paths
-                    .iter()
-                    .map(|path| path.display().to_string())
-                    .collect();
-                write!(f, "key files {}", paths.join(", "))
-            }
+            Self::Clients(paths) => write!(f, "key files {}", joined(paths)),
         }
     }
 }
@@ -70,11 +64,12 @@ impl KeysSource {
 }
 
 impl Keys {
-    /// Reads one key or, if `count` allows it, the keys of clients. Returns warnings too.
+    /// Reads one key or, if `count` allows it, the keys of clients, as a program does when it starts. Returns
+    /// warnings too.
     ///
     /// # Errors
     ///
-    /// A key cannot be read, a client's key file is not usable, or there are too many keys.
+    /// A key cannot be read, a client's key file is not usable, or there are no keys or too many.
     pub fn read(
         source: &KeysSource,
         count: KeyCount,
@@ -84,13 +79,20 @@ impl Keys {
                 let key = keyfile::read_at_start(one)?;
                 Ok(Self::of_one(key))
             }
-            Found::Clients(paths) => ClientFiles::find(paths, None).into_keys(),
+            Found::Clients(paths) => {
+                let (keys, warnings) = ClientFiles::find(paths, None).into_keys()?;
+                match keys.ring.is_empty() {
+                    true => Err(KeysError::EmptyFolders(paths.to_owned())),
+                    false => Ok((keys, warnings)),
+                }
+            }
         }
     }
 
     /// Reads keys again, for a reload. `earlier` are the keys that were read before.
     ///
-    /// A key from a source that can be read once only is kept. A key that is now empty, cut short, or no
+    /// Folders without a key let nobody in, with a warning: all clients may have been shut out. A key from a
+    /// source that can be read once only is kept. A key that is now empty, cut short, or no
     /// regular file is an error. Reading that has to wait ends when it `is_abandoned`.
     pub fn read_again(
         source: &KeysSource,

@@ -69,6 +69,13 @@ fn file(path: PathBuf) -> KeysSource {
     KeySource::File(path).into()
 }
 
+/// Reads keys as a reload does.
+fn reread(source: &KeysSource) -> (Keys, Vec<KeyWarning>) {
+    let earlier = EarlierKeys::default();
+    let reread = Keys::read_again(source, KeyCount::Many, earlier, &|| true);
+    reread.keys.unwrap()
+}
+
 fn clients(keys: &Keys) -> Vec<&str> {
     let clients = keys.entries.iter().map(|entry| entry.client());
     clients.map(|client| &**client.unwrap()).collect()
@@ -124,7 +131,11 @@ fn what_does_not_end_in_key_and_what_is_hidden_is_no_key() {
         "alicekey",
     ];
     let folder = Folder::with(&others);
-    let (keys, warnings) = folder.read().unwrap();
+    assert_eq!(
+        folder.refusal(),
+        "key folder FOLDER holds no key: put a file NAME.key for each client into it, or a key file in its place"
+    );
+    let (keys, warnings) = reread(&file(folder.path()));
     assert!(keys.ring().is_empty());
     assert_eq!(warnings, [KeyWarning::EmptyFolder(folder.path())]);
     folder.write("alice.key", &[1; 32]);
@@ -284,11 +295,13 @@ fn a_list_has_files_and_folders_of_clients() {
 }
 
 #[test]
-fn a_list_of_empty_folders_lets_nobody_in() {
+fn a_list_of_empty_folders_lets_nobody_in_and_is_no_start() {
     let folders = [Folder::with(&[]), Folder::with(&[])];
     let paths = folders.each_ref().map(Folder::path);
     let list = KeysSource::Clients(paths.clone().into());
-    let (keys, warnings) = Keys::read(&list, KeyCount::Many).unwrap();
+    let error = Keys::read(&list, KeyCount::Many).unwrap_err();
+    assert!(matches!(error, KeysError::EmptyFolders(both) if both == paths));
+    let (keys, warnings) = reread(&list);
     assert!(keys.ring().is_empty());
     assert_eq!(warnings, paths.map(KeyWarning::EmptyFolder));
     folders[0].write("alice.key", &[1; 32]);
