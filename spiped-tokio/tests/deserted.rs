@@ -6,35 +6,27 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::io::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
-use spiped_tokio::{
-    HandshakeConfig, Handshaker, RelayError, Secret, Socket, SpipedStream, Traffic, Version,
-    Versions, relay,
-};
+use spiped_tokio::{RelayError, Socket, SpipedStream, Traffic, Version, relay};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::task::JoinHandle;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::sleep;
 
-const VERSIONS: [Version; 2] = [Version::V1, Version::V2];
+use common::{PATIENCE, VERSIONS, handshaker, only, tcp_pair_with};
+
 static DATA: [u8; 60_000] = [7; 60_000];
 
 type Relaying = JoinHandle<Result<(), RelayError>>;
 
-fn handshaker(version: Version) -> Handshaker {
-    let config = HandshakeConfig::default().with_versions(Versions::Only(version));
-    Handshaker::new(Secret::from_key_file(b"key")).with_config(config)
-}
-
 /// The first has room to send all of the data, and the second receives next to nothing before it reads.
 async fn tcp_pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    SockRef::from(&listener).set_recv_buffer_size(1).unwrap();
-    let first = TcpStream::connect(listener.local_addr().unwrap()).await;
-    let (first, second) = (first.unwrap(), listener.accept().await.unwrap().0);
+    let (first, second) = tcp_pair_with(|second| second.set_recv_buffer_size(1).unwrap()).await;
     let room = 4 * DATA.len();
     SockRef::from(&first).set_send_buffer_size(room).unwrap();
     (first, second)
@@ -50,14 +42,17 @@ where
     Far: AsyncRead + AsyncWrite + Unpin,
 {
     let (plain, near) = (plain.into(), near.into());
+    let handshaker = handshaker().with_config(only(version));
+    let connecting = handshaker.clone();
     let relaying = tokio::spawn(async move {
-        let mut stream = handshaker(version).connect(&near).await.unwrap();
+        let mut stream = connecting.connect(&near).await.unwrap();
         relay(&plain, &mut stream, &Traffic::default()).await
     });
-    (handshaker(version).accept(far).await.unwrap(), relaying)
+    (handshaker.accept(far).await.unwrap(), relaying)
 }
 
-/// Lets seconds pass, and leaves everything its turn in each.
+/// Lets seconds pass, and leaves the relay a turn in each. It may get no further than that: for what it is to
+/// do before, wait [`in_no_time`].
 async fn pass(seconds: u32) {
     for _ in 0..seconds {
         tokio::time::pause();
@@ -67,14 +62,37 @@ async fn pass(seconds: u32) {
     }
 }
 
-async fn ended(relaying: Relaying) -> Result<(), RelayError> {
-    for _ in 0..10_000 {
-        if relaying.is_finished() {
-            return relaying.await.unwrap();
-        }
+/// Lets time pass until the relay gives up.
+async fn given_up(relaying: Relaying) -> RelayError {
+    let begin = Instant::now();
+    while !relaying.is_finished() {
+        assert!(begin.elapsed() < PATIENCE, "the relay does not end");
         pass(1).await;
     }
-    panic!("the relay does not end");
+    relaying.await.unwrap().unwrap_err()
+}
+
+/// Waits for something that needs no time to pass, and lets none.
+async fn in_no_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::pause();
+    // A clock that is paused goes on by itself when there is nothing to do.
+    let busy = async {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            yield_now().await;
+        }
+    };
+    let done = tokio::select! {
+        biased;
+        done = work => done,
+        () = busy => panic!("it needs time"),
+    };
+    tokio::time::resume();
+    done
+}
+
+async fn ended(relaying: Relaying) -> Result<(), RelayError> {
+    in_no_time(relaying).await.unwrap()
 }
 
 async fn all(mut from: impl AsyncRead + Unpin) -> Vec<u8> {
@@ -90,7 +108,7 @@ async fn a_plain_peer_that_sends_and_is_gone_holds_nothing_and_all_of_it_arrives
         let (peer, relaying) = relayed(version, plain, tcp_pair().await).await;
         client.write_all(&DATA).await.unwrap();
         drop(client);
-        let error = ended(relaying).await.unwrap_err();
+        let error = given_up(relaying).await;
         let RelayError::Plain(error) = error else {
             panic!("{error:?}");
         };
@@ -107,7 +125,7 @@ async fn an_encrypted_peer_that_sends_and_is_gone_holds_nothing_and_all_of_it_ar
         peer.write_all(&DATA).await.unwrap();
         peer.shutdown().await.unwrap();
         drop(peer);
-        let error = ended(relaying).await.unwrap_err();
+        let error = given_up(relaying).await;
         let RelayError::Encrypted(error) = error else {
             panic!("{error:?}");
         };
@@ -153,13 +171,16 @@ async fn a_plain_peer_that_sends_and_is_gone_has_ended_well_if_the_other_side_en
     for version in VERSIONS {
         let (mut client, plain) = UnixStream::pair().unwrap();
         let (mut peer, relaying) = relayed(version, plain, tcp_pair().await).await;
-        client.write_all(b"all").await.unwrap();
-        drop(client);
-        let mut received = Vec::new();
-        peer.read_to_end(&mut received).await.unwrap();
-        assert_eq!(received, b"all");
-        peer.shutdown().await.unwrap();
-        ended(relaying).await.unwrap();
+        let ended = in_no_time(async {
+            client.write_all(b"all").await.unwrap();
+            drop(client);
+            let mut received = Vec::new();
+            peer.read_to_end(&mut received).await.unwrap();
+            assert_eq!(received, b"all");
+            peer.shutdown().await.unwrap();
+            relaying.await.unwrap()
+        });
+        ended.await.unwrap();
     }
 }
 
@@ -170,11 +191,8 @@ mod reset_behind_its_end {
 
     /// The second has room for all that the first sends.
     async fn roomy_pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let room = 20 * DATA.len();
-        SockRef::from(&listener).set_recv_buffer_size(room).unwrap();
-        let first = TcpStream::connect(listener.local_addr().unwrap()).await;
-        (first.unwrap(), listener.accept().await.unwrap().0)
+        tcp_pair_with(|second| second.set_recv_buffer_size(room).unwrap()).await
     }
 
     /// The first has no room to send what the second does not read.

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -14,7 +16,8 @@ use spiped_tokio::{DialError, DialOptions, Endpoint, Listener, dial};
 use testbed::Silent;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+use common::PATIENCE;
+
 /// Longer than any of these tests may take.
 const HOUR: Duration = Duration::from_secs(3600);
 

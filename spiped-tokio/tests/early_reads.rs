@@ -2,19 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::time::Duration;
 
 use socket2::SockRef;
-use spiped_tokio::{Handshaker, Secret, Socket, SpipedStream, Traffic, relay};
+use spiped_tokio::{Socket, SpipedStream, Traffic, relay};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn handshaker() -> Handshaker {
-    Handshaker::new(Secret::from_key_file(b"key"))
-}
+use common::{PATIENCE, handshaker, tcp_pair};
 
 /// Relays `plain` over an encrypted connection; gives the stream of the peer.
 async fn relayed(plain: impl Into<Socket>) -> SpipedStream<UnixStream> {
@@ -26,12 +24,6 @@ async fn relayed(plain: impl Into<Socket>) -> SpipedStream<UnixStream> {
         relay(&plain, &mut stream, &Traffic::default()).await
     });
     handshaker().accept(far).await.unwrap()
-}
-
-async fn tcp_pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).await;
-    (client.unwrap(), listener.accept().await.unwrap().0)
 }
 
 async fn arrives(peer: &mut (impl AsyncReadExt + Unpin), expected: &[u8]) {

@@ -2,24 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use spiped_tokio::{HandshakeError, Handshaker, Secret, Socket, SpipedStream};
+use spiped_tokio::{HandshakeError, Handshaker, Socket, SpipedStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+use common::{PATIENCE, handshaker, tcp_pair};
+
 /// What must not happen is waited for this long.
 const ABSENCE: Duration = Duration::from_millis(50);
 
 async fn connection() -> (TcpStream, Socket) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap());
-    let (client, accepted) = tokio::join!(client, listener.accept());
-    (client.unwrap(), accepted.unwrap().0.into())
+    let (client, server) = tcp_pair().await;
+    (client, server.into())
 }
 
 /// Gives the stream of a client whose proof is still unsent.
@@ -37,7 +38,7 @@ async fn unproved<P>(
 
 #[tokio::test]
 async fn who_has_sent_all_and_ended_has_not_left() {
-    let handshaker = Handshaker::new(Secret::from_key_file(b"key"));
+    let handshaker = handshaker();
     let (client, server) = connection().await;
     let mut proving = pin!(handshaker.prove(&server));
     let mut client = unproved(&handshaker, client, proving.as_mut()).await;
@@ -55,7 +56,7 @@ async fn who_has_sent_all_and_ended_has_not_left() {
 
 #[tokio::test]
 async fn who_ends_without_a_word_has_left() {
-    let handshaker = Handshaker::new(Secret::from_key_file(b"key"));
+    let handshaker = handshaker();
     let (client, server) = connection().await;
     let mut proving = pin!(handshaker.prove(&server));
     let mut client = unproved(&handshaker, client, proving.as_mut()).await;

@@ -7,21 +7,23 @@
     reason = "a test fails by panicking"
 )]
 
+mod common;
+
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use spiped_tokio::{
-    DialOptions, Endpoint, HandshakeConfig, Handshaker, Listener, RelayError, Secret, Socket,
-    SpipedStream, Traffic, Version, Versions, dial, relay,
+    DialOptions, Endpoint, Listener, RelayError, Socket, SpipedStream, Traffic, Version, dial,
+    relay,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+use common::{PATIENCE, VERSIONS, handshaker, only};
 
 async fn listen() -> (Listener, SocketAddr) {
     let listener = Listener::bind(&Endpoint::Tcp((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
@@ -29,14 +31,6 @@ async fn listen() -> (Listener, SocketAddr) {
         panic!("a TCP listener has an IP address");
     };
     (listener, address)
-}
-
-fn handshaker() -> Handshaker {
-    Handshaker::new(Secret::from_key_file(b"key"))
-}
-
-fn only(version: Version) -> Handshaker {
-    handshaker().with_config(HandshakeConfig::default().with_versions(Versions::Only(version)))
 }
 
 /// A relay in a task, as `spiped -e` runs it, the plain client of it and the peer's stream.
@@ -156,11 +150,19 @@ async fn what_waits_to_be_sent_goes_out_in_full_segments() {
         let target = Endpoint::Tcp(peer.local_addr().unwrap());
         let relaying = tokio::spawn(async move {
             let target = dial(&[target], &DialOptions::new(PATIENCE)).await.unwrap();
-            let mut stream = only(version).connect(&target).await.unwrap();
+            let mut stream = handshaker()
+                .with_config(only(version))
+                .connect(&target)
+                .await
+                .unwrap();
             relay(&plain.into(), &mut stream, &Traffic::default()).await
         });
         let (peer, _) = peer.accept().await.unwrap();
-        let stream = only(version).accept(peer).await.unwrap();
+        let stream = handshaker()
+            .with_config(only(version))
+            .accept(peer)
+            .await
+            .unwrap();
         let parts = stream.into_parts();
         let (mut wire, mut received) = (parts.io, parts.unopened);
         wire.read_to_end(&mut received).await.unwrap();
@@ -424,7 +426,7 @@ async fn a_fin_that_no_end_precedes_is_a_reset_at_the_plain_side_and_no_end_goes
 /// The plain side takes no data, so that the fault waits behind what came before it.
 #[tokio::test]
 async fn nothing_goes_back_once_a_fault_is_found_not_even_an_end() {
-    for version in [Version::V1, Version::V2] {
+    for version in VERSIONS {
         let (mut client, plain) = tokio::net::UnixStream::pair().unwrap();
         socket2::SockRef::from(&plain)
             .set_send_buffer_size(1)
@@ -432,10 +434,18 @@ async fn nothing_goes_back_once_a_fault_is_found_not_even_an_end() {
         let (near, far) = tokio::net::UnixStream::pair().unwrap();
         let relaying = tokio::spawn(async move {
             let near = Socket::from(near);
-            let mut stream = only(version).connect(&near).await.unwrap();
+            let mut stream = handshaker()
+                .with_config(only(version))
+                .connect(&near)
+                .await
+                .unwrap();
             relay(&plain.into(), &mut stream, &Traffic::default()).await
         });
-        let mut peer = only(version).accept(far).await.unwrap();
+        let mut peer = handshaker()
+            .with_config(only(version))
+            .accept(far)
+            .await
+            .unwrap();
         // The relay runs on this thread too, and reads it all at once.
         peer.write_all(&[5; 16 * 1024]).await.unwrap();
         let mut wire = peer.into_parts().io;
@@ -480,7 +490,7 @@ async fn a_plain_side_that_breaks_is_no_end_for_the_peer() {
 
 #[tokio::test]
 async fn a_plain_end_during_the_handshake_is_passed_on_after_it() {
-    for version in [Version::V1, Version::V2] {
+    for version in VERSIONS {
         let (listener, address) = listen().await;
         let mut client = TcpStream::connect(address).await.unwrap();
         let (plain, _) = listener.accept().await.unwrap();
@@ -489,10 +499,18 @@ async fn a_plain_end_during_the_handshake_is_passed_on_after_it() {
         let (near, far) = tokio::net::UnixStream::pair().unwrap();
         let (near, far) = (Socket::from(near), Socket::from(far));
         let relaying = tokio::spawn(async move {
-            let mut stream = only(version).connect(&near).await.unwrap();
+            let mut stream = handshaker()
+                .with_config(only(version))
+                .connect(&near)
+                .await
+                .unwrap();
             relay(&plain, &mut stream, &Traffic::default()).await
         });
-        let mut peer = only(version).accept(far).await.unwrap();
+        let mut peer = handshaker()
+            .with_config(only(version))
+            .accept(far)
+            .await
+            .unwrap();
         let mut received = Vec::new();
         peer.read_to_end(&mut received).await.unwrap();
         assert_eq!(received, b"all");

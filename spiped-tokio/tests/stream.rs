@@ -6,33 +6,23 @@
     reason = "a test fails by panicking"
 )]
 
-use std::io::ErrorKind;
-use std::time::Duration;
+mod common;
 
-use spiped_proto::{
-    BUFFER_LEN, Entropy, Error, ForwardSecrecy, HandshakeConfig, Secret, Session, Step, Version,
-    Versions,
-};
+use std::io::ErrorKind;
+
+use spiped_proto::{BUFFER_LEN, Entropy, Error, ForwardSecrecy, Secret, Session, Step, Version};
 use spiped_tokio::{HandshakeError, Handshaker, SpipedStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
-const VERSIONS: [Version; 2] = [Version::V1, Version::V2];
-
-fn only(version: Version) -> HandshakeConfig {
-    HandshakeConfig::default().with_versions(Versions::Only(version))
-}
-
-fn handshaker(key: &[u8]) -> Handshaker {
-    Handshaker::new(Secret::from_key_file(key))
-}
+use common::{PATIENCE, VERSIONS, handshaker, only};
 
 async fn pair(
     version: Version,
     buffer: usize,
 ) -> (SpipedStream<DuplexStream>, SpipedStream<DuplexStream>) {
     let (client, server) = duplex(buffer);
-    let handshaker = handshaker(b"key").with_config(only(version));
+    let handshaker = handshaker().with_config(only(version));
     let (client, server) = tokio::join!(handshaker.connect(client), handshaker.accept(server));
     let (client, server) = (client.unwrap(), server.unwrap());
     assert_eq!((client.version(), server.version()), (version, version));
@@ -86,7 +76,7 @@ async fn late_client(wire: &mut DuplexStream, version: Version) -> (Vec<u8>, Box
 async fn messages_that_come_in_one_piece_are_taken_one_by_one() {
     for version in VERSIONS {
         let (mut wire, server) = duplex(4096);
-        let handshaker = handshaker(b"key").with_config(only(version));
+        let handshaker = handshaker().with_config(only(version));
         let server = tokio::spawn(async move { handshaker.accept(server).await });
         let talk = async {
             let (mut said, mut session) = late_client(&mut wire, version).await;
@@ -105,7 +95,7 @@ async fn messages_that_come_in_one_piece_are_taken_one_by_one() {
             stream.read_to_end(&mut received).await.unwrap();
             assert_eq!(received, pattern(10));
         };
-        timeout(Duration::from_secs(30), talk).await.unwrap();
+        timeout(PATIENCE, talk).await.unwrap();
     }
 }
 
@@ -190,7 +180,7 @@ async fn server_inside_a_record(
 ) -> (SpipedStream<DuplexStream>, DuplexStream, u8) {
     let (client, mut client_side) = duplex(1 << 20);
     let (mut server_side, server) = duplex(1 << 20);
-    let handshaker = handshaker(b"key").with_config(only(version));
+    let handshaker = handshaker().with_config(only(version));
     let handshakes = async { tokio::join!(handshaker.connect(client), handshaker.accept(server)) };
     let (client, server) = tokio::select! {
         ends = handshakes => ends,
@@ -249,7 +239,7 @@ async fn a_client_that_goes_without_a_byte_is_none() {
         let (mut client, server) = duplex(4096);
         client.write_all(sent).await.unwrap();
         client.shutdown().await.unwrap();
-        let accepted = handshaker(b"key").accept(server).await;
+        let accepted = handshaker().accept(server).await;
         let error = accepted.map(drop).unwrap_err();
         let is_none = matches!(error, HandshakeError::NoClient);
         assert_eq!(is_none, sent.is_empty(), "{error:?}");
@@ -260,7 +250,10 @@ async fn a_client_that_goes_without_a_byte_is_none() {
 #[tokio::test]
 async fn another_key_is_refused_by_both_ends() {
     let (client, server) = duplex(4096);
-    let (one, other) = (handshaker(b"one"), handshaker(b"other"));
+    let (one, other) = (
+        handshaker(),
+        Handshaker::new(Secret::from_key_file(b"other")),
+    );
     let connecting = tokio::spawn(async move { one.connect(client).await.map(drop) });
     let accepted = other.accept(server).await;
     assert!(matches!(
@@ -278,10 +271,10 @@ async fn another_key_is_refused_by_both_ends() {
 #[tokio::test]
 async fn required_forward_secrecy_refuses_a_fast_peer() {
     let (client, server) = duplex(4096);
-    let fast = handshaker(b"key")
-        .with_config(only(Version::V1).with_forward_secrecy(ForwardSecrecy::Disabled));
-    let strict = handshaker(b"key")
-        .with_config(only(Version::V1).with_forward_secrecy(ForwardSecrecy::Required));
+    let fast =
+        handshaker().with_config(only(Version::V1).with_forward_secrecy(ForwardSecrecy::Disabled));
+    let strict =
+        handshaker().with_config(only(Version::V1).with_forward_secrecy(ForwardSecrecy::Required));
     let connecting = tokio::spawn(async move { fast.connect(client).await.map(drop) });
     let accepted = strict.accept(server).await;
     assert!(matches!(
@@ -289,7 +282,11 @@ async fn required_forward_secrecy_refuses_a_fast_peer() {
         Err(HandshakeError::Protocol(Error::NoForwardSecrecy))
     ));
     drop(accepted);
-    assert!(connecting.await.unwrap().is_err());
+    let connected = connecting.await.unwrap();
+    assert!(matches!(
+        connected,
+        Err(HandshakeError::Protocol(Error::TruncatedHandshake))
+    ));
 }
 
 #[tokio::test]
@@ -392,7 +389,7 @@ async fn an_end_counts_once_the_connection_has_ended_and_nothing_may_follow() {
     // The end record, without a FIN.
     let (near, mut far) = duplex(1 << 20);
     let (mut middle, server) = duplex(1 << 20);
-    let handshaker = handshaker(b"key").with_config(only(Version::V2));
+    let handshaker = handshaker().with_config(only(Version::V2));
     let handshakes = async { tokio::join!(handshaker.connect(near), handshaker.accept(server)) };
     let (client, server) = tokio::select! {
         ends = handshakes => ends,
@@ -426,7 +423,7 @@ async fn an_unflushed_handshake_goes_out_with_a_flush_with_data_or_with_the_end(
         .flat_map(|version| ["flush", "data", "end"].map(|how| (version, how)))
     {
         let (client, server) = duplex(100_000);
-        let handshaker = handshaker(b"key").with_config(only(version));
+        let handshaker = handshaker().with_config(only(version));
         let accepting = tokio::spawn({
             let handshaker = handshaker.clone();
             async move { handshaker.accept(server).await }
