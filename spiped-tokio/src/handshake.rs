@@ -55,6 +55,29 @@ impl HandshakeError {
     }
 }
 
+/// Keeps the connection's own error. A peer that has closed in order is
+/// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof), one that breaks the protocol or has another key is
+/// [`InvalidData`](io::ErrorKind::InvalidData): like the faults of a stream, both carry a
+/// [`ProtocolError`](spiped_proto::Error), but for a client that has sent nothing. Without a key to connect with
+/// it is [`InvalidInput`](io::ErrorKind::InvalidInput).
+impl From<HandshakeError> for io::Error {
+    fn from(error: HandshakeError) -> Self {
+        let kind = match error {
+            HandshakeError::Io(error) => return error,
+            HandshakeError::NoKey => io::ErrorKind::InvalidInput,
+            HandshakeError::NoClient => io::ErrorKind::UnexpectedEof,
+            HandshakeError::Protocol(fault) => {
+                let kind = match error.is_end() {
+                    true => io::ErrorKind::UnexpectedEof,
+                    false => io::ErrorKind::InvalidData,
+                };
+                return Self::new(kind, fault);
+            }
+        };
+        Self::new(kind, error)
+    }
+}
+
 /// Makes encrypted streams out of connected ones, as either end.
 #[derive(Clone, Debug)]
 pub struct Handshaker {

@@ -149,7 +149,7 @@
 //!
 //! # Errors
 //!
-//! [`HandshakeError`] says why there is no stream. A fault of a stream is an [`io::Error`] that carries
+//! [`HandshakeError`] says why there is no stream; it becomes an [`io::Error`] where there are others. A fault of a stream is an [`io::Error`] that carries
 //! a [`ProtocolError`]:
 //!
 //! ```

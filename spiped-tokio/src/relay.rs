@@ -80,8 +80,9 @@ pub enum RelayError {
 ///
 /// The first failure of either connection, which is noticed also while the other side accepts no
 /// data. It is a failure, too, that a peer is gone whose direction has ended, while the other has not: one at
-/// a unix socket for ten seconds, one of TCP by a reset behind its FIN, as the system's probes bring about.
-/// What it sent is then delivered all the same, as the other socket is finished.
+/// a unix socket, which is looked for every ten seconds from its end on, and one of TCP by a reset behind its
+/// FIN, as the system's probes bring about. What it sent is then delivered all the same, as the other socket is
+/// finished.
 pub async fn relay(
     plain: &Socket,
     encrypted: &mut SpipedStream<&Socket>,

@@ -40,8 +40,8 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 #[cfg(not(target_os = "openbsd"))]
 const KEEPALIVE_PROBES: u32 = 10;
-/// Time between two looks at the peer of a unix socket, for which there are no probes. A peer that sends and
-/// goes leaves the other side as long to end in order.
+/// Time between two looks at the peer of a unix socket that has ended its direction, from that end on, as there
+/// are no probes. A peer that sends and goes leaves the other side as long to end in order.
 const DESERTION: Duration = Duration::from_secs(10);
 /// Time before a full queue of a unix socket is tried again, which doubles each time up to a most.
 const QUEUE_PAUSE: Duration = Duration::from_millis(2);
