@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use spiped_proto::{Entropy, HandshakeConfig, Keyring, Secret};
 
+use tokio::io::{AsyncWriteExt, duplex};
+
 use super::*;
+use crate::handshake::Handshaker;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const FLOOD: usize = 1000;
@@ -45,7 +48,9 @@ struct Scene {
     keys: Keyring,
 }
 
-type Running<'a> = Pin<Box<dyn Future<Output = Result<Step, HandshakeError>> + 'a>>;
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, HandshakeError>> + 'a>>;
+type Running<'a> = Boxed<'a, Step>;
+type Proving<'a> = Boxed<'a, ()>;
 
 impl Scene {
     fn new() -> Self {
@@ -85,8 +90,12 @@ impl Scene {
 }
 
 fn is_done(running: &mut Running<'_>) -> bool {
+    matches!(poll(running), Poll::Ready(step) if step.is_ok())
+}
+
+fn poll<T>(running: &mut Boxed<'_, T>) -> Poll<Result<T, HandshakeError>> {
     let context = &mut Context::from_waker(Waker::noop());
-    matches!(running.as_mut().poll(context), Poll::Ready(step) if step.is_ok())
+    running.as_mut().poll(context)
 }
 
 fn source(number: u8) -> Option<IpAddr> {
@@ -166,5 +175,40 @@ fn what_nobody_waits_for_is_not_kept() {
     drop(state);
     scene.serve();
     assert!(is_done(&mut kept));
+    assert!(scene.is_empty());
+}
+
+/// A handshake with a peer that says anything, until there is something to compute.
+async fn proving(handshaker: &Handshaker, source: Option<IpAddr>) -> Proving<'_> {
+    let (mut peer, io) = duplex(4096);
+    peer.write_all(&[7; 320]).await.unwrap();
+    let mut proving: Proving<'_> = Box::pin(async move {
+        let _peer = peer;
+        handshaker.prove_from(source, io).await.map(drop)
+    });
+    assert!(poll(&mut proving).is_pending());
+    proving
+}
+
+#[tokio::test]
+async fn a_handshake_has_its_keys_tried_in_the_turn_of_its_peer() {
+    let scene = Scene::new();
+    let handshaker = Handshaker::with_pool(scene.keys.clone(), scene.pool.clone());
+    let mut flood = vec![proving(&handshaker, source(1)).await];
+    let mut other = proving(&handshaker, source(2)).await;
+    flood.push(proving(&handshaker, source(1)).await);
+    // Its bytes are tried as of version 2, then as of version 1.
+    scene.serve();
+    assert!(poll(&mut other).is_pending());
+    scene.serve();
+    let refused = poll(&mut other);
+    assert!(
+        matches!(
+            refused,
+            Poll::Ready(Err(HandshakeError::Protocol(Error::HandshakeMac)))
+        ),
+        "{refused:?}"
+    );
+    drop(flood);
     assert!(scene.is_empty());
 }
