@@ -7,6 +7,7 @@
 mod client;
 mod listeners;
 mod metrics;
+mod rendering;
 mod server;
 mod slots;
 mod status;

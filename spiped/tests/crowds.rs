@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -101,6 +103,27 @@ fn those_who_take_their_time_make_room() {
     slow.pop().unwrap().read_to_end(&mut last).unwrap();
     assert!(first.len() < last.len(), "{} bytes", first.len());
     assert!(last.ends_with(b"\n"), "{} bytes", last.len());
+}
+
+/// Answers that nobody reads yet are held once for all.
+#[test]
+fn long_metrics_are_rendered_about_once_a_second() {
+    let asked = Asked::start(40);
+    let began = Instant::now();
+    let mut slow: Vec<_> = (0..PLACES).map(|_| asked.ask("/metrics")).collect();
+    for socket in &mut slow {
+        socket.read_exact(&mut [0]).unwrap();
+    }
+    let most = 1 + began.elapsed().as_secs() as usize;
+    let times = slow.into_iter().map(|mut socket| {
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let mut lines = answer.lines();
+        let uptime = lines.find(|line| line.starts_with("spiped_uptime_seconds{"));
+        uptime.unwrap().to_owned()
+    });
+    let times: HashSet<_> = times.collect();
+    assert!(times.len() <= most, "{times:?}");
 }
 
 /// The key of a further pipe comes when others have asked for long.

@@ -2,8 +2,8 @@
 //! so that a client costs little however it behaves.
 
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -16,6 +16,7 @@ use spiped_tokio::{Listener, Socket};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::metrics::{self, Format};
+use super::rendering::LastRendering;
 use super::slots::{ConnectionSlots, Pin};
 use super::status::Status;
 use crate::log::{self, Class};
@@ -58,6 +59,8 @@ struct Responder {
     registry: Arc<Registry>,
     /// A permit for each further reload that may be waited for.
     reloads: Semaphore,
+    /// The last metrics in each format.
+    rendered: Mutex<[LastRendering; 2]>,
 }
 
 /// Answers at a socket for ever.
@@ -70,6 +73,7 @@ pub(super) async fn serve(listener: Arc<Listener>, access: Access, registry: Arc
         access,
         registry,
         reloads: Semaphore::new(RELOADS_MAX),
+        rendered: Mutex::default(),
     });
     let mut slots = ConnectionSlots::new(CONNECTIONS_MAX);
     loop {
@@ -123,13 +127,29 @@ impl Responder {
                 text(StatusCode::NOT_FOUND, "there is no such page")
             }
             _ if !reading => refuse("GET, HEAD"),
-            ("/metrics", _) => metrics(request.headers(), &self.registry),
+            ("/metrics", _) => self.metrics(request.headers()),
             ("/healthz", _) => text(StatusCode::OK, "alive"),
             ("/readyz", _) => match self.registry.phase() {
                 Phase::Serving => text(StatusCode::OK, "ready"),
                 other => text(StatusCode::SERVICE_UNAVAILABLE, other.word()),
             },
             _ => json(&Status::of(&self.registry)),
+        }
+    }
+
+    fn metrics(&self, headers: &HeaderMap) -> Answer {
+        let accepts = headers.get_all(ACCEPT).iter();
+        let mut accepts = accepts.filter_map(|value| value.to_str().ok());
+        let format = match accepts.any(|text| text.contains("application/openmetrics-text")) {
+            true => Format::OpenMetrics,
+            false => Format::Prometheus,
+        };
+        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        let rendered = rendered[format as usize]
+            .get(Instant::now(), || metrics::render(&self.registry, format));
+        match rendered {
+            Ok(rendered) => response(StatusCode::OK, format.content_type(), rendered),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
     }
 
@@ -161,22 +181,6 @@ fn is_known(path: &str, access: &Access) -> bool {
     }
 }
 
-fn metrics(headers: &HeaderMap, registry: &Arc<Registry>) -> Answer {
-    let accepts = headers.get_all(ACCEPT).iter();
-    let accepts = accepts.filter_map(|value| value.to_str().ok());
-    let format = match accepts
-        .into_iter()
-        .any(|text| text.contains("application/openmetrics-text"))
-    {
-        true => Format::OpenMetrics,
-        false => Format::Prometheus,
-    };
-    match metrics::render(registry, format) {
-        Ok(rendered) => response(StatusCode::OK, format.content_type(), rendered),
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-    }
-}
-
 fn refuse(allowed: &'static str) -> Answer {
     let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "that cannot be done here");
     answer
@@ -196,7 +200,7 @@ fn text(status: StatusCode, line: &str) -> Answer {
     response(status, "text/plain; charset=utf-8", format!("{line}\n"))
 }
 
-fn response(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+fn response(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let content_type = HeaderValue::from_static(content_type);
