@@ -136,10 +136,15 @@ impl Keys {
         self.origins.iter().all(|origin| origin.is_regular)
     }
 
+    /// Returns the clients that the keys belong to.
+    pub fn clients(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.entries.iter().filter_map(|entry| entry.client())
+    }
+
     /// Whether the keys belong to clients.
     #[must_use]
     pub fn has_clients(&self) -> bool {
-        self.entries.iter().any(|entry| entry.client.is_some())
+        self.clients().next().is_some()
     }
 
     /// Whether a connection or another [`Keys`] still uses one of the keys.

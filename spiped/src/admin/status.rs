@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use crate::cli::table::aligned;
 use crate::pipe::connection_info::ConnectionInfo;
 use crate::pipe::registry::{PipeEntry, Registry};
-use crate::pipe::stats::Totals;
 use crate::pipe::target::{Standing, Target, Targets};
 
 /// The status of the process. Times are in seconds, amounts of data in bytes.
@@ -126,10 +125,7 @@ impl Status {
 impl PipeStatus {
     fn of(pipe: PipeEntry) -> Self {
         let stats = &pipe.state.stats;
-        let mut all = Totals::default();
-        for totals in stats.totals().values() {
-            all += totals;
-        }
+        let all = stats.all();
         Self {
             name: pipe.config.name.to_string(),
             mode: pipe.config.mode.to_string(),

@@ -171,6 +171,7 @@ impl RunningPipes {
                     self.start(new, &state, targets.all())
                 }
             };
+            state.stats.keep_clients(&pipe.keys);
             self.registry.insert(PipeEntry {
                 config: pipe.config.clone(),
                 removed: false,

@@ -3,11 +3,12 @@
 //! They are written when a connection begins and when it ends, and added up when status or metrics are
 //! asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::keys::Keys;
 use crate::pipe::close_reason::CloseReason;
 use crate::pipe::connection_info::ConnectionInfo;
 
@@ -21,6 +22,10 @@ struct State {
     /// Those that are open, by when they were accepted.
     open: BTreeMap<u64, Arc<ConnectionInfo>>,
     ended: BTreeMap<Client, Totals>,
+    /// The clients among these that had no key any more at the last reload.
+    without_key: BTreeSet<Arc<str>>,
+    /// The sums over the connections of clients that were forgotten.
+    forgotten: Totals,
 }
 
 /// The client whose key a connection has proved to hold; `None` for other connections.
@@ -191,7 +196,47 @@ impl PipeStats {
         self.state().open.values().map(Arc::clone).collect()
     }
 
-    /// Returns the sums over all connections until now, open ones included, for each client.
+    /// Forgets the clients that have neither a key nor an open connection at a reload, and had no key at the
+    /// one before: what became of their last connections can be asked for until then.
+    pub fn keep_clients(&self, keys: &Keys) {
+        let mut state = self.state();
+        let State {
+            open,
+            ended,
+            without_key,
+            forgotten,
+            ..
+        } = &mut *state;
+        let open: BTreeSet<_> = open.values().filter_map(|info| info.client()).collect();
+        let with_key: BTreeSet<_> = keys.clients().collect();
+        ended.retain(|client, totals| {
+            let is_kept = client.as_ref().is_none_or(|client| {
+                with_key.contains(client) || open.contains(client) || !without_key.contains(client)
+            });
+            if !is_kept {
+                *forgotten += totals;
+            }
+            is_kept
+        });
+        let ended = ended.keys().flatten();
+        *without_key = ended
+            .filter(|client| !with_key.contains(client))
+            .cloned()
+            .collect();
+    }
+
+    /// Returns the sums over all connections until now, open ones and those of forgotten clients included.
+    #[must_use]
+    pub fn all(&self) -> Totals {
+        let mut all = self.state().forgotten.clone();
+        for totals in self.totals().values() {
+            all += totals;
+        }
+        all
+    }
+
+    /// Returns the sums over all connections until now, open ones included, for each client that is not
+    /// forgotten.
     #[must_use]
     pub fn totals(&self) -> BTreeMap<Client, Totals> {
         let state = self.state();
@@ -252,10 +297,13 @@ impl Drop for ConnectionGuard {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use spiped_tokio::Peer;
 
     use super::*;
     use crate::config::values::Mode;
+    use crate::keys::{KeyCount, KeysSource};
 
     fn info() -> ConnectionInfo {
         ConnectionInfo::new(Mode::Encrypt, Peer::Unix)
@@ -299,6 +347,48 @@ mod tests {
         let totals = stats.totals();
         assert_eq!(totals.len(), 1);
         assert_eq!(totals[&Some("alice".into())].open, 1);
+    }
+
+    #[test]
+    fn who_has_no_key_any_more_is_forgotten_at_the_reload_after() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let [alice, bob] = ["alice", "bob"].map(|name| dir.path().join(format!("{name}.key")));
+        for key in [&alice, &bob] {
+            std::fs::write(key, [1; 32]).unwrap();
+        }
+        let keys = |paths: &[&PathBuf]| {
+            let source = KeysSource::Clients(paths.iter().copied().cloned().collect());
+            Keys::read(&source, KeyCount::Many).unwrap().0
+        };
+        let (both, one) = (keys(&[&alice, &bob]), keys(&[&alice]));
+        let stats = Arc::new(PipeStats::default());
+        let [nobody, first, second, open] = [(); 4].map(|()| stats.open_connection(info()));
+        first.info().identify(&"alice".into());
+        for bobs in [&second, &open] {
+            bobs.info().identify(&"bob".into());
+        }
+        nobody.end(CloseReason::Done);
+        first.end(CloseReason::Done);
+        second.end(CloseReason::Done);
+        let ended = |client: Option<&str>| {
+            let totals = stats.totals();
+            totals.get(&client.map(Arc::from)).map(Totals::all_ended)
+        };
+        stats.keep_clients(&both);
+        stats.keep_clients(&both);
+        for _ in 0..3 {
+            stats.keep_clients(&one);
+            assert_eq!(ended(Some("bob")), Some(1));
+        }
+        // His key comes back and goes.
+        stats.keep_clients(&both);
+        open.end(CloseReason::KeyRemoved);
+        stats.keep_clients(&one);
+        assert_eq!(ended(Some("bob")), Some(2));
+        stats.keep_clients(&one);
+        assert_eq!(ended(Some("bob")), None);
+        assert_eq!((ended(Some("alice")), ended(None)), (Some(1), Some(1)));
+        assert_eq!((stats.all().all_ended(), stats.accepted()), (4, 4));
     }
 
     #[test]
