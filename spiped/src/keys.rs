@@ -147,6 +147,11 @@ impl Keys {
         self.clients().next().is_some()
     }
 
+    /// Whether it is one key, which belongs to no client.
+    fn is_one(&self) -> bool {
+        !self.ring.is_empty() && !self.has_clients()
+    }
+
     /// Whether a connection or another [`Keys`] still uses one of the keys.
     #[must_use]
     pub fn is_in_use(&self) -> bool {

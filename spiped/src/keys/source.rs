@@ -80,19 +80,17 @@ impl Keys {
                 Ok(Self::of_one(key))
             }
             Found::Clients(paths) => {
-                let (keys, warnings) = ClientFiles::find(paths, None).into_keys()?;
-                match keys.ring.is_empty() {
-                    true => Err(KeysError::EmptyFolders(paths.to_owned())),
-                    false => Ok((keys, warnings)),
-                }
+                let read = ClientFiles::find(paths, None).into_keys()?;
+                check_any(&read.0, paths)?;
+                Ok(read)
             }
         }
     }
 
     /// Reads keys again, for a reload. `earlier` are the keys that were read before.
     ///
-    /// Folders without a key let nobody in, with a warning: all clients may have been shut out. A key from a
-    /// source that can be read once only is kept. A key that is now empty, cut short, or no
+    /// Folders without a key let nobody in, with a warning: all clients may have been shut out. They are an
+    /// error where the pipe had one key for all. A key from a source that can be read once only is kept. A key that is now empty, cut short, or no
     /// regular file is an error. Reading that has to wait ends when it `is_abandoned`.
     pub fn read_again(
         source: &KeysSource,
@@ -112,7 +110,15 @@ impl Keys {
                 let gone = earlier
                     .same_pipe
                     .map(|before| files.gone(before, MissingFolder::KeepsKeys));
-                (files.into_keys(), gone.unwrap_or_default())
+                let mut read = files.into_keys();
+                // The folder may have taken the place of the one key of the pipe, which no reload turns off.
+                if earlier.same_pipe.is_some_and(Keys::is_one)
+                    && let Ok((keys, _)) = &read
+                    && let Err(error) = check_any(keys, paths)
+                {
+                    read = Err(error);
+                }
+                (read, gone.unwrap_or_default())
             }
         };
         RereadKeys { keys, gone }
@@ -158,6 +164,14 @@ impl Keys {
             }
             _ => self.without_file(missing_folder),
         }
+    }
+}
+
+/// Checks that there is any key in folders.
+fn check_any(keys: &Keys, paths: &[PathBuf]) -> Result<(), KeysError> {
+    match keys.ring.is_empty() {
+        true => Err(KeysError::EmptyFolders(paths.to_owned())),
+        false => Ok(()),
     }
 }
 

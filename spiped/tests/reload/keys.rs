@@ -240,6 +240,28 @@ fn a_descriptor_of_a_file_is_read_again() {
     assert!(!tunnel.holder.gets_in() && !tunnel.nobody.gets_in());
 }
 
+/// A folder of clients' keys may take the place of a key, once it has any.
+#[test]
+fn an_empty_folder_in_the_place_of_a_key_changes_nothing() {
+    let tunnel = Tunnel::start(|scene| {
+        let key = scene.key("of-the-holder");
+        (key.display().to_string(), Stdio::null())
+    });
+    let scene = &tunnel.scene;
+    fs::remove_file(scene.site.dir.join("of-the-holder")).unwrap();
+    let folder = scene.folder("of-the-holder");
+    tunnel.refuses("of-the-holder holds no key: put ");
+    let key = folder.join("alice.key");
+    fs::write(&key, secret("of-the-holder")).unwrap();
+    assert!(tunnel.daemon.reload().contains("1 changed"));
+    tunnel.is_as_before();
+    // Now all clients may be shut out.
+    fs::remove_file(key).unwrap();
+    assert!(tunnel.daemon.reload().contains("1 changed"));
+    assert!(!tunnel.holder.gets_in() && !tunnel.nobody.gets_in());
+    assert!(tunnel.daemon.reload().contains("0 changed"));
+}
+
 /// Whoever points a pipe elsewhere does not mean to open it to everybody either.
 #[test]
 fn a_pipe_whose_key_moves_to_an_empty_file_keeps_its_key() {
