@@ -59,9 +59,6 @@ const DNS_RETRY: Duration = Duration::from_secs(1);
 /// servers do not answer.
 const DNS_PATIENCE: Duration = Duration::from_secs(120);
 
-/// The time that the daemon has at its end to write its last log lines.
-const LAST_LINES: Duration = Duration::from_secs(1);
-
 /// The reason why the daemon cannot run, or cannot reload.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
@@ -216,8 +213,8 @@ impl Plan {
         let mut bound = match early {
             Some(bound) => bound,
             None => {
-                if let Some(readiness) = readiness.take() {
-                    readiness.ready()?;
+                if let Some(readiness) = &mut readiness {
+                    readiness.tell()?;
                 }
                 self.bind_when_resolvable()?
             }
@@ -254,7 +251,13 @@ impl Plan {
         };
         permissions.names &= lookups.is_none();
         if let Some(identity) = self.identity {
-            identity.assume()?;
+            let groups = identity.assume()?;
+            if groups.are_left() {
+                log::warning(
+                    Class::Daemon,
+                    format_args!("supplementary groups stay: only root can give them up (-u)"),
+                );
+            }
         }
         permissions.unix_sockets |=
             matches!(destination, Destination::Syslog | Destination::Journal);
@@ -296,7 +299,7 @@ impl Plan {
         workers.end();
         // A look-up that hangs must not keep the process alive.
         runtime.shutdown_background();
-        log::finish(LAST_LINES);
+        log::finish(log::LAST_LINES);
         Ok(ExitCode::SUCCESS)
     }
 

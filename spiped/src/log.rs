@@ -21,12 +21,12 @@ mod text;
 mod writer;
 
 use std::fmt;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::os::daemonize;
 use crate::os::system_error::{SystemError, cannot};
 pub(crate) use coded_enum::coded_enum;
 pub use fields::Fields;
@@ -101,10 +101,15 @@ impl fmt::Display for Destination {
     }
 }
 
+/// The time for the last lines to be written, when the program ends.
+pub const LAST_LINES: Duration = Duration::from_secs(1);
+
 static LOG: Log = Log::new();
 /// The level of [`set_level`]; less severe lines are not written.
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Notice as u8);
 static JSON: AtomicBool = AtomicBool::new(false);
+/// Whether the destination is another one than standard error.
+static IS_APART: AtomicBool = AtomicBool::new(false);
 static PIPES: AtomicBool = AtomicBool::new(false);
 static PROGRAM: OnceLock<&str> = OnceLock::new();
 
@@ -152,6 +157,8 @@ fn program() -> &'static str {
 /// If syslog or the journal cannot be reached now, that is reported on standard error, and each line tries
 /// again.
 pub fn open(destination: Destination) {
+    let is_apart = matches!(destination, Destination::Syslog | Destination::Journal);
+    IS_APART.store(is_apart, Ordering::Relaxed);
     let (name, opened) = match destination {
         Destination::Stderr => ("standard error", Ok(Sink::stderr())),
         Destination::Json => {
@@ -176,12 +183,10 @@ pub fn has_journal() -> bool {
     Sink::journal().is_ok()
 }
 
-/// Whether a syslog daemon has a socket at one of the usual paths.
+/// Whether syslog can be reached now.
 #[must_use]
 pub fn has_syslog() -> bool {
-    sink::SYSLOG_SOCKETS
-        .iter()
-        .any(|path| Path::new(path).exists())
+    Sink::syslog().is_ok()
 }
 
 /// Starts the queue and the thread that writes. Call it after the fork.
@@ -243,6 +248,21 @@ pub fn take_panics() {
         Some(writer::THREAD) => error_now(panic),
         _ => error(Class::Panic, format_args!("a bug in spiped: {panic}")),
     }));
+}
+
+/// Writes the error that ends the program, and ends the log. The lines go to standard error, and to syslog or
+/// the journal if that is the destination of [`open`], as nobody may see standard error then.
+pub fn fatal(lines: &[String]) {
+    let is_apart = IS_APART.load(Ordering::Relaxed);
+    for line in lines {
+        if !(is_apart && daemonize::stderr_is_journal()) {
+            error_now(line);
+        }
+        if is_apart {
+            error(Class::Daemon, format_args!("{line}"));
+        }
+    }
+    finish(LAST_LINES);
 }
 
 /// Writes a start-up error to standard error at once, whatever state the log is in.

@@ -61,6 +61,23 @@ fn a_daemon_that_waits_for_a_name_ends_when_it_is_asked_to() {
     assert!(!daemon.wait().success());
 }
 
+/// Who has let it go still reads from a pipe why it did not come up.
+#[test]
+fn one_that_waits_for_names_in_the_background_tells_why_it_gives_up() {
+    let ours = testbed::ours!();
+    let site = Site::new();
+    let taken = Listener::bind_tcp("127.0.0.1:0");
+    let source = taken.address().to_string();
+    let target = site.target.to_string();
+    let mut command = ours.bare_spiped();
+    command.args(["-d", "-D", "-s", &source, "-t", &target, "-k"]);
+    command.arg(&site.key).arg("-p").arg(site.dir.join("pid"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "it was let go before it bound");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("address already in use"), "{told}");
+}
+
 /// An encrypting daemon whose target is `moving.invalid`, and whoever may be
 /// found under this name: two listeners of the same port.
 struct Moving {

@@ -253,9 +253,7 @@ fn syslog_takes_the_warnings(maker: &Maker) {
 
 fn warns_to_syslog(maker: &Maker, args: &[&str]) {
     let site = Site::new();
-    fs::create_dir(site.dir.join("dev")).unwrap();
-    let log = UnixDatagram::bind(site.dir.join("dev/log")).unwrap();
-    log.set_read_timeout(Some(testbed::PATIENCE)).unwrap();
+    let log = syslog(&site);
     let listener = Listener::bind(Transport::V4, &site.dir);
     let mut command = maker.spiped(Mode::Encrypt, &site.source, listener.address(), &site.key);
     command.args(["--syslog", "-n", "1"]).args(args);
@@ -269,17 +267,29 @@ fn warns_to_syslog(maker: &Maker, args: &[&str]) {
     };
     // One more than the limit is worth a warning.
     let _clients = [0; 2].map(|_| Duplex::connect(&site.source));
+    expect_in(&log, "onnection");
+    assert_eq!(program.stderr(), "");
+}
+
+/// The syslog daemon of a private view.
+fn syslog(site: &Site) -> UnixDatagram {
+    fs::create_dir(site.dir.join("dev")).unwrap();
+    let log = UnixDatagram::bind(site.dir.join("dev/log")).unwrap();
+    log.set_read_timeout(Some(testbed::PATIENCE)).unwrap();
+    log
+}
+
+/// Waits for a line with these words, behind others.
+fn expect_in(log: &UnixDatagram, words: &str) {
     let mut line = [0; 1000];
     loop {
         let length = log.recv(&mut line).unwrap();
         let line = String::from_utf8_lossy(&line[..length]);
         assert!(line.contains("spiped"), "{line}");
-        // The first line may be about the start.
-        if line.contains("onnection") {
-            break;
+        if line.contains(words) {
+            return;
         }
     }
-    assert_eq!(program.stderr(), "");
 }
 
 fn pidfile(site: &Site, source: &Address) -> std::path::PathBuf {
@@ -325,6 +335,28 @@ mod ours_only {
             // Killed, so that it leaves its socket behind.
             drop(program);
             assert!(site.dir.join("socket").exists());
+        }
+    }
+
+    #[test]
+    fn syslog_takes_the_error_that_ends_a_daemon() {
+        testbed::need!("root", "unshare --mount");
+        for background in [&["-D"][..], &["-D", "-F"]] {
+            let site = Site::new();
+            let log = syslog(&site);
+            let taken = Listener::bind(Transport::V4, &site.dir);
+            let ours = testbed::ours!();
+            let mut command = ours.bare_spiped();
+            command.args(["-d", "--syslog", "-s", &taken.address().to_string(), "-t"]);
+            command
+                .arg(site.target.to_string())
+                .arg("-k")
+                .arg(&site.key);
+            command.args(background);
+            let command = in_private_view(&site.dir, &command);
+            let (_, stderr) = Program::run(&site.dir, "d", command);
+            expect_in(&log, "address already in use");
+            assert!(stderr.contains("address already in use"), "{stderr}");
         }
     }
 

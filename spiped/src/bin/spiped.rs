@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 
 fn run(options: SpipedOptions) -> ExitCode {
     daemon::run(options).unwrap_or_else(|error| {
-        error.lines().into_iter().for_each(log::error_now);
+        log::fatal(&error.lines());
         ExitCode::FAILURE
     })
 }

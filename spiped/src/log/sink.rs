@@ -11,7 +11,7 @@ use super::{FACILITY_DAEMON, is_json, journal, json, program};
 use crate::os::std_streams::Waiting;
 
 /// The paths of syslog's socket on Linux, the BSDs and macOS.
-pub(super) const SYSLOG_SOCKETS: [&str; 3] = ["/dev/log", "/var/run/log", "/var/run/syslog"];
+const SYSLOG_SOCKETS: [&str; 3] = ["/dev/log", "/var/run/log", "/var/run/syslog"];
 
 pub(super) enum Sink {
     Stream(Stream),

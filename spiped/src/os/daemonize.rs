@@ -47,6 +47,7 @@ pub enum Outcome {
 #[must_use = "the parent waits until the daemon is ready or gone"]
 pub struct Readiness {
     ready: PipeWriter,
+    is_told: bool,
     /// `/dev/null`, opened while the process may still open files.
     null: File,
 }
@@ -92,6 +93,7 @@ pub fn fork() -> Result<Role, SystemError> {
             setsid().map_err(cannot("begin a session of its own"))?;
             Ok(Role::Child(Readiness {
                 ready: writer,
+                is_told: false,
                 null,
             }))
         }
@@ -100,6 +102,8 @@ pub fn fork() -> Result<Role, SystemError> {
 
 /// The part of the parent.
 const WAIT: &str = "wait for the daemon in the background";
+/// The part of the daemon.
+const TELL: &str = "tell who waits for the daemon that it runs";
 
 impl Waiting {
     /// Waits until the daemon is ready or gone.
@@ -121,7 +125,18 @@ impl Waiting {
 }
 
 impl Readiness {
-    /// Closes the caller's terminal and pipes, then lets the parent exit with status 0.
+    /// Lets the parent exit with status 0 although the daemon is not up yet. Standard error stays the caller's
+    /// until [`ready`](Self::ready), to tell why it does not come up.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ready`](Self::ready).
+    pub fn tell(&mut self) -> Result<(), SystemError> {
+        self.write().map_err(cannot(TELL))
+    }
+
+    /// Closes the caller's terminal and pipes, then lets the parent exit with status 0, unless it was told
+    /// to already.
     ///
     /// Standard input becomes `/dev/null`. So do standard output and standard error, unless
     /// [`stderr_is_kept`] says that they stay.
@@ -131,8 +146,7 @@ impl Readiness {
     /// `BrokenPipe` if the parent is gone, so the caller has given the daemon up; another error if the
     /// system refuses. The daemon should end in both cases.
     pub fn ready(self) -> Result<(), SystemError> {
-        self.detach()
-            .map_err(cannot("tell who waits for the daemon that it runs"))
+        self.detach().map_err(cannot(TELL))
     }
 
     fn detach(mut self) -> io::Result<()> {
@@ -143,6 +157,14 @@ impl Readiness {
         if !stderr_is_kept() {
             dup2_stderr(&self.null)?;
         }
+        if self.is_told {
+            return Ok(());
+        }
+        self.write()
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.is_told = true;
         self.ready.write_all(&[1])
     }
 }

@@ -19,6 +19,23 @@ pub struct Identity {
     gid: Option<Gid>,
 }
 
+/// What has become of the supplementary groups of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Groups {
+    /// There are none.
+    GivenUp,
+    /// The process keeps what it had, as it may not give them up.
+    Kept,
+}
+
+impl Groups {
+    /// Whether the process has supplementary groups that it should not have.
+    #[must_use]
+    pub fn are_left(self) -> bool {
+        self == Self::Kept && has_groups()
+    }
+}
+
 /// The error of a `-u` argument that gives no user or group.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
@@ -66,7 +83,8 @@ impl Identity {
     /// Reads `USER`, `:GROUP` or `USER:GROUP`; each is a name or else a number.
     ///
     /// A user without a group gets its primary group from the system's user database. The group stays as
-    /// it was for a number that the database does not know, or where there is no database.
+    /// it was for the user that the process is already, for a number that the database does not know, or where
+    /// there is no database.
     ///
     /// # Errors
     ///
@@ -87,30 +105,43 @@ impl Identity {
         };
         let gid = match (group, &user) {
             (Some(name), _) => Some(find_group(name)?),
+            (None, Some(user)) if user.uid() == getuid() => None,
             (None, Some(user)) => user.primary_group()?,
             (None, None) => None,
         };
-        let uid = user.map(FoundUser::uid);
+        let uid = user.as_ref().map(FoundUser::uid);
         Ok(Self { uid, gid })
     }
 
     /// Changes the process to this user and group, in all threads and for good, and gives up all
-    /// supplementary groups.
+    /// supplementary groups. A process that is this user and group already, as a service manager or a
+    /// container has started it, may lack the right to give groups up; it keeps them.
     ///
     /// # Errors
     ///
     /// A step fails, or the old identity could be taken back.
-    pub fn assume(self) -> Result<(), PrivilegeError> {
+    pub fn assume(self) -> Result<Groups, PrivilegeError> {
         let before = (getuid(), getgid());
-        clear_groups(self.gid.unwrap_or(before.1))
-            .map_err(refused("give up supplementary groups"))?;
+        let groups = match clear_groups(self.gid.unwrap_or(before.1)) {
+            Err(Errno::EPERM) if self.is_current() => Groups::Kept,
+            cleared => cleared
+                .map(|()| Groups::GivenUp)
+                .map_err(refused("give up supplementary groups"))?,
+        };
         if let Some(gid) = self.gid {
             setgid(gid).map_err(refused("change the group"))?;
         }
         if let Some(uid) = self.uid {
             setuid(uid).map_err(refused("change the user"))?;
         }
-        self.verify(before)
+        self.verify(before)?;
+        Ok(groups)
+    }
+
+    fn is_current(self) -> bool {
+        let (uid, gid) = (self.uid, self.gid);
+        uid.is_none_or(|uid| (getuid(), geteuid()) == (uid, uid))
+            && gid.is_none_or(|gid| (getgid(), getegid()) == (gid, gid))
     }
 
     fn verify(self, (old_uid, old_gid): (Uid, Gid)) -> Result<(), PrivilegeError> {
@@ -156,10 +187,10 @@ impl FoundUser {
         }
     }
 
-    fn uid(self) -> Uid {
+    fn uid(&self) -> Uid {
         match self {
             Self::Entry(user) => user.uid,
-            Self::Number(uid) => uid,
+            Self::Number(uid) => *uid,
         }
     }
 
@@ -215,6 +246,17 @@ fn clear_groups(gid: Gid) -> nix::Result<()> {
     let groups = [gid.as_raw()];
     // SAFETY: the system reads one group from the list, which has one.
     Errno::result(unsafe { nix::libc::setgroups(1, groups.as_ptr()) }).map(drop)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn has_groups() -> bool {
+    nix::unistd::getgroups().is_ok_and(|groups| groups.iter().any(|&group| group != getgid()))
+}
+
+/// Whether there are any is not asked on macOS, where each process has some.
+#[cfg(target_vendor = "apple")]
+fn has_groups() -> bool {
+    true
 }
 
 fn refused(step: &'static str) -> impl FnOnce(Errno) -> PrivilegeError {

@@ -21,6 +21,10 @@ pub(crate) const TESTS: &[Test] = &[
         user_that_is_not_root_may_not_change,
     ),
     (
+        "user_that_it_is_already_needs_no_root",
+        user_that_it_is_already_needs_no_root,
+    ),
+    (
         "privileges_that_can_be_regained_are_an_error",
         privileges_that_can_be_regained_are_an_error,
     ),
@@ -31,12 +35,17 @@ pub(crate) fn subject(role: &str, identity: &str) -> ExitCode {
     // These tests are skipped elsewhere, and nix has no such call for macOS.
     #[cfg(target_os = "linux")]
     setgroups(&[4, 20, 1000].map(Gid::from_raw)).unwrap();
-    if role == "user-powerless" {
+    if role.starts_with("user-powerless") {
+        if role == "user-powerless-alone" {
+            #[cfg(target_os = "linux")]
+            setgroups(&[]).unwrap();
+        }
         setgid(Gid::from_raw(4_000_000_000)).unwrap();
         setuid(Uid::from_raw(4_000_000_000)).unwrap();
     }
     match Identity::parse(identity).unwrap().assume() {
-        Ok(()) => {
+        Ok(groups) => {
+            println!("groups left: {}", groups.are_left());
             println!("{}", fs::read_to_string("/proc/self/status").unwrap());
             ExitCode::SUCCESS
         }
@@ -96,6 +105,29 @@ fn user_that_is_not_root_may_not_change() {
         String::from_utf8_lossy(&output.stderr),
         "cannot give up supplementary groups: operation not permitted\n"
     );
+}
+
+/// As a service manager or a container has started it.
+fn user_that_it_is_already_needs_no_root() {
+    if skipped() {
+        return;
+    }
+    let it = "4000000000";
+    for (role, left) in [("user-powerless", true), ("user-powerless-alone", false)] {
+        for identity in [it.to_owned(), format!(":{it}"), format!("{it}:{it}")] {
+            let output = command(role, &identity).output().unwrap();
+            assert!(output.status.success(), "{role} {identity}: {output:?}");
+            let told = String::from_utf8(output.stdout).unwrap();
+            assert!(
+                told.contains(&format!("groups left: {left}\n")),
+                "{role} {identity}"
+            );
+        }
+        for identity in ["root", "4000000001", ":root", "4000000000:root"] {
+            let output = command(role, identity).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{role} {identity}");
+        }
+    }
 }
 
 fn privileges_that_can_be_regained_are_an_error() {
