@@ -38,17 +38,20 @@ impl HangUp {
 }
 
 /// Blocks SIGHUP until [`Requests::watch`]. SIGTERM ends the process at once from now on, also where it is
-/// the first process of a container.
+/// the first process of a container. SIGXFSZ does not: a log that may not grow (`ulimit -f`) loses lines, as on
+/// a full disk.
 ///
 /// # Errors
 ///
-/// The system refuses to block a signal or to install a handler.
+/// The system refuses to block a signal, or to ignore or handle one.
 pub(crate) fn block_reload() -> Result<(), SystemError> {
     watch_for_end().map_err(cannot("watch for signals"))
 }
 
 fn watch_for_end() -> nix::Result<()> {
     SigSet::from(Signal::SIGHUP).thread_block()?;
+    // SAFETY: this ignores the signal and installs no handler.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }?;
     if is_first_process() {
         let end = SigHandler::Handler(end_at_once);
         for number in [Signal::SIGTERM, Signal::SIGINT] {

@@ -8,9 +8,12 @@ use super::Scene;
 
 /// What runs a daemon with this for its standard error.
 fn scene(standard_error: &str) -> Scene {
+    scene_of(&format!("exec \"$@\" 2>{standard_error}"))
+}
+
+fn scene_of(script: &str) -> Scene {
     let ours = testbed::ours!();
-    let script = format!("exec \"$@\" 2>{standard_error}");
-    let shell = ["sh", "-c", &script, "sh"];
+    let shell = ["sh", "-c", script, "sh"];
     Scene::of(Plan::new(&ours, &ours).client_in(&shell).server_in(&shell))
 }
 
@@ -26,6 +29,14 @@ fn a_storm_of_failures(scene: &mut Scene) {
 #[test]
 fn a_full_disk_stops_nothing() {
     let mut scene = scene("/dev/full");
+    a_storm_of_failures(&mut scene);
+    scene.end();
+}
+
+/// The system then sends SIGXFSZ, which ends who does not care.
+#[test]
+fn a_log_that_may_not_grow_stops_nothing() {
+    let mut scene = scene_of("ulimit -f 1; exec \"$@\" 2>log");
     a_storm_of_failures(&mut scene);
     scene.end();
 }
