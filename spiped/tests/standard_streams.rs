@@ -126,6 +126,25 @@ fn the_end_of_the_peer_passes_through_a_pipe() {
     assert!(spipe.wait().success(), "{}", spipe.stderr());
 }
 
+/// As in `spipe | head`, where C is ended by SIGPIPE.
+#[test]
+fn a_reader_that_has_gone_needs_no_words() {
+    let tunnel = tunnel(&testbed::ours!());
+    for len in [1, 3_000_000] {
+        let (input, _hold) = io::pipe().unwrap();
+        let (mut reader, output) = io::pipe().unwrap();
+        let mut spipe = start(&tunnel, input.into(), output.into());
+        let mut target = tunnel.target().accept();
+        target.tx.send(&mut Pattern::new(1), len);
+        reader.read_exact(&mut [0]).unwrap();
+        drop(reader);
+        // What it would still have read.
+        let _ = target.tx.write_all(b"more");
+        let status = spipe.wait();
+        assert_eq!((status.code(), spipe.stderr().as_str()), (Some(141), ""));
+    }
+}
+
 #[test]
 fn nonblocking_streams_of_spipe_are_waited_for() {
     let ours = testbed::ours!();

@@ -43,6 +43,12 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether the reader of standard output has gone, as `head` does once it has seen enough.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// Makes the error of a connection to the target of `options`.
     pub(super) fn connection(options: &SpipeOptions, error: ConnectionError) -> Self {
         Self::Connection {
