@@ -109,8 +109,9 @@ pub(super) struct LogArgs {
     /// standard error, with time, level, class, message and further fields, such as pipe, peer, key,
     /// outcome, bytes_from_source, bytes_to_source and duration_seconds for a connection. journal
     /// goes to systemd's journal, which gets the same fields in upper case behind SPIPED_ (journalctl
-    /// SPIPED_OUTCOME=wrong-key). The default is journal where standard error goes there anyway, else
-    /// plain. In the background, plain and json want standard error to be a file.
+    /// SPIPED_OUTCOME=wrong-key). The default is journal where standard error goes there anyway, syslog
+    /// for a daemon in the background whose standard error is no file, else plain. In the background,
+    /// plain and json want standard error to be a file.
     #[arg(
         long,
         value_name = "FORMAT",

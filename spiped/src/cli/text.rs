@@ -112,8 +112,8 @@ took. The other end dials its target for it, as for anybody who holds the key.
 ";
 
 pub(super) const KEYS: &str = "\
-The key file, the same at both ends; - is standard input. Any file will do, \
-whatever its length and content; spiped keygen makes a good one. For -d it may \
+The key file, the same at both ends; - is standard input. Any file of up to \
+64 MiB will do, whatever it contains; spiped keygen makes a good one. For -d it may \
 be a folder of keys, each of them a client's: NAME.key, or NAME.ANYTHING.key if \
 there are several of one client. Other files are no keys. Log lines name the \
 client, up to the first dot. The key files have to be regular, not empty and \

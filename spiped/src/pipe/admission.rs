@@ -177,10 +177,11 @@ impl Admission {
         if let Ok(permit) = Arc::clone(&self.served).try_acquire_owned() {
             return Some(permit);
         }
+        let [limit, _] = *self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
         log::event(
             Level::Warning,
             Class::Limit,
-            format_args!("connection limit reached: others wait until one ends"),
+            format_args!("connection limit reached ({limit}): others wait until one ends"),
             |fields| fields.text("pipe", &self.name),
         );
         let _waiting = acquire(&self.waiting).await;
