@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use testbed::{
@@ -99,9 +98,13 @@ fn slow_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// All that comes out of a slow pipe, without what it was filled with.
-fn read_slowly(mut reader: PipeReader) -> String {
-    thread::sleep(Duration::from_millis(100));
+/// All that comes out of a slow pipe once a process waits for room in it, without what it was filled with.
+fn read_slowly(reader: PipeReader, writer: u32) -> String {
+    testbed::proc::waits(writer);
+    read(reader)
+}
+
+fn read(mut reader: PipeReader) -> String {
     let mut told = String::new();
     reader.read_to_string(&mut told).unwrap();
     told.trim_start_matches('.').to_owned()
@@ -163,22 +166,23 @@ fn nonblocking_streams_of_spipe_are_waited_for() {
         input.into(),
         output.into(),
     );
+    let pid = spipe.pid();
     let sender = thread::spawn(move || {
         let mut bytes = vec![0; LENGTH];
         Pattern::new(1).fill(&mut bytes);
         // There is nothing to read at first, and again in the middle.
         for half in bytes.chunks(LENGTH / 2) {
-            thread::sleep(Duration::from_millis(100));
+            testbed::proc::waits(pid);
             to_it.write_all(half).unwrap();
         }
     });
     let returned = thread::spawn(move || {
-        // There is no room at first.
-        thread::sleep(Duration::from_millis(300));
-        let mut returned = Vec::new();
-        File::from(OwnedFd::from(from_it))
-            .read_to_end(&mut returned)
-            .unwrap();
+        // There is no room once the pipe is full.
+        let mut output = File::from(OwnedFd::from(from_it));
+        let mut returned = vec![0];
+        output.read_exact(&mut returned).unwrap();
+        testbed::proc::waits(pid);
+        output.read_to_end(&mut returned).unwrap();
         returned
     });
     assert!(spipe.wait().success(), "{}", spipe.stderr());
@@ -199,7 +203,7 @@ fn a_key_from_nonblocking_standard_input_is_waited_for() {
     let stdout = Stdio::null();
     let mut daemon = Program::with_stdio(&site.dir, "e", command, input.into(), stdout);
     to_it.write_all(&[b'k'; 16]).unwrap();
-    thread::sleep(Duration::from_millis(100));
+    testbed::proc::waits(daemon.pid());
     to_it.write_all(&[b'k'; 16]).unwrap();
     drop(to_it);
     daemon.listens_on(&site.source);
@@ -219,7 +223,7 @@ fn what_is_printed_to_a_nonblocking_pipe_is_whole() {
     let mut check = ours.bare_spiped();
     check.arg("check").arg(file);
     let mut check = Program::with_stdio(&site.dir, "check", check, Stdio::null(), writer.into());
-    let told = read_slowly(reader);
+    let told = read_slowly(reader, check.pid());
     assert!(check.wait().success());
     assert_eq!(told.lines().count(), 201, "{told}");
     assert!(told.contains("number-199 "), "{told}");
@@ -237,7 +241,7 @@ fn what_is_printed_to_a_nonblocking_pipe_is_whole() {
         };
         let mut child = command.spawn().unwrap();
         drop(command);
-        let told = read_slowly(reader);
+        let told = read_slowly(reader, child.id());
         child.wait().unwrap();
         assert!(
             told.ends_with(last) && told.to_lowercase().contains("usage: spiped "),
@@ -262,11 +266,11 @@ fn no_line_is_lost_on_nonblocking_standard_error() {
     stranger.write_all(&[1; 64]).unwrap();
     stranger.shutdown(Shutdown::Write).unwrap();
     let _ = stranger.read_to_end(&mut Vec::new());
-    // Its line waits for room. The daemon's end waits for a moment for the line.
-    let told = thread::spawn(move || read_slowly(reader));
+    // Its line waits for room, and so does the daemon's end for the line, for a moment.
+    testbed::proc::waits(daemon.id());
     testbed::signal(daemon.id(), testbed::Signal::SIGTERM);
+    let told = read(reader);
     daemon.wait().unwrap();
-    let told = told.join().unwrap();
     assert!(told.contains("handshake failed"), "{told}");
     assert!(!told.contains("lost"), "{told}");
 }

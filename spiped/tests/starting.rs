@@ -105,15 +105,15 @@ fn fifo(dir: &TempDir) -> PathBuf {
     path
 }
 
-/// Gives it time to get to where it waits, and asks it to end.
+/// Has it get to where it waits, and asks it to end.
 #[track_caller]
 fn ends_when_it_is_asked_to(mut program: Program) {
-    std::thread::sleep(testbed::ABSENCE);
+    testbed::proc::waits(program.pid());
     assert!(program.is_running(), "{}", program.stderr());
     program.terminate();
     let status = program.wait();
     assert!(!status.success(), "{status}");
-    assert_eq!(status.signal().unwrap_or(15), Signal::SIGTERM as i32);
+    assert_eq!(status.signal(), Some(Signal::SIGTERM as i32));
 }
 
 fn a_start_that_waits_for_its_key_ends_when_it_is_asked_to(maker: &Maker) {
@@ -165,7 +165,7 @@ fn the_first_process_of_a_container_ends_too() {
         let name = testbed::proc::name(first)?;
         (name == "spiped").then_some(first)
     });
-    std::thread::sleep(testbed::ABSENCE);
+    testbed::proc::waits(first);
     testbed::signal(first, Signal::SIGTERM);
     assert!(!outer.wait().success());
 }

@@ -51,6 +51,32 @@ pub fn name(pid: u32) -> Option<String> {
     (!is_zombie).then(|| name.to_owned())
 }
 
+/// Waits until all threads of a process wait for something, and have done so for a while.
+#[track_caller]
+pub fn waits(pid: u32) {
+    const WHILE: Duration = Duration::from_millis(50);
+    crate::until("a process that waits", || {
+        let before = asleep(pid)?;
+        std::thread::sleep(WHILE);
+        (asleep(pid)? == before).then_some(())
+    });
+}
+
+/// How often each thread of a process was switched away from, if all sleep now.
+fn asleep(pid: u32) -> Option<Vec<String>> {
+    let mut switches = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let status = fs::read_to_string(thread.ok()?.path().join("status")).ok()?;
+        let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        if !of("State:")?.trim_start().starts_with('S') {
+            return None;
+        }
+        switches.push(of("voluntary_ctxt_switches:")?.to_owned());
+        switches.push(of("nonvoluntary_ctxt_switches:")?.to_owned());
+    }
+    Some(switches)
+}
+
 /// The session a process belongs to; its own id when it leads it.
 pub fn session(pid: u32) -> u32 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
