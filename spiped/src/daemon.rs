@@ -23,7 +23,6 @@ use std::thread;
 use std::time::Duration;
 
 use serving::Daemon;
-use spiped_tokio::KeyExchangePool;
 use tokio::sync::watch;
 
 use crate::admin::AdminListeners;
@@ -50,7 +49,7 @@ use crate::os::socket_activation;
 use crate::os::system_error::{SystemError, cannot};
 use crate::pipe::admission;
 use crate::pipe::registry::Registry;
-use crate::pipe::workers::Workers;
+use crate::pipe::workers::{Workers, key_exchange_pool};
 
 /// The pause of `-D` after a look-up that fails.
 const DNS_RETRY: Duration = Duration::from_secs(1);
@@ -262,8 +261,7 @@ impl Plan {
         permissions.unix_sockets |=
             matches!(destination, Destination::Syslog | Destination::Journal);
         let hang_up = HangUp::of(self.process.foreground);
-        // The pool reads the limits of a container, which the sandbox hides.
-        let key_exchange = KeyExchangePool::new();
+        let key_exchange = key_exchange_pool();
         let mut report = sandbox.enter(&permissions, key_lock)?;
         if let (Some(report), Some(lookups)) = (&mut report, &lookups) {
             let missing = lookup_process::read_report(lookups);

@@ -15,4 +15,6 @@ pub mod signals;
 pub mod socket_activation;
 pub mod stack;
 pub mod std_streams;
+#[cfg(target_os = "linux")]
+pub mod syscall_filter;
 pub mod system_error;

@@ -55,6 +55,8 @@ impl Drop for Stranger<'_> {
 #[derive(Debug)]
 struct Queue {
     threads: usize,
+    /// Whether the threads let others go first.
+    yields: bool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -124,12 +126,20 @@ impl KeyExchangePool {
     /// A pool whose threads are still to start.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_threads(processors::count())
+        Self::with_threads(processors::count(), true)
     }
 
-    fn with_threads(threads: usize) -> Self {
+    /// The same with threads that leave their priority as it is. On Linux, those of [`new`](Self::new) lower
+    /// theirs by setpriority(2), which a filter of system calls may kill the process for.
+    #[must_use]
+    pub fn with_equal_priority() -> Self {
+        Self::with_threads(processors::count(), false)
+    }
+
+    fn with_threads(threads: usize, yields: bool) -> Self {
         let queue = Arc::new(Queue {
             threads,
+            yields,
             state: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -210,7 +220,9 @@ impl Queue {
     }
 
     fn work(&self) {
-        priority::yield_to_others();
+        if self.yields {
+            priority::yield_to_others();
+        }
         while let Some(job) = self.next() {
             job.work();
         }

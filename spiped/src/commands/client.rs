@@ -16,6 +16,7 @@ use crate::os::system_error::SystemError;
 use crate::pipe::close_reason::ConnectionError;
 use crate::pipe::connection::ConnectionHandler;
 use crate::pipe::target::Target;
+use crate::pipe::workers::key_exchange_pool;
 
 /// The reason why `spipe` or `spiped probe` failed.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +70,8 @@ pub(super) fn handler(
     ConnectionHandler {
         targets: Arc::new(target.into()),
         bind: bind.into(),
-        handshaker: Handshaker::new(keys.ring()).with_config(options.handshake),
+        handshaker: Handshaker::with_pool(keys.ring(), key_exchange_pool())
+            .with_config(options.handshake),
         keys,
         is_loop: false.into(),
         config: ConnectionConfig {

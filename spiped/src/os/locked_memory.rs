@@ -17,6 +17,9 @@ use nix::sys::mman::MmapAdvise;
 use nix::sys::mman::{self, MapFlags, ProtFlags};
 use spiped_proto::{HeldKey, Keyring};
 
+#[cfg(target_os = "linux")]
+use crate::os::syscall_filter::OptionalCall;
+
 /// Returns copies of the keys in locked memory, side by side.
 ///
 /// # Errors
@@ -26,6 +29,8 @@ pub fn lock(keys: &Keyring) -> io::Result<Keyring> {
     let Some(size) = NonZeroUsize::new(keys.len().saturating_mul(size_of::<HeldKey>())) else {
         return Ok(keys.clone());
     };
+    #[cfg(target_os = "linux")]
+    OptionalCall::Lock.check()?;
     let places = Arc::new(Area::new(size)?).places();
     let locked = keys.iter().zip(places);
     let locked = locked.map(|(key, place)| key.placed(|key| place.fill(key)));

@@ -36,6 +36,8 @@ use nix::unistd::{AccessFlags, access};
 use spiped_tokio::Endpoint;
 
 use crate::os::os_error::os_error;
+#[cfg(target_os = "linux")]
+use crate::os::syscall_filter::OptionalCall;
 
 /// The value of `--sandbox`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -234,7 +236,9 @@ impl SandboxReport {
 
     #[cfg(target_os = "linux")]
     fn confine(&mut self, permissions: &Permissions) {
-        match access::restrict(permissions) {
+        let landlock = OptionalCall::Landlock.check();
+        let landlock = landlock.and_then(|()| access::restrict(permissions));
+        match landlock {
             Ok(restricted) => {
                 if let Some(what) = restricted.missing() {
                     self.missing.push((what, io::ErrorKind::Unsupported.into()));
@@ -248,7 +252,9 @@ impl SandboxReport {
             target_arch = "aarch64",
             target_arch = "riscv64"
         ))]
-        match syscalls::restrict(permissions) {
+        let seccomp = OptionalCall::Seccomp.check();
+        let seccomp = seccomp.and_then(|()| syscalls::restrict(permissions));
+        match seccomp {
             Ok(left) => self.applied.push(format!("seccomp ({left} system calls)")),
             Err(error) => self.missing.push(("seccomp", error)),
         }

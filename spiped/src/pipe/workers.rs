@@ -10,11 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use spiped_tokio::KeyExchangePool;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::log;
 use crate::os::event_loop::event_loop;
+#[cfg(target_os = "linux")]
+use crate::os::syscall_filter::OptionalCall;
 use crate::os::system_error::{SystemError, cannot};
 use crate::pipe::open_connections::{OpenConnection, OpenConnections};
 
@@ -34,6 +37,17 @@ pub struct Workers {
 struct Worker {
     events: Handle,
     connections: AtomicUsize,
+}
+
+/// Makes the threads for key exchanges. Call it while the process has one thread, and outside the sandbox, which
+/// hides the limits of a container from it.
+#[must_use]
+pub fn key_exchange_pool() -> KeyExchangePool {
+    #[cfg(target_os = "linux")]
+    if OptionalCall::Priority.check().is_err() {
+        return KeyExchangePool::with_equal_priority();
+    }
+    KeyExchangePool::new()
 }
 
 /// One connection of a worker, which it leaves when this is dropped.

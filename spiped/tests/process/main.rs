@@ -9,6 +9,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod daemon;
+#[cfg(all(
+    target_os = "linux",
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    )
+))]
+mod filters;
 mod keygen;
 mod logging;
 #[cfg(target_os = "linux")]
@@ -31,6 +40,15 @@ fn main() -> ExitCode {
         let argument = rest.first().map_or("", String::as_str);
         return match role.split_once('-').map_or(role.as_str(), |(area, _)| area) {
             "daemon" => daemon::subject(role, argument),
+            #[cfg(all(
+                target_os = "linux",
+                any(
+                    target_arch = "x86_64",
+                    target_arch = "aarch64",
+                    target_arch = "riscv64"
+                )
+            ))]
+            "filter" => filters::subject(role, argument),
             "keygen" => keygen::subject(argument),
             "log" => logging::subject(role),
             "user" => users::subject(role, argument),
@@ -75,6 +93,15 @@ fn harness(arguments: &[String]) -> ExitCode {
         .find(|argument| !argument.starts_with('-') && *argument != "terse");
     let tests = [
         daemon::TESTS,
+        #[cfg(all(
+            target_os = "linux",
+            any(
+                target_arch = "x86_64",
+                target_arch = "aarch64",
+                target_arch = "riscv64"
+            )
+        ))]
+        filters::TESTS,
         keygen::TESTS,
         logging::TESTS,
         users::TESTS,

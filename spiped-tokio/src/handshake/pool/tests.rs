@@ -55,7 +55,7 @@ type Proving<'a> = Boxed<'a, ()>;
 impl Scene {
     fn new() -> Self {
         Self {
-            pool: KeyExchangePool::with_threads(0),
+            pool: KeyExchangePool::with_threads(0, true),
             keys: keys(),
         }
     }
