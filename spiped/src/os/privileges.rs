@@ -83,8 +83,8 @@ impl Identity {
     /// Reads `USER`, `:GROUP` or `USER:GROUP`; each is a name or else a number.
     ///
     /// A user without a group gets its primary group from the system's user database. The group stays as
-    /// it was for the user that the process is already, for a number that the database does not know, or where
-    /// there is no database.
+    /// it was for the user that the process is already (but root), for a number that the database does not
+    /// know, or where there is no database.
     ///
     /// # Errors
     ///
@@ -105,7 +105,7 @@ impl Identity {
         };
         let gid = match (group, &user) {
             (Some(name), _) => Some(find_group(name)?),
-            (None, Some(user)) if user.uid() == getuid() => None,
+            (None, Some(user)) if !user.uid().is_root() && user.uid() == getuid() => None,
             (None, Some(user)) => user.primary_group()?,
             (None, None) => None,
         };
