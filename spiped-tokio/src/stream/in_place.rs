@@ -12,6 +12,9 @@ use crate::net::Socket;
 
 /// How many slots of records one read fills at most.
 const SLOTS: usize = 64;
+/// How many slots a read has before there is much to read. The kernel takes as many places without memory
+/// for a list of them.
+const FEW_SLOTS: usize = 8;
 /// How many pieces of plaintext one write takes at most.
 const PIECES: usize = 64;
 
@@ -42,8 +45,13 @@ impl SpipedStream<&Socket> {
         let sending = &mut self.sending;
         let buffer = sending.records.room();
         let mut slots: [_; SLOTS] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
+        let places = if sending.is_bulk { SLOTS } else { FEW_SLOTS };
         let (mut count, mut room) = (0, 0);
-        for (slot, place) in slots.iter_mut().zip(sending.sealer.slots(buffer)) {
+        for (slot, place) in slots
+            .iter_mut()
+            .take(places)
+            .zip(sending.sealer.slots(buffer))
+        {
             room += place.len();
             *slot = IoSliceMut::new(place);
             count += 1;
@@ -61,6 +69,7 @@ impl SpipedStream<&Socket> {
             sending.records.shrink();
             return read.map_err(SealError::Read);
         };
+        sending.is_bulk |= len == room;
         let sealed = sending.sealer.seal(buffer, len);
         let sealed = sealed.map_err(|error| SealError::Seal(fault(error)))?;
         sending.records.fill(sealed);

@@ -15,6 +15,8 @@ pub(super) struct Sending {
     pub(super) sealer: Sealer,
     /// Sealed, but not sent.
     pub(super) records: Buffer,
+    /// Whether the next read is to have all slots: true once one has filled the few that it had.
+    pub(super) is_bulk: bool,
 }
 
 impl Sending {
@@ -23,6 +25,7 @@ impl Sending {
         Self {
             sealer,
             records: Buffer::holding(first),
+            is_bulk: false,
         }
     }
 
@@ -82,6 +85,7 @@ impl Sending {
 
     pub(super) fn rest(&mut self) {
         self.sealer.rest();
+        self.is_bulk = false;
     }
 
     /// What was sealed and not sent.
