@@ -34,17 +34,16 @@ pub(crate) struct Seen {
 pub(crate) struct Side {
     outgoing: Direction,
     incoming: Direction,
-    order: Order,
+    /// None for one that reads, sends and breaks the connection, short of the whole.
+    order: Option<Order>,
 }
 
 /// When a side sends, and when it reads.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Order {
     AtOnce,
     SendsFirst,
     ReadsFirst,
-    /// It reads, sends and breaks the connection, short of the whole.
-    Resets,
 }
 
 #[derive(Debug)]
@@ -72,9 +71,9 @@ impl Side {
                 manner: plan.manner(2, plan.down),
             },
             order: match plan.ending {
-                Ending::ClientResets(..) => Order::Resets,
-                Ending::AnswerAfterEnd => Order::SendsFirst,
-                Ending::Orderly | Ending::TargetResets(..) => Order::AtOnce,
+                Ending::ClientResets(..) => None,
+                Ending::AnswerAfterEnd => Some(Order::SendsFirst),
+                Ending::Orderly | Ending::TargetResets(..) => Some(Order::AtOnce),
             },
         }
     }
@@ -96,9 +95,9 @@ impl Side {
                 manner: plan.manner(4, plan.up),
             },
             order: match plan.ending {
-                Ending::TargetResets(..) => Order::Resets,
-                Ending::AnswerAfterEnd => Order::ReadsFirst,
-                Ending::Orderly | Ending::ClientResets(..) => Order::AtOnce,
+                Ending::TargetResets(..) => None,
+                Ending::AnswerAfterEnd => Some(Order::ReadsFirst),
+                Ending::Orderly | Ending::ClientResets(..) => Some(Order::AtOnce),
             },
         }
     }
@@ -106,8 +105,8 @@ impl Side {
     /// Does it all. An error is a fault, whatever the plan says.
     pub(crate) fn run(self, stream: Duplex, pace: &Pace) -> Result<Seen, String> {
         match self.order {
-            Order::Resets => self.run_to_reset(stream, pace),
-            _ => self.run_to_end(stream, pace),
+            Some(order) => self.run_to_end(order, stream, pace),
+            None => self.run_to_reset(stream, pace),
         }
     }
 
@@ -128,7 +127,7 @@ impl Side {
         })
     }
 
-    fn run_to_end(mut self, stream: Duplex, pace: &Pace) -> Result<Seen, String> {
+    fn run_to_end(mut self, order: Order, stream: Duplex, pace: &Pace) -> Result<Seen, String> {
         let Duplex { mut tx, mut rx } = stream;
         let mut outgoing = self.outgoing;
         let send = move || {
@@ -137,13 +136,13 @@ impl Side {
             Ok::<_, String>(sent)
         };
         let mut receive = || self.incoming.receive(&mut rx, false, pace);
-        let (sent, read) = match self.order {
+        let (sent, read) = match order {
             Order::SendsFirst => (send(), receive()),
             Order::ReadsFirst => {
                 let read = receive();
                 (send(), read)
             }
-            Order::AtOnce | Order::Resets => thread::scope(|scope| {
+            Order::AtOnce => thread::scope(|scope| {
                 let writer = scope.spawn(send);
                 let read = receive();
                 (writer.join().expect("the writer does not panic"), read)
