@@ -236,9 +236,10 @@ impl SandboxReport {
 
     #[cfg(target_os = "linux")]
     fn confine(&mut self, permissions: &Permissions) {
-        let landlock = OptionalCall::Landlock.check();
-        let landlock = landlock.and_then(|()| access::restrict(permissions));
-        match landlock {
+        match OptionalCall::Landlock
+            .check()
+            .and_then(|()| access::restrict(permissions))
+        {
             Ok(restricted) => {
                 if let Some(what) = restricted.missing() {
                     self.missing.push((what, io::ErrorKind::Unsupported.into()));
@@ -252,9 +253,10 @@ impl SandboxReport {
             target_arch = "aarch64",
             target_arch = "riscv64"
         ))]
-        let seccomp = OptionalCall::Seccomp.check();
-        let seccomp = seccomp.and_then(|()| syscalls::restrict(permissions));
-        match seccomp {
+        match OptionalCall::Seccomp
+            .check()
+            .and_then(|()| syscalls::restrict(permissions))
+        {
             Ok(left) => self.applied.push(format!("seccomp ({left} system calls)")),
             Err(error) => self.missing.push(("seccomp", error)),
         }
