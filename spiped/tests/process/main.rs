@@ -9,14 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod daemon;
-#[cfg(all(
-    target_os = "linux",
-    any(
-        target_arch = "x86_64",
-        target_arch = "aarch64",
-        target_arch = "riscv64"
-    )
-))]
+#[cfg(target_os = "linux")]
 mod filters;
 mod keygen;
 mod logging;
@@ -40,14 +33,7 @@ fn main() -> ExitCode {
         let argument = rest.first().map_or("", String::as_str);
         return match role.split_once('-').map_or(role.as_str(), |(area, _)| area) {
             "daemon" => daemon::subject(role, argument),
-            #[cfg(all(
-                target_os = "linux",
-                any(
-                    target_arch = "x86_64",
-                    target_arch = "aarch64",
-                    target_arch = "riscv64"
-                )
-            ))]
+            #[cfg(target_os = "linux")]
             "filter" => filters::subject(role, argument),
             "keygen" => keygen::subject(argument),
             "log" => logging::subject(role),
@@ -93,14 +79,7 @@ fn harness(arguments: &[String]) -> ExitCode {
         .find(|argument| !argument.starts_with('-') && *argument != "terse");
     let tests = [
         daemon::TESTS,
-        #[cfg(all(
-            target_os = "linux",
-            any(
-                target_arch = "x86_64",
-                target_arch = "aarch64",
-                target_arch = "riscv64"
-            )
-        ))]
+        #[cfg(target_os = "linux")]
         filters::TESTS,
         keygen::TESTS,
         logging::TESTS,
