@@ -103,13 +103,16 @@ impl OptionalCall {
     }
 }
 
-/// Whether the process runs under a filter of system calls (proc(5), `Seccomp: 2`). Where there is no `/proc` to
-/// tell, it may.
+/// Whether the process was started under a filter of system calls (proc(5), `Seccomp: 2`). Where there is no
+/// `/proc` to tell, it may have been. The system is asked once.
 fn is_filtered() -> bool {
-    fs::read_to_string("/proc/self/status").map_or(true, |status| {
-        status
-            .lines()
-            .filter_map(|line| line.strip_prefix("Seccomp:"))
-            .any(|mode| mode.trim() == "2")
+    static IS_FILTERED: OnceLock<bool> = OnceLock::new();
+    *IS_FILTERED.get_or_init(|| {
+        fs::read_to_string("/proc/self/status").map_or(true, |status| {
+            let mut modes = status
+                .lines()
+                .filter_map(|line| line.strip_prefix("Seccomp:"));
+            modes.any(|mode| mode.trim() == "2")
+        })
     })
 }
