@@ -32,8 +32,8 @@ pub enum KeysError {
     /// With the keys at this path, the pipe has more than 10,000.
     #[error("with {} there are more than {KEYS_MAX} keys", .0.display())]
     TooMany(PathBuf),
-    /// There is no key in these folders when the daemon starts, or where a pipe had one key before. An engine of containers makes an empty folder
-    /// where the key file that it should mount is missing.
+    /// There is no key in these folders when the daemon starts, or where a pipe had one key before. A container
+    /// engine makes an empty folder where the key file that it should mount is missing.
     #[error(
         "key folder {} holds no key: put a file NAME.key for each client into it, or a key file in its place",
         joined(.0)
